@@ -1,0 +1,134 @@
+"""Reads the campaigns file and config/badges.yaml, and has them validated by `rewards.campaign`."""
+
+import ast
+import runpy
+import unicodedata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from modules import config
+from modules.rewards.campaign import Campaign, City
+from modules.rewards.engine import PAYEE_SEPARATOR
+from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
+from modules.rewards.validation import entry_path, parse_campaigns
+from modules.settings import ROOT
+
+BADGES_FILE = ROOT / "config" / "badges.yaml"
+
+_BadgeLists = TypeAdapter(dict[str, list[str]])
+
+
+class CampaignsFileError(FaultsError):
+    """The campaigns file or the badge lists can't be read at all; the message says where and why."""
+
+
+@dataclass(frozen=True)
+class Campaigns:
+    """What can run (`valid`, in the order of the file), and what there is to mend."""
+
+    valid: Mapping[str, Campaign]
+    faults: tuple[Fault, ...]
+    warnings: tuple[Fault, ...]
+
+    def faults_with(self, key: str) -> list[Fault]:
+        """The faults of one campaign."""
+        return [fault for fault in self.faults if fault.path.startswith(entry_path(key))]
+
+
+def normalise_name(name: str) -> str:
+    """Stripped, NFC, control characters and the payee separator as blanks: so that one person is one payee."""
+    visible = "".join(" " if unicodedata.category(char) == "Cc" or char == PAYEE_SEPARATOR else char for char in name)
+    return unicodedata.normalize("NFC", visible).strip()
+
+
+def load_campaigns(path: Path, today: date, badges_file: Path = BADGES_FILE) -> Campaigns:
+    """The campaigns of a Python file that defines REWARD_CONFIGS (and may define CITIES).
+
+    A campaign with a fault is left out and its faults told. Raises CampaignsFileError where the file itself
+    can't be used.
+    """
+    namespace = _execute(path)
+    entries = namespace.get("REWARD_CONFIGS")
+    if not isinstance(entries, Mapping):
+        raise CampaignsFileError([Fault(str(path), "没有定义 REWARD_CONFIGS = {…}，请补上")])
+    cities = _cities(path, namespace.get("CITIES", config.CITIES))
+    parsed = parse_campaigns(entries, cities, load_badge_lists(badges_file), today)
+    twice = list(_duplicate_keys(path.read_text(encoding="utf-8")))
+    spoilt = {key for key, _ in twice}
+    valid = {key: campaign for key, campaign in parsed.campaigns.items() if key not in spoilt}
+    return Campaigns(valid, (*parsed.faults, *(fault for _, fault in twice)), parsed.warnings)
+
+
+def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:
+    """List name → housekeepers, from config/badges.yaml. Raises CampaignsFileError."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        lists = _BadgeLists.validate_python(document)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        words = " ".join(str(error).split())
+        raise CampaignsFileError([Fault(str(path), f"读不懂徽章名单，应为“名单: [姓名, …]”：{words}")]) from error
+    return {name: frozenset(map(normalise_name, people)) for name, people in lists.items()}
+
+
+def _execute(path: Path) -> dict[str, Any]:
+    try:
+        return runpy.run_path(str(path))
+    except SyntaxError as error:
+        text = f"第 {error.lineno} 行有语法错误（{error.msg}），请检查逗号、引号和括号"
+        raise CampaignsFileError([Fault(str(path), text)]) from error
+    except OSError as error:
+        raise CampaignsFileError([Fault(str(path), f"读不到活动配置（{error.strerror}）")]) from error
+    except Exception as error:  # the file is the user's code: whatever it raises is a fault of the file
+        raise CampaignsFileError([Fault(str(path), f"运行出错：{type(error).__name__}: {error}")]) from error
+
+
+def _cities(path: Path, table: object) -> dict[str, City]:
+    if not isinstance(table, Mapping):
+        raise CampaignsFileError([Fault(f"{path} CITIES", "应是一组键和值")])
+    cities, faults = {}, []
+    for code, row in table.items():
+        try:
+            cities[str(code)] = City.model_validate(row)
+        except ValidationError as error:
+            root = f'CITIES["{code}"]'
+            faults += faults_of(error, City, lambda location, root=root: join_path(root, location))  # type: ignore[misc]
+    if faults:
+        raise CampaignsFileError(faults)
+    return cities
+
+
+def _duplicate_keys(source: str) -> Iterator[tuple[str, Fault]]:
+    """Keys written twice in the literal of REWARD_CONFIGS, each with the campaign it spoils.
+
+    Python would keep the last one and say nothing.
+    """
+    for node in ast.parse(source).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
+        named = any(isinstance(target, ast.Name) and target.id == "REWARD_CONFIGS" for target in targets)
+        value = getattr(node, "value", None)
+        if named and isinstance(value, ast.Dict):
+            yield from _twice_in(value, ())
+
+
+def _twice_in(node: ast.AST, path: tuple[PathPart, ...]) -> Iterator[tuple[str, Fault]]:
+    if isinstance(node, ast.List | ast.Tuple):
+        for index, item in enumerate(node.elts):
+            yield from _twice_in(item, (*path, index))
+    if not isinstance(node, ast.Dict):
+        return
+    seen: dict[object, int] = {}
+    for key, value in zip(node.keys, node.values, strict=True):
+        if not isinstance(key, ast.Constant):
+            continue
+        here = (*path, str(key.value))
+        if key.value in seen:
+            text = f"写了两次（第 {seen[key.value]} 行和第 {key.lineno} 行），请删去一处"
+            yield str(here[0]), Fault(entry_path(here[0], here[1:]), text)
+        seen[key.value] = key.lineno
+        yield from _twice_in(value, here)

@@ -1,0 +1,1 @@
+"""The reward engine: pure functions from frames to frames, without I/O, clock or globals."""

@@ -1,0 +1,127 @@
+"""What is wrong with a piece of configuration, in words that operations people can act on.
+
+pydantic finds the faults; this module says them in Chinese, each with its path, the value and what would be
+right. Settings and campaigns share it.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+PathPart = str | int
+
+SECRET_KEYS = frozenset({"key", "api_key", "password"})
+"""Values under these keys are never shown."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault (or warning): `path` says where, `text` says what is wrong and what would be right."""
+
+    path: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}"
+
+
+class FaultsError(Exception):
+    """A configuration with faults; `faults` holds all of them, the message one a line."""
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in faults))
+
+
+def join_path(root: str, parts: Iterable[PathPart]) -> str:
+    """`("tiers", 2, "name")` below `root` → `root.tiers[2].name`."""
+    path = root
+    for part in parts:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    return path
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """`，是否想写 X？` for the nearest known name, else the list of names that are known."""
+    names = sorted(known)
+    near = get_close_matches(word, names, n=1)
+    if near:
+        return f"，是否想写 {near[0]}？"
+    return f"，可用的键：{'、'.join(names)}" if names else ""
+
+
+def faults_of(
+    error: ValidationError, model: type[BaseModel], path_of: Callable[[Sequence[PathPart]], str]
+) -> list[Fault]:
+    """Every fault of a failed validation of `model`, said in Chinese. `path_of` turns a location into a path."""
+    return [_fault(item, model, path_of) for item in error.errors(include_url=False)]
+
+
+def _fault(item: Any, model: type[BaseModel], path_of: Callable[[Sequence[PathPart]], str]) -> Fault:
+    location: tuple[PathPart, ...] = tuple(item["loc"])
+    kind: str = item["type"]
+    value = item["input"]
+    if kind == "extra_forbidden":
+        parent = _model_at(model, location[:-1])
+        known = parent.model_fields if parent else ()
+        return Fault(path_of(location), f"未知的键{suggest(str(location[-1]), known)}")
+    if kind == "missing":
+        return Fault(path_of(location), "缺少这一项，请补上")
+    if kind == "value_error":
+        return Fault(path_of(location), str(item["ctx"]["error"]))
+    shown = "（内容不显示）" if location and location[-1] in SECRET_KEYS else repr(value)
+    return Fault(path_of(location), f"{shown} {_expectation(kind, item.get('ctx') or {})}")
+
+
+def _expectation(kind: str, context: dict[str, Any]) -> str:
+    match kind:
+        case "int_type" | "int_parsing" | "int_from_float":
+            return "不是整数，应写整数"
+        case "float_type" | "float_parsing" | "decimal_type" | "decimal_parsing" | "finite_number":
+            return "不是数字，应写数字"
+        case "string_type":
+            return "不是文字，请加引号写成文字"
+        case "bool_type" | "bool_parsing":
+            return "应写 True 或 False"
+        case "date_type" | "date_parsing" | "date_from_datetime_parsing" | "date_from_datetime_inexact":
+            return "不是日期，应写成 2025-05-01 的形式"
+        case "list_type" | "tuple_type":
+            return "应是一个列表"
+        case "dict_type" | "model_type" | "model_attributes_type":
+            return "应是一组键和值"
+        case "literal_error" | "enum":
+            return f"不在可选之列，应为 {context['expected'].replace(' or ', ' 或 ')}"
+        case "greater_than_equal":
+            return f"太小，应不小于 {context['ge']}"
+        case "greater_than":
+            return f"太小，应大于 {context['gt']}"
+        case "less_than_equal":
+            return f"太大，应不大于 {context['le']}"
+        case "string_pattern_mismatch":
+            return f"写法不对，应符合 {context['pattern']}"
+        case "string_too_short" | "too_short":
+            return "不能为空"
+        case _:
+            return f"写法不对（{kind}）"
+
+
+def _model_at(model: type[BaseModel], location: Sequence[PathPart]) -> type[BaseModel] | None:
+    """The model that stands at `location` below `model`; None where that is no model."""
+    current: type[BaseModel] | None = model
+    for part in location:
+        if isinstance(part, int) or current is None:
+            continue
+        field = next((f for name, f in current.model_fields.items() if part in (name, f.alias)), None)
+        if field is not None:
+            current = _model_in(field.annotation)
+    return current
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    models = (_model_in(part) for part in getattr(annotation, "__args__", ()))
+    return next((found for found in models if found is not None), None)

@@ -1,0 +1,68 @@
+"""Money as integer fen (1 yuan = 100 fen): read from decimal text, written back as text. No float on the way."""
+
+import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+
+MAX_FEN = 10**12
+"""Ten billion yuan. Nothing real is larger, and a million such amounts still add up within 64 bits."""
+
+_PLAIN = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
+
+
+def round_half_up(value: Decimal) -> int:
+    """To the nearest whole number, halves away from zero."""
+    return int(value.quantize(Decimal(1), rounding=ROUND_HALF_UP))
+
+
+def parse_decimal(value: object) -> Decimal:
+    """A number, or decimal text with or without thousands separators, exactly as written.
+
+    A float counts as the shortest decimal that reads back as it. Raises ValueError in Chinese.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+        raise ValueError(f"{value!r} 不是数字" if value is not None else "为空")  # noqa: TRY004 - one kind of fault
+    text = str(value).strip()
+    if not text:
+        raise ValueError("为空")
+    if _GROUPED.fullmatch(text):
+        text = text.replace(",", "")
+    elif not _PLAIN.fullmatch(text):
+        raise ValueError(f"{text!r} 不是数字")
+    return Decimal(text)
+
+
+def parse_fen(value: object) -> int:
+    """Yuan, as a number or as text, → fen; more than two decimals are rounded half-up.
+
+    Raises ValueError in Chinese where it is no number or beyond `MAX_FEN`.
+    """
+    number = parse_decimal(value)
+    try:
+        fen = round_half_up(number * 100) if number.adjusted() < 15 else MAX_FEN + 1
+    except InvalidOperation:
+        fen = MAX_FEN + 1
+    if abs(fen) > MAX_FEN:
+        raise ValueError(f"{value} 太大，超过一百亿元")
+    return fen
+
+
+def plain_yuan(fen: int) -> str:
+    """Fen → `1234` or `1234.50`, for programs."""
+    return _yuan(fen, "")
+
+
+def format_yuan(fen: int) -> str:
+    """Fen → `1,234` or `1,234.50`, for people."""
+    return _yuan(fen, ",")
+
+
+def _yuan(fen: int, separator: str) -> str:
+    whole, cents = divmod(abs(fen), 100)
+    sign = "-" if fen < 0 else ""
+    return f"{sign}{whole:{separator}}" + (f".{cents:02d}" if cents else "")
+
+
+def multiply(fen: int, factor: Decimal) -> int:
+    """Fen times a factor, rounded half-up to fen."""
+    return round_half_up(Decimal(fen) * factor)

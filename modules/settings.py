@@ -1,0 +1,250 @@
+"""config/settings.yaml + .env + environment (strongest) → one frozen, validated `Settings`.
+
+Nothing else in the program reads a settings file or the environment.
+"""
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from dotenv import dotenv_values
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+
+from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED_FILE = ROOT / "config" / "settings.yaml"
+
+SenderName = Literal["wecom_robot", "desktop_wecom", "desktop_wechat", "console"]
+
+ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "METABASE_URL": ("metabase", "url"),
+    "METABASE_API_KEY": ("metabase", "api_key"),
+    "METABASE_USERNAME": ("metabase", "username"),
+    "METABASE_PASSWORD": ("metabase", "password"),
+    "WECOM_BASE_URL": ("wecom", "base_url"),
+    "DATABASE_URL": ("database_url",),
+    "DATA_DIR": ("data_dir",),
+    "ENVIRONMENT": ("environment",),
+    "RUN_JOBS_SERIALLY_SCHEDULE": ("schedule", "run_jobs_serially_minutes"),
+    "TASK_CHECK_INTERVAL": ("schedule", "task_check_seconds"),
+    "CAMPAIGNS_FILE": ("campaigns_file",),
+}
+"""Which environment variable sets which setting. `SETTINGS_FILE` names the file itself."""
+
+
+class SettingsError(FaultsError):
+    """The settings can't be used; the message lists every fault with file, key and remedy."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MetabaseSettings(_Section):
+    """Where contracts come from. An API key is preferred to a user name and password. Times in seconds."""
+
+    url: str = Field("", pattern=r"^$|^https?://")
+    api_key: SecretStr = SecretStr("")
+    username: str = ""
+    password: SecretStr = SecretStr("")
+    connect_timeout: float = Field(5, gt=0)
+    read_timeout: float = Field(60, gt=0)
+    time_budget: float = Field(180, gt=0)
+
+
+class WecomSettings(_Section):
+    """The WeCom robot service. `messages_per_minute` is per robot, 0 switches the limit off. Times in seconds."""
+
+    base_url: str = Field("https://qyapi.weixin.qq.com", pattern=r"^https?://")
+    messages_per_minute: int = Field(20, ge=0)
+    connect_timeout: float = Field(5, gt=0)
+    read_timeout: float = Field(15, gt=0)
+
+
+class ScheduleSettings(_Section):
+    """How often the daemon pulls (minutes) and looks into the queue (seconds)."""
+
+    run_jobs_serially_minutes: float = Field(3, gt=0)
+    task_check_seconds: float = Field(10, gt=0)
+
+
+class QueueSettings(_Section):
+    """Leases (seconds), attempts per message, and how long good news stays news (hours)."""
+
+    lease_seconds: float = Field(120, gt=0)
+    broadcast_max_attempts: int = Field(5, ge=1)
+    notice_max_attempts: int = Field(8, ge=1)
+    broadcast_expires_hours: float = Field(24, gt=0)
+
+
+class FileSettings(_Section):
+    """How long archived CSV files are kept, in days."""
+
+    archive_days: int = Field(30, ge=1)
+
+
+class LogSettings(_Section):
+    """Size at which a log file rolls over (megabytes), and how many old ones are kept."""
+
+    file_megabytes: float = Field(10, gt=0)
+    files_kept: int = Field(10, ge=1)
+
+
+class RecipientSettings(_Section):
+    """Somebody who can be written to: a chat name, the sender that reaches it, and a robot's key."""
+
+    name: str = Field(min_length=1)
+    sender: SenderName
+    key: SecretStr = SecretStr("")
+
+
+class Settings(_Section):
+    """Everything that this installation was told. Paths are absolute."""
+
+    environment: Literal["development", "production"] = "production"
+    data_dir: Path = Path("data")
+    database_url: str = ""
+    campaigns_file: Path = Path("modules/config.py")
+    metabase: MetabaseSettings = MetabaseSettings()
+    wecom: WecomSettings = WecomSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    queue: QueueSettings = QueueSettings()
+    files: FileSettings = FileSettings()
+    logs: LogSettings = LogSettings()
+    recipients: Mapping[str, RecipientSettings] = Field(default_factory=dict)
+
+    _unset_variables: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def state_dir(self) -> Path:
+        """Locks, the cached Metabase session and the like; always below `data_dir`."""
+        return self.data_dir / "state"
+
+    @property
+    def archive_dir(self) -> Path:
+        return self.data_dir / "archive"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.data_dir / "logs"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret text in use, so that the logs can blot them out."""
+        keys = [recipient.key for recipient in self.recipients.values()]
+        held = [self.metabase.api_key, self.metabase.password, *keys]
+        password = re.search(r"://[^/@]*:([^/@]+)@", self.database_url)
+        texts = [secret.get_secret_value() for secret in held] + ([password.group(1)] if password else [])
+        return tuple(sorted({text for text in texts if text}, key=len, reverse=True))
+
+    def warnings(self) -> list[Fault]:
+        """What is not wrong but will be missed: no Metabase address, no credentials, robots without a key."""
+        found = []
+        if not self.metabase.url:
+            found.append(Fault("METABASE_URL", "未设置，无法取得合同；请写进 .env"))
+        elif not self.metabase.api_key.get_secret_value() and not self.metabase.password.get_secret_value():
+            found.append(
+                Fault("METABASE_API_KEY", "未设置，也没有 METABASE_USERNAME 和 METABASE_PASSWORD；请写进 .env")
+            )
+        for key, recipient in self.recipients.items():
+            if recipient.sender == "wecom_robot" and not recipient.key.get_secret_value():
+                found.append(
+                    Fault(
+                        f"recipients.{key}.key",
+                        f"{recipient.name} 的机器人密钥未设置，发给它的消息会失败；"
+                        f"请在 .env 里写上 {robot_key_variable(key)}",
+                    )
+                )
+        return found
+
+
+def robot_key_variable(recipient_key: str) -> str:
+    """The environment variable that holds a robot's key by convention: `bj_group` → `WECOM_KEY_BJ_GROUP`."""
+    return f"WECOM_KEY_{recipient_key.upper()}"
+
+
+def load_settings(environ: Mapping[str, str] | None = None, root: Path = ROOT) -> Settings:
+    """Read settings.yaml, .env and the environment (default: this process's) below `root`.
+
+    Raises SettingsError with all faults at once.
+    """
+    variables = _variables(os.environ if environ is None else environ, root)
+    named = variables.get("SETTINGS_FILE", "")
+    sections = _read_yaml(SHIPPED_FILE)
+    sources = dict.fromkeys(sections, str(SHIPPED_FILE.relative_to(ROOT)))
+    if named:
+        own = _read_yaml(root / named)
+        sections |= own
+        sources |= dict.fromkeys(own, named)
+    document = _substitute(sections, variables)
+    overridden = _override(document, variables)
+    try:
+        settings = Settings.model_validate(document)
+    except ValidationError as error:
+        raise SettingsError(faults_of(error, Settings, lambda loc: _where(loc, sources, overridden))) from error
+    data_dir = root / settings.data_dir
+    return settings.model_copy(
+        update={
+            "data_dir": data_dir,
+            "database_url": settings.database_url or f"sqlite:///{(data_dir / 'tasks.db').as_posix()}",
+            "campaigns_file": root / settings.campaigns_file,
+        }
+    )
+
+
+def _variables(environ: Mapping[str, str], root: Path) -> dict[str, str]:
+    """.env below the environment; what is set to nothing counts as not set."""
+    from_file = {name: value or "" for name, value in dotenv_values(root / ".env").items()}
+    return {name: value for name, value in {**from_file, **environ}.items() if value.strip()}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError([Fault(str(path), f"读不到设置文件（{error.strerror}）；请检查 SETTINGS_FILE")]) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        words = " ".join(str(error).split())
+        raise SettingsError([Fault(str(path), f"不是有效的 YAML（UTF-8）：{words}")]) from error
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise SettingsError([Fault(str(path), "最外层应是一组键和值")])
+    return {str(key): value for key, value in document.items()}
+
+
+def _substitute(value: Any, variables: Mapping[str, str]) -> Any:
+    """`${NAME}` in texts → the variable's value, or nothing where it is not set."""
+    if isinstance(value, str):
+        return re.sub(r"\$\{(\w+)\}", lambda match: variables.get(match.group(1), ""), value)
+    if isinstance(value, dict):
+        return {str(key): _substitute(item, variables) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_substitute(item, variables) for item in value]
+    return value
+
+
+def _override(document: dict[str, Any], variables: Mapping[str, str]) -> dict[tuple[str, ...], str]:
+    """Lay the environment over `document`; returns which path came from which variable."""
+    overridden = {}
+    for name, path in ENVIRONMENT_VARIABLES.items():
+        if name not in variables:
+            continue
+        target = document
+        for part in path[:-1]:
+            target = target.setdefault(part, {})
+        if isinstance(target, dict):
+            target[path[-1]] = variables[name]
+            overridden[path] = name
+    return overridden
+
+
+def _where(location: Sequence[PathPart], sources: Mapping[str, str], overridden: Mapping[tuple[str, ...], str]) -> str:
+    variable = overridden.get(tuple(str(part) for part in location))
+    if variable:
+        return f"环境变量 {variable}"
+    file = sources.get(str(location[0]), "config/settings.yaml") if location else "config/settings.yaml"
+    return f"{file}: {join_path('', location)}"
