@@ -56,8 +56,19 @@ REMEDIES = (
         f"没有写入 {ROOT} 的权限，请先关闭正在运行的程序，或把文件夹移到有写权限的位置，再启动一次",
     ),
     (
-        ("connection broken by", "NewConnectionError", "Max retries exceeded", "ReadTimeout", "ProxyError"),
+        (
+            "connection broken",
+            "NewConnectionError",
+            "Max retries exceeded",
+            "ReadTimeout",
+            "ProxyError",
+            "IncompleteRead",
+        ),
         "连不上软件源，请检查网络或代理（内网镜像用环境变量 PIP_INDEX_URL 指定），再启动一次",
+    ),
+    (
+        ("No matching distribution found",),
+        "软件源里没有所需的版本，请换一个软件源（环境变量 PIP_INDEX_URL），再启动一次",
     ),
 )
 
@@ -98,8 +109,7 @@ def check_python(version: tuple[int, int]) -> None:
     if version < MINIMUM_PYTHON:
         needed, found = (".".join(map(str, numbers)) for numbers in (MINIMUM_PYTHON, version))
         raise LaunchError(
-            f"需要 Python {needed} 或更高版本，当前是 {found}，"
-            "请从 https://www.python.org/downloads/ 安装新版后再启动"
+            f"需要 Python {needed} 或更高版本，当前是 {found}，请从 https://www.python.org/downloads/ 安装新版后再启动"
         )
 
 
@@ -172,12 +182,12 @@ def install(requirement_files: Sequence[str]) -> None:
 
 
 def remedy_for(output: str) -> str:
-    """What a person can do about this output of a failed command; where that is not known, its last line."""
+    """What a person can do about this output of a failed command; where that is not known, quote its last line."""
     for signs, remedy in REMEDIES:
         if any(sign in output for sign in signs):
             return remedy
-    lines = output.split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "没有说明原因，请再启动一次")
+    last_line = output.strip().rpartition("\n")[2] or "没有说明"
+    return f"原因是“{last_line}”，请联系维护人员"
 
 
 # One launch at a time

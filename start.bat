@@ -1,6 +1,6 @@
 @echo off
 rem Finds a Python that is new enough and has launcher.py run the program. "start.bat demo" shows what it does.
-rem Task Scheduler: run it as  cmd /c start.bat ^<nul  so that nothing waits for a key.
+rem Task Scheduler should give it nul as standard input, so that a failure does not wait for a key.
 setlocal
 chcp 65001 >nul
 set "PYTHON="

@@ -59,7 +59,7 @@ def load_campaigns(path: Path, today: date, badges_file: Path = BADGES_FILE) -> 
         raise CampaignsFileError([Fault(str(path), "没有定义 REWARD_CONFIGS = {…}，请补上")])
     cities = _cities(path, namespace.get("CITIES", config.CITIES))
     parsed = parse_campaigns(entries, cities, load_badge_lists(badges_file), today)
-    twice = list(_duplicate_keys(path.read_text(encoding="utf-8")))
+    twice = list(_duplicate_keys(path.read_bytes()))
     spoilt = {key for key, _ in twice}
     valid = {key: campaign for key, campaign in parsed.campaigns.items() if key not in spoilt}
     return Campaigns(valid, (*parsed.faults, *(fault for _, fault in twice)), parsed.warnings)
@@ -103,7 +103,7 @@ def _cities(path: Path, table: object) -> dict[str, City]:
     return cities
 
 
-def _duplicate_keys(source: str) -> Iterator[tuple[str, Fault]]:
+def _duplicate_keys(source: bytes) -> Iterator[tuple[str, Fault]]:
     """Keys written twice in the literal of REWARD_CONFIGS, each with the campaign it spoils.
 
     Python would keep the last one and say nothing.

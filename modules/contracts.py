@@ -190,8 +190,8 @@ def _signed_at(text: str) -> datetime:
 
 
 def _text(value: object) -> str:
-    """As the source shows it; nothing for null. Ids of any length keep all digits."""
-    if value is None:
+    """As the source shows it; nothing for null and NaN. Ids of any length keep all digits."""
+    if value is None or value != value:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"

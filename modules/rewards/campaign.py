@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 from pydantic import (
     BaseModel,
@@ -16,8 +16,8 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationInfo,
+    field_serializer,
     field_validator,
-    model_validator,
 )
 
 from modules.rewards.faults import PathPart
@@ -148,6 +148,11 @@ class Badge(_Section):
             raise ValueError(f"config/badges.yaml 里没有名单 {value!r}，现有：{'、'.join(sorted(lists)) or '无'}")
         return lists[value]
 
+    @field_serializer("members")
+    def _sorted(self, members: frozenset[str]) -> list[str]:
+        """In one order in every process: the config hash is made of it."""
+        return sorted(members)
+
 
 class Notification(_Section):
     """Who hears of new contracts (`group`) and of awards (`contact`), and the template of the broadcast."""
@@ -187,11 +192,13 @@ class Campaign(_Section):
     badges: Mapping[str, Badge] = Field(default_factory=dict)
     notification: Notification
 
-    @model_validator(mode="after")
-    def _period_is_forward(self) -> Self:
-        if self.end < self.start:
-            raise ValueError(f"结束日 {self.end} 早于开始日 {self.start}")
-        return self
+    @field_validator("end")
+    @classmethod
+    def _period_is_forward(cls, end: date, info: ValidationInfo) -> date:
+        start = info.data.get("start")
+        if start is not None and end < start:
+            raise ValueError(f"结束日 {end} 早于开始日 {start}，应不早于开始日")
+        return end
 
     @property
     def last_settle_day(self) -> date:

@@ -72,8 +72,16 @@ def _fault(item: Any, model: type[BaseModel], path_of: Callable[[Sequence[PathPa
         return Fault(path_of(location), "缺少这一项，请补上")
     if kind == "value_error":
         return Fault(path_of(location), str(item["ctx"]["error"]))
-    shown = "（内容不显示）" if location and location[-1] in SECRET_KEYS else repr(value)
+    shown = "（内容不显示）" if _holds_secret(model, location) else repr(value)
     return Fault(path_of(location), f"{shown} {_expectation(kind, item.get('ctx') or {})}")
+
+
+def _holds_secret(model: type[BaseModel], location: Sequence[PathPart]) -> bool:
+    """Whether a secret stands here, or would stand in the section that belongs here."""
+    if location and location[-1] in SECRET_KEYS:
+        return True
+    section = _model_at(model, location)
+    return section is not None and not SECRET_KEYS.isdisjoint(section.model_fields)
 
 
 def _expectation(kind: str, context: dict[str, Any]) -> str:

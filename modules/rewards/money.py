@@ -1,10 +1,12 @@
 """Money as integer fen (1 yuan = 100 fen): read from decimal text, written back as text. No float on the way."""
 
 import re
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal
 
 MAX_FEN = 10**12
 """Ten billion yuan. Nothing real is larger, and a million such amounts still add up within 64 bits."""
+
+_CENT = Decimal("0.01")
 
 _PLAIN = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
@@ -38,10 +40,7 @@ def parse_fen(value: object) -> int:
     Raises ValueError in Chinese where it is no number or beyond `MAX_FEN`.
     """
     number = parse_decimal(value)
-    try:
-        fen = round_half_up(number * 100) if number.adjusted() < 15 else MAX_FEN + 1
-    except InvalidOperation:
-        fen = MAX_FEN + 1
+    fen = int(number.quantize(_CENT, rounding=ROUND_HALF_UP) * 100) if number.adjusted() < 15 else MAX_FEN + 1
     if abs(fen) > MAX_FEN:
         raise ValueError(f"{value} 太大，超过一百亿元")
     return fen

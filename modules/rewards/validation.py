@@ -1,8 +1,9 @@
 """REWARD_CONFIGS, plain dict literals → campaigns, and all faults and warnings at once, each with its path."""
 
 import calendar
+import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -14,6 +15,18 @@ from modules.rewards.faults import Fault, PathPart, faults_of, join_path
 from modules.rewards.money import plain_yuan
 
 _KEY = re.compile(r"([A-Z]{2,4})-(20[0-9]{2})-(0[1-9]|1[0-2])")
+
+_JUDGED_TOGETHER = frozenset({"announcement_only", "lucky_number", "lucky_rewards", "tiered_rewards", "awards_mapping"})
+"""The sections that `_section_faults` looks at."""
+
+_ANY_FRAME: Mapping[str, Any] = {
+    "title": "-",
+    "city": "-",
+    "start": date.min,
+    "end": date.max,
+    "notification": {"group": "-", "contact": "-", "template": "_"},
+}
+"""What a campaign needs beside them."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +84,30 @@ def _parse_one(
         faults = faults_of(error, Campaign, lambda location: entry_path(key, location))
         if code not in cities:
             faults.append(Fault(entry_path(key), _unknown_city(code, cities)))
-        return faults
+        return faults + _faults_beside(error, document)
     return list(_section_faults(campaign)) or campaign
+
+
+def _faults_beside(error: ValidationError, document: Mapping[str, Any]) -> list[Fault]:
+    """What else is wrong with an entry that can't be read whole: unknown keys and unreadable sections taken out,
+
+    the rest is held together as usual, so that nobody mends one fault to be told of the next.
+    """
+    rest: dict[str, Any] = copy.deepcopy(dict(document))
+    unreadable = set()
+    for item in error.errors(include_url=False):
+        if item["type"] == "extra_forbidden":
+            parent: Any = rest
+            for part in item["loc"][:-1]:
+                parent = parent[part]
+            parent.pop(item["loc"][-1], None)
+        else:
+            unreadable.add(str(item["loc"][0]))
+    sections = {name: value for name, value in rest.items() if name in _JUDGED_TOGETHER - unreadable}
+    if "lucky_number" in unreadable:
+        sections["lucky_number"] = 0
+    campaign = Campaign.model_validate({**_ANY_FRAME, **sections, "key": rest["key"]})
+    return list(_section_faults(campaign, unreadable))
 
 
 def _with_defaults(key: str, entry: Mapping[str, Any], city: City | None, year: int, month: int) -> dict[str, Any]:
@@ -97,17 +132,18 @@ def _unknown_city(code: str, cities: Mapping[str, City]) -> str:
     return f"城市代码 {code} 不在 CITIES 表里（现有：{known}）；请在表里加一行，或写全 city 和 notification"
 
 
-def _section_faults(campaign: Campaign) -> Iterator[Fault]:
-    """What the sections, each right by itself, get wrong together."""
+def _section_faults(campaign: Campaign, unreadable: Collection[str] = ()) -> Iterator[Fault]:
+    """What the sections, each right by itself, get wrong together; nothing that hangs on an unreadable one."""
     key = campaign.key
-    if campaign.lucky_number is not None and campaign.lucky_rewards is None:
+    if campaign.lucky_number is not None and campaign.lucky_rewards is None and "lucky_rewards" not in unreadable:
         yield Fault(entry_path(key, ("lucky_rewards",)), "设置了 lucky_number，缺少这一项，请补上奖励名称")
     if campaign.lucky_rewards is not None and campaign.lucky_number is None:
         yield Fault(entry_path(key, ("lucky_number",)), "设置了 lucky_rewards，缺少这一项，请补上 0 到 9 的数字")
     if campaign.tiered_rewards is not None:
         yield from _tier_faults(key, campaign.tiered_rewards.tiers)
+    amounts_known = not {"awards_mapping", "announcement_only"} & set(unreadable)
     for path, name in campaign.grantable():
-        if name not in campaign.awards_mapping:
+        if amounts_known and name not in campaign.awards_mapping:
             yield Fault(entry_path(key, path), f"“{name}”在 awards_mapping 里没有金额，请补上")
 
 

@@ -23,8 +23,12 @@ ROBOT_KEYS = {
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Serve until Ctrl-C. Exits with 2 where an option is wrong or a port is taken."""
-    parser = argparse.ArgumentParser(prog="python -m modules.sandbox", description="本机沙箱：模拟 Metabase 与企业微信群机器人")
-    parser.add_argument("--port-metabase", type=int, default=0, metavar="端口", help="Metabase 的端口，默认任选空闲端口")
+    parser = argparse.ArgumentParser(
+        prog="python -m modules.sandbox", description="本机沙箱：模拟 Metabase 与企业微信群机器人"
+    )
+    parser.add_argument(
+        "--port-metabase", type=int, default=0, metavar="端口", help="Metabase 的端口，默认任选空闲端口"
+    )
     parser.add_argument("--port-robot", type=int, default=0, metavar="端口", help="群机器人的端口，默认任选空闲端口")
     options = parser.parse_args(arguments)
     metabase = MetabaseStandIn(options.port_metabase)

@@ -51,7 +51,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Answer:
-    """What to send back. `chunked` streams the body without a length; `cut` closes the connection half-way through it."""
+    """What to send back. `chunked` streams the body without a length; `cut` closes the connection half-way through."""
 
     status: int
     body: bytes
@@ -165,7 +165,7 @@ class HttpStandIn:
 
     @property
     def url(self) -> str:
-        """Base URL without a trailing slash; stays the same after `stop`. Raises RuntimeError before a port is known."""
+        """Base URL without a trailing slash, the same after `stop`. Raises RuntimeError before a port is known."""
         if self._port == 0:
             raise RuntimeError("the stand-in has no port yet: start it first")
         return f"http://{HOST}:{self._port}"

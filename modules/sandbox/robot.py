@@ -147,12 +147,14 @@ class RobotStandIn(HttpStandIn):
         if not isinstance(msgtype, str) or msgtype not in BYTE_LIMITS:
             return BAD_TYPE
         part = message.get(msgtype)
-        content = part.get("content") if isinstance(part, dict) else None
+        if not isinstance(part, dict):
+            return EMPTY
+        content = part.get("content")
         if not content or not isinstance(content, str):
             return EMPTY
         if len(content.encode()) > BYTE_LIMITS[msgtype]:
             return TOO_LONG
-        mentions = part if msgtype == "text" else {}
+        mentions: dict[str, list[str]] = part if msgtype == "text" else {}
         with self._lock:  # count, append and write as one: the file has the order of the list
             now = self._clock()
             if self._rate_limit and self._sent_since(key, now - WINDOW_SECONDS) >= MESSAGES_PER_WINDOW:

@@ -35,7 +35,7 @@ CITIES = {
     "BJ": _City(
         1,
         "110000",
-        ("程砚秋白", "陆知远", "苏景和", "顾长青", "沈若川", "韩牧云", "叶向晚",
+        ("沈砚秋", "陆知远", "苏景和", "顾北辰", "沈若川", "韩牧云", "叶向晚",
          "秦望舒", "江临风", "白既明", "宋清越", "方思齐", "唐予安", "孟怀瑾"),
         ("北京燕归来装饰", "北京广厦同心装饰", "北京瓦蓝防水工程", "北京四合居装饰"),
         ("朝阳区望枫路", "海淀区知春里街", "丰台区槐安路", "通州区运潮街", "昌平区回雁路", "西城区棉花巷"),
@@ -133,8 +133,9 @@ class SampleMonth:
 
     def _draw(self, rng: Random, count: int) -> list[_Contract]:
         projects = self._draw_projects(rng, count)
+        last = self._end - timedelta(seconds=1)
         moments = sorted(
-            (min(project.signed + timedelta(hours=nth * rng.uniform(0.2, 30)), self._end - timedelta(seconds=1)), index)
+            (min(project.signed + nth * timedelta(days=rng.randrange(3), minutes=rng.randint(5, 90)), last), index)
             for index, project in enumerate(projects)
             for nth in range(project.contracts)
         )
@@ -265,8 +266,9 @@ def _allot(count: int) -> list[int]:
 
 
 def _draw_fen(rng: Random) -> int:
-    """Draw an amount between 500 and 180,000 yuan, most of them some thousand; four in ten are whole yuan."""
-    fen = round(min(max(rng.lognormvariate(9.0, 0.8), 500), 180_000) * 100)
+    """Draw an amount: most some thousand yuan, one in fifty a whole house above 60,000; four in ten are whole yuan."""
+    yuan = rng.uniform(60_000, 160_000) if rng.random() < 0.02 else max(rng.lognormvariate(8.9, 0.75), 500)
+    fen = round(yuan * 100)
     return fen // 100 * 100 if rng.random() < 0.4 else fen
 
 

@@ -1,0 +1,277 @@
+"""The command line and the daemon. Wiring only: what happens is in jobs.py, task_scheduler.py and modules/."""
+
+import getpass
+import logging
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from types import FrameType
+from typing import Annotated
+
+import schedule
+import typer
+
+import jobs
+import task_scheduler
+from modules import health, terminal
+from modules.application import Application, open_application
+from modules.campaigns import CampaignsFileError
+from modules.check import check_everything
+from modules.clock import parse_moment, shanghai_now
+from modules.database import DatabaseError
+from modules.log_config import configure_logging
+from modules.process_lock import AlreadyRunningError, daemon_lock
+from modules.sandbox.demo import run_demo
+from modules.settings import Settings, SettingsError, load_settings
+from modules.task_queue import GIVEN_UP, TaskError
+from modules.task_states import CANCELLED, PENDING, STATUSES
+
+log = logging.getLogger("main")
+
+FAILED, MISUSED = 1, 2
+
+cli = typer.Typer(
+    help="签约激励调度程序。不带命令即启动后台程序：定时拉取合同、计算奖励、写文件、发消息。",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+tasks_cli = typer.Typer(help="查看和处理消息队列。", no_args_is_help=True)
+cli.add_typer(tasks_cli, name="tasks")
+
+AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON，供程序读取。")]
+
+
+class StopRequestedError(BaseException):
+    """Somebody asked the daemon to end; raised out of whatever it is doing, so that it ends within seconds."""
+
+
+@cli.callback(invoke_without_command=True)
+def daemon(context: typer.Context) -> None:
+    """启动后台程序（不带命令时）。"""
+    if context.invoked_subcommand is None:
+        run_daemon()
+
+
+def run_daemon() -> None:
+    """Pull every few minutes and drain the queue beside it, until Ctrl-C or SIGTERM."""
+    settings = load_settings()
+    configure_logging(settings, console=True)
+    with daemon_lock(settings.state_dir), open_application(settings, is_daemon=True) as app:
+        _report_configuration(app)
+        stop = threading.Event()
+        worker = task_scheduler.start(app)
+        try:
+            with _stopping_on_signals(stop):
+                _tick(app, stop)
+        except StopRequestedError:
+            log.info("收到停止信号，正在收尾")
+        finally:
+            worker.stop(settings.wecom.connect_timeout + settings.wecom.read_timeout + 5)
+    log.info("后台程序已停止")
+
+
+def _tick(app: Application, stop: threading.Event) -> None:
+    """The schedule library only ticks; what is due is decided in jobs."""
+    scheduler = schedule.Scheduler()
+    minutes = app.settings.schedule.run_jobs_serially_minutes
+    scheduler.every(round(minutes * 60)).seconds.do(run_jobs_serially, app, stop.is_set)
+    log.info(
+        "后台程序已启动：每 %g 分钟运行一次任务，每 %g 秒检查一次队列",
+        minutes,
+        app.settings.schedule.task_check_seconds,
+    )
+    scheduler.run_all()
+    while not stop.is_set():
+        scheduler.run_pending()
+        stop.wait(1)
+
+
+def run_jobs_serially(app: Application, should_stop: Callable[[], bool] = lambda: False) -> None:
+    """All active campaigns, one after another. Never raises: the schedule library would stop at the first error."""
+    try:
+        jobs.run_active_campaigns(app, app.clock(), should_stop)
+        app.views.refresh(app.campaigns.valid, app.clock())
+    except Exception:
+        log.exception("运行任务时出错，下次到点再试")
+
+
+def _report_configuration(app: Application) -> None:
+    for fault in app.campaigns.faults:
+        log.error("活动配置有错：%s", fault)
+    for warning in (*app.settings.warnings(), *app.campaigns.warnings):
+        log.warning("配置提醒：%s", warning)
+
+
+@contextmanager
+def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM, Ctrl-C and Ctrl-Break set `stop` and end the main thread's work; a second one changes nothing."""
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if not stop.is_set():
+            stop.set()
+            raise StopRequestedError
+
+    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), on_signal)
+    yield
+
+
+@cli.command()
+def demo(as_json: AsJson = False) -> None:
+    """用本机的模拟 Metabase 和模拟机器人，演示一遍全过程。"""
+    with terminal.progress_bar() as progress:
+        bar = progress.add_task("准备", total=None)
+        result = run_demo(
+            run_campaign=lambda app, campaign, as_of: jobs.run_campaign(app, campaign, as_of, jobs.RunOptions()),
+            drain=task_scheduler.check_tasks,
+            on_step=lambda step, done, total: progress.update(bar, description=step, completed=done, total=total),
+        )
+    if as_json:
+        terminal.print_json(result.summary())
+    else:
+        terminal.show_demo(result)
+
+
+@cli.command()
+def check(
+    as_json: AsJson = False,
+    online: Annotated[bool, typer.Option("--online", help="同时试连 Metabase 和企业微信（不发消息）。")] = False,
+) -> None:
+    """检查设置、活动配置、模板和收件人。"""
+    findings = check_everything(shanghai_now(), online=online)
+    if as_json:
+        terminal.print_json(findings.summary())
+    else:
+        terminal.show_findings(findings)
+    if findings.faults:
+        raise typer.Exit(MISUSED)
+
+
+@cli.command("jobs")
+def list_jobs(as_json: AsJson = False) -> None:
+    """列出任务和上次运行的结果。"""
+    with _opened() as app:
+        states = health.job_states(app, app.clock())
+        if as_json:
+            terminal.print_json([state.__dict__ for state in states])
+        else:
+            terminal.show_jobs(states)
+
+
+@cli.command()
+def run(
+    job: Annotated[str, typer.Argument(help="活动编号，如 BJ-2025-05。")],
+    at: Annotated[str | None, typer.Option("--at", help="按这个时间运行，如 2025-05-20T12:00。")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="只算不写：看看会登记什么、发什么。")] = False,
+    force: Annotated[bool, typer.Option("--force", help="在活动运行期之外也运行。")] = False,
+    accept_shrink: Annotated[bool, typer.Option("--accept-shrink", help="源数据大幅减少属实，照此运行。")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """立即运行一个任务；标准输出的最后一行是 JSON 结果。"""
+    options = jobs.RunOptions(dry_run=dry_run, force=force, accept_shrink=accept_shrink)
+    with _opened() as app:
+        as_of = _moment(at) if at else app.clock()
+        report = jobs.run_campaign(app, jobs.find_campaign(app, job, as_of, options), as_of, options)
+    if report.preview and not as_json:
+        terminal.show_preview(*report.preview)
+    if report.error:
+        terminal.print_error(report.error)
+    terminal.print_json(report.summary())
+    if report.outcome == "failed":
+        raise typer.Exit(FAILED)
+
+
+@cli.command()
+def drain(as_json: AsJson = False) -> None:
+    """发送队列里到点的消息，发完即返回；标准输出的最后一行是 JSON 结果。"""
+    with _opened() as app, terminal.progress_bar() as progress:
+        bar = progress.add_task("发送", total=app.queue.counts()[PENDING])
+        sent = task_scheduler.check_tasks(app, progress=lambda _status: progress.advance(bar))
+        pending = app.queue.counts()[PENDING]
+    terminal.print_json({**sent.__dict__, "pending": pending})
+
+
+@tasks_cli.command("list")
+def list_tasks(
+    status: Annotated[str | None, typer.Option("--status", help=f"只看这种状态：{'、'.join(STATUSES)}。")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """列出队列里的任务。"""
+    if status is not None and status not in STATUSES:
+        raise TaskError(f"没有状态 {status}，可用：{'、'.join(STATUSES)}")
+    with _opened() as app:
+        found = app.queue.list(None if status is None else [status])
+    if as_json:
+        terminal.print_json([task.__dict__ for task in found])
+    else:
+        terminal.show_tasks(found)
+
+
+@tasks_cli.command("retry")
+def retry_task(task_id: int) -> None:
+    """把失败、待核实或已取消的任务放回队列。"""
+    _set_status(task_id, PENDING, GIVEN_UP)
+    terminal.out.print(f"任务 {task_id} 已放回队列，下次检查时发送（或运行 drain）。")
+
+
+@tasks_cli.command("cancel")
+def cancel_task(task_id: int) -> None:
+    """取消还没有发送的任务。"""
+    _set_status(task_id, CANCELLED, {PENDING, *GIVEN_UP} - {CANCELLED})
+    terminal.out.print(f"任务 {task_id} 已取消。")
+
+
+@cli.command()
+def status(as_json: AsJson = False) -> None:
+    """看后台程序、任务、队列和文件的状态。"""
+    with _opened() as app:
+        found = health.status(app, app.clock())
+    if as_json:
+        terminal.print_json(found)
+    else:
+        terminal.show_status(found)
+
+
+@contextmanager
+def _opened() -> Iterator[Application]:
+    settings: Settings = load_settings()
+    configure_logging(settings, console=False)
+    with open_application(settings) as app:
+        yield app
+
+
+def _set_status(task_id: int, status: str, allowed_from: set[str] | frozenset[str]) -> None:
+    with _opened() as app:
+        app.queue.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=allowed_from)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return parse_moment(text)
+    except ValueError:
+        raise jobs.JobRefusedError(f"--at {text} 读不懂，应像 2025-05-20T12:00") from None
+
+
+def main() -> None:
+    """Run a command; every error is one line that says what to do, with the matching exit code."""
+    try:
+        cli()
+    except (SettingsError, CampaignsFileError, jobs.JobRefusedError, TaskError) as error:
+        terminal.print_error(str(error))
+        sys.exit(MISUSED)
+    except (DatabaseError, AlreadyRunningError) as error:
+        terminal.print_error(str(error))
+        sys.exit(FAILED)
+    except Exception as error:
+        log.exception("没有料到的错误")
+        terminal.print_error(f"没有料到的错误：{type(error).__name__}: {error}；详情见数据文件夹下的 logs/app.log")
+        sys.exit(FAILED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The parts of the program, opened and tied together once; jobs, the worker and the doors are handed this."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from modules import ledger
+from modules.campaigns import Campaigns, load_campaigns
+from modules.clock import Clock, shanghai_now
+from modules.database import Database
+from modules.message_sender import MessageSender
+from modules.notification_module import Announcer
+from modules.process_lock import dead_workers, forget_workers, worker_lock
+from modules.request_module import MetabaseClient
+from modules.settings import Settings, load_settings
+from modules.task_queue import TaskQueue
+from modules.templates import Templates
+from modules.views import Views
+
+
+@dataclass(frozen=True)
+class Application:
+    """Everything that a job or the worker needs. `clock` tells the real time; `worker` names this process."""
+
+    settings: Settings
+    campaigns: Campaigns
+    database: Database
+    metabase: MetabaseClient
+    announcer: Announcer
+    queue: TaskQueue
+    sender: MessageSender
+    views: Views
+    clock: Clock
+    worker: str
+
+
+@contextmanager
+def open_application(
+    settings: Settings | None = None, *, clock: Clock = shanghai_now, is_daemon: bool = False
+) -> Iterator[Application]:
+    """Open database, Metabase client and senders; bring the tables up to date; settle the claims of dead workers.
+
+    Raises SettingsError, CampaignsFileError, DatabaseError.
+    """
+    settings = settings or load_settings()
+    campaigns = load_campaigns(settings.campaigns_file, clock().date())
+    database = Database(settings.database_url)
+    sender = MessageSender(settings)
+    metabase = MetabaseClient(settings.metabase, settings.state_dir, clock)
+    try:
+        database.upgrade()
+        with worker_lock(settings.state_dir) as worker:
+            queue = TaskQueue(
+                database, worker, timedelta(seconds=settings.queue.lease_seconds), on_completed=ledger.mark_notified
+            )
+            _settle_dead_workers(settings, queue, clock)
+            yield Application(
+                settings=settings,
+                campaigns=campaigns,
+                database=database,
+                metabase=metabase,
+                announcer=Announcer(settings, Templates()),
+                queue=queue,
+                sender=sender,
+                views=Views(settings, database, owns_folder=is_daemon),
+                clock=clock,
+                worker=worker,
+            )
+    finally:
+        metabase.close()
+        database.close()
+
+
+def _settle_dead_workers(settings: Settings, queue: TaskQueue, clock: Clock) -> None:
+    """Claims of processes that died follow the rule of the state picture, at once and not only when leases run out."""
+    dead = dead_workers(settings.state_dir)
+    queue.rescue(clock(), dead)
+    forget_workers(settings.state_dir, dead)

@@ -1,0 +1,298 @@
+"""Tables, engine and transactions. SQLite by default, PostgreSQL by `DATABASE_URL`; one code for both.
+
+Writers on SQLite take the write lock at once (BEGIN IMMEDIATE), so that nobody reads, waits and then finds that
+somebody else has written in between. Migrations: modules/migrations (Alembic).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine import Connection, Dialect, Engine
+
+from modules.clock import SHANGHAI, in_shanghai, parse_moment
+
+SQLITE_WAIT_SECONDS = 30
+"""How long a writer waits for another one before it says that the database is locked."""
+
+_MIGRATIONS = Path(__file__).resolve().parent / "migrations"
+
+
+class DatabaseError(Exception):
+    """The database can't be opened or upgraded; the message says what and what to do, in Chinese."""
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A moment in time: `timestamptz` on PostgreSQL, sortable ISO text in Asia/Shanghai on SQLite."""
+
+    impl = sa.String(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(sa.String(32))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return in_shanghai(value).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(SHANGHAI) if isinstance(value, datetime) else parse_moment(str(value))
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("task_type", sa.Text, nullable=False),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("dedup_key", sa.Text),
+    sa.Column("group_key", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("max_attempts", sa.Integer, nullable=False, server_default="8"),
+    sa.Column("run_at", Moment),
+    sa.Column("locked_by", sa.Text),
+    sa.Column("locked_until", Moment),
+    sa.Column("sending_at", Moment),
+    sa.Column("on_uncertain", sa.Text, nullable=False, server_default="hold"),
+    sa.Column("expires_at", Moment),
+    sa.Column("last_error", sa.Text),
+    sqlite_autoincrement=True,
+)
+"""The queue. The first seven columns are those of the present system. `dedup_key` names a message once and for
+all; `group_key` is the same for all parts of a split message; `run_at` NULL means at once."""
+
+sa.Index("uq_tasks_dedup_key", tasks.c.dedup_key, unique=True)
+sa.Index("ix_tasks_group_key", tasks.c.group_key)
+_open = tasks.c.status.in_(["pending", "running"])
+sa.Index("ix_tasks_open", tasks.c.recipient, tasks.c.id, sqlite_where=_open, postgresql_where=_open)
+
+robot_sends = sa.Table(
+    "robot_sends",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("bucket", sa.Text, nullable=False),
+    sa.Column("task_id", sa.Integer, nullable=False),
+    sa.Column("sent_at", Moment, nullable=False),
+    sa.Index(None, "bucket", "sent_at"),
+    sa.Index(None, "task_id"),
+)
+"""Messages handed to each robot lately: what the limit per minute is counted on."""
+
+campaigns = sa.Table(
+    "campaigns",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_pull_at", Moment),
+    sa.Column("last_pull_rows", sa.Integer),
+)
+"""One row per campaign that has run. `revision` counts the commits that changed what its ledger says."""
+
+config_snapshots = sa.Table(
+    "config_snapshots",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+performance = sa.Table(
+    "performance",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("contract_id", sa.Text, nullable=False),
+    sa.Column("sequence", sa.Integer, nullable=False),
+    sa.Column("personal_sequence", sa.Integer, nullable=False),
+    sa.Column("payee", sa.Text, nullable=False),
+    sa.Column("housekeeper", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("contract_number", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("self_referral", sa.Boolean, nullable=False),
+    sa.Column("signed_at", Moment, nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("performance", sa.BigInteger, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("performance_total", sa.BigInteger, nullable=False),
+    sa.Column("bonus_pool", sa.BigInteger, nullable=False),
+    sa.Column("remark", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("registered_at", Moment, nullable=False),
+    sa.Column("source_amount", sa.BigInteger, nullable=False),
+    sa.Column("loss_accepted_at", Moment),
+    sa.Column("broadcast_key", sa.Text),
+    sa.Column("notified_at", Moment),
+    sa.Index("uq_performance_contract", "campaign", "contract_id", unique=True),
+    sa.Index("uq_performance_sequence", "campaign", "sequence", unique=True),
+    sa.Index("uq_performance_broadcast_key", "broadcast_key", unique=True),
+)
+"""Registered contracts, as they were announced; money in fen. Only `source_amount` (the last good amount that the
+source showed), `loss_accepted_at` (a person accepted that it is gone) and `notified_at` ever change."""
+
+awards = sa.Table(
+    "awards",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("contract_id", sa.Text),
+    sa.Column("payee", sa.Text, nullable=False),
+    sa.Column("housekeeper", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("base_amount", sa.BigInteger, nullable=False),
+    sa.Column("badge", sa.Text, nullable=False),
+    sa.Column("multiplier", sa.Text, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("config_hash", sa.Text, nullable=False),
+    sa.Column("granted_at", Moment, nullable=False),
+    sa.Index(None, "campaign", "contract_id"),
+)
+"""Granted awards, append-only; money in fen, `reason` a JSON object of the values that decided."""
+
+_tier = awards.c.kind == "节节高"
+sa.Index(
+    "uq_awards_tier",
+    awards.c.campaign,
+    awards.c.payee,
+    awards.c.name,
+    unique=True,
+    sqlite_where=_tier,
+    postgresql_where=_tier,
+)
+
+rejected_rows = sa.Table(
+    "rejected_rows",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("contract_id", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Moment, nullable=False),
+    sa.Column("resolved_at", Moment),
+    sa.Index("uq_rejected_rows_fingerprint", "campaign", "fingerprint", unique=True),
+)
+"""Source rows that could not be used; `resolved_at` is set while the source no longer shows them."""
+
+job_runs = sa.Table(
+    "job_runs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("slot", Moment, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
+    sa.Column("outcome", sa.Text),
+    sa.Column("counts", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Index(None, "job", "started_at"),
+)
+"""What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object."""
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+"""What a person did to the ledger or the queue."""
+
+
+class Database:
+    """One database, opened: `reading()` and `writing()` hand out transactions."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _sqlite_engine(url) if url.startswith("sqlite") else sa.create_engine(url, pool_pre_ping=True)
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that sees one state of the database and writes nothing."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes all or nothing; on SQLite it is the only writer from its first moment on."""
+        with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+            yield connection
+
+    def upgrade(self) -> None:
+        """Bring the tables up to date; an old tasks.db of the present system keeps its rows. Raises DatabaseError."""
+        try:
+            with self.writing() as connection:
+                config = Config()
+                config.set_main_option("script_location", str(_MIGRATIONS))
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        except sa.exc.DatabaseError as error:
+            raise DatabaseError(f"数据库打不开或升级失败：{error.orig}；请检查磁盘空间和 DATABASE_URL") from error
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def insert_missing(connection: Connection, table: sa.Table, index: list[str]) -> Any:
+    """An INSERT for `table` that leaves rows alone whose `index` columns are there already."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects.postgresql import insert as postgresql_insert
+
+        return postgresql_insert(table).on_conflict_do_nothing(index_elements=index)
+    from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+
+    return sqlite_insert(table).on_conflict_do_nothing(index_elements=index)
+
+
+def _sqlite_engine(url: str) -> Engine:
+    file = sa.make_url(url).database
+    if file and file != ":memory:":
+        Path(file).parent.mkdir(parents=True, exist_ok=True)
+    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_WAIT_SECONDS})
+
+    @sa.event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # pysqlite then leaves BEGIN to us
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine

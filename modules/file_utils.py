@@ -1,0 +1,95 @@
+"""Files: written whole or not at all, safe to open in Excel, archived and pruned."""
+
+import csv
+import io
+import json
+import logging
+import os
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+log = logging.getLogger(__name__)
+
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_ARCHIVE_STAMP = "%Y%m%d-%H%M%S"
+
+
+def excel_safe(cell: object) -> str:
+    """Text that Excel would take for a formula gets an apostrophe before it; numbers are left alone."""
+    text = "" if cell is None else str(cell)
+    if text.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(text):
+        return f"'{text}"
+    return text
+
+
+def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A whole CSV file as text, every cell safe for Excel."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer)
+    writer.writerow(header)
+    writer.writerows([excel_safe(cell) for cell in row] for row in rows)
+    return buffer.getvalue()
+
+
+def write_csv(path: Path, text: str) -> None:
+    """UTF-8 with a byte order mark, which Excel needs. Raises OSError (PermissionError: Excel holds it open)."""
+    write_atomically(path, text, encoding="utf-8-sig")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Readable JSON in UTF-8. Raises OSError."""
+    write_atomically(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def write_atomically(path: Path, text: str, encoding: str) -> None:
+    """A temporary file beside `path`, flushed to disk, then put in its place: readers see the old or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding=encoding, newline="") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read_csv_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of one of our CSV files, by column; the apostrophe before a formula sign is taken off again."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return [{name: _as_written(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+
+
+def archive(path: Path, archive_dir: Path, now: datetime) -> Path:
+    """Move a file into the archive under its name and the time. Raises OSError."""
+    archive_dir.mkdir(parents=True, exist_ok=True)
+    stamp = now.strftime(_ARCHIVE_STAMP)
+    target = archive_dir / f"{path.stem}-{stamp}{path.suffix}"
+    number = 1
+    while target.exists():
+        number += 1
+        target = archive_dir / f"{path.stem}-{stamp}-{number}{path.suffix}"
+    path.rename(target)
+    return target
+
+
+def prune_archive(archive_dir: Path, prefix: str, now: datetime, days: int) -> None:
+    """Delete archived files whose name begins with `prefix` and whose time stamp is older than `days`."""
+    for file in archive_dir.glob(f"{prefix}*"):
+        match = re.search(r"-(\d{8}-\d{6})(-\d+)?$", file.stem)
+        if match is None:
+            continue
+        archived = datetime.strptime(match.group(1), _ARCHIVE_STAMP).replace(tzinfo=now.tzinfo)
+        if now - archived > timedelta(days=days):
+            file.unlink(missing_ok=True)
+            log.info("已删除过期的归档文件 %s", file.name)
+
+
+def _as_written(cell: str | None) -> str:
+    text = cell or ""
+    return text[1:] if text.startswith("'") and text[1:].startswith(_FORMULA_STARTS) else text

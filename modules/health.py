@@ -1,0 +1,77 @@
+"""How the program is doing: jobs, queue, files, configuration. What `main.py status` and `jobs` show."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from modules.application import Application
+from modules.clock import format_moment
+from modules.database import campaigns, job_runs
+from modules.process_lock import daemon_is_alive
+from modules.task_states import PENDING
+
+
+@dataclass(frozen=True)
+class JobState:
+    """A job and its last run; times as text in Asia/Shanghai, None where there is none."""
+
+    job: str
+    title: str
+    period: str
+    card_id: int | None
+    active: bool
+    last_started: str | None
+    last_outcome: str | None
+    last_success: str | None
+    last_error: str | None
+    contracts_pulled: int | None
+
+
+def job_states(app: Application, now: datetime) -> list[JobState]:
+    """Every campaign that can run, in the order of the config."""
+    with app.database.reading() as connection:
+        newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
+        last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
+        successes = sa.select(job_runs.c.job, sa.func.max(job_runs.c.ended_at)).where(job_runs.c.outcome == "ok")
+        succeeded = dict(connection.execute(successes.group_by(job_runs.c.job)).tuples().all())
+        pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).tuples().all())
+    states = []
+    for campaign in app.campaigns.valid.values():
+        run = last.get(campaign.key)
+        success = succeeded.get(campaign.key)
+        states.append(
+            JobState(
+                job=campaign.key,
+                title=campaign.title,
+                period=f"{campaign.start} 至 {campaign.end}（结算到 {campaign.last_settle_day}）",
+                card_id=campaign.card_id,
+                active=campaign.card_id is not None and campaign.is_active(now.date()),
+                last_started=format_moment(run["started_at"]) if run else None,
+                last_outcome=(run["outcome"] or "unfinished") if run else None,
+                last_success=format_moment(success) if success else None,
+                last_error=run["error"] if run else None,
+                contracts_pulled=pulled.get(campaign.key),
+            )
+        )
+    return states
+
+
+def status(app: Application, now: datetime) -> dict[str, object]:
+    """Everything at a glance, as `status --json` prints it."""
+    waiting = app.queue.oldest(PENDING)
+    return {
+        "at": format_moment(now),
+        "daemon_running": daemon_is_alive(app.settings.state_dir),
+        "database": app.database.engine.url.render_as_string(hide_password=True),
+        "data_dir": str(app.settings.data_dir),
+        "jobs": [state.__dict__ for state in job_states(app, now)],
+        "queue": app.queue.counts(),
+        "oldest_pending": format_moment(waiting.created_at) if waiting else None,
+        "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
+        "config_faults": [str(fault) for fault in app.campaigns.faults],
+    }
+
+
+def _runs(ids: sa.Select[tuple[int]]) -> sa.Select[tuple[object, ...]]:
+    return sa.select(job_runs).where(job_runs.c.id.in_(ids))

@@ -1,0 +1,94 @@
+"""Front door of the senders: a recipient's settings decide how a message goes out."""
+
+import hashlib
+import logging
+from collections.abc import Mapping
+
+from modules.message_text import message_limit
+from modules.senders.console import Console
+from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent
+from modules.senders.wecom_robot import WecomRobot
+from modules.settings import RecipientSettings, SenderName, Settings
+
+TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
+    "send_wecom_message": "desktop_wecom",
+    "send_wechat_message": "desktop_wechat",
+}
+"""Where a plain chat name goes: the desktop app that its task type names."""
+
+BUCKET_HEX_DIGITS = 16
+
+log = logging.getLogger("send_messages")
+
+
+class MessageSender:
+    """Sends messages to recipients of the settings and to plain chat names. Used by one thread at a time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._recipients = settings.recipients
+        self._senders: dict[SenderName, Sender] = {
+            "wecom_robot": WecomRobot(settings.wecom),
+            "console": Console(),
+        }
+
+    def send(self, task_id: int, recipient: str, task_type: str, message: str) -> Outcome:
+        """Try once to bring `message` to `recipient`, and write one line about it to the log `send_messages`.
+
+        `recipient` is a key of the settings' recipients, or a plain chat name: then `task_type` decides.
+        """
+        outcome = self._send(recipient, task_type, message)
+        _log(task_id, recipient, task_type, outcome)
+        return outcome
+
+    def rate_bucket(self, recipient: str) -> str | None:
+        """The name under which sends to `recipient` share a rate limit; None where there is no limit.
+
+        It is made from the robot's key, so that two recipients with one robot share, and does not give the key away.
+        """
+        known = self._recipients.get(recipient)
+        if known is None or known.sender != "wecom_robot":
+            return None
+        key = known.key.get_secret_value()
+        return hashlib.sha256(key.encode()).hexdigest()[:BUCKET_HEX_DIGITS] if key else None
+
+    def _send(self, recipient: str, task_type: str, message: str) -> Outcome:
+        target = self._recipients.get(recipient) or _plain_chat(recipient, task_type)
+        if isinstance(target, Failed):
+            return target
+        sender = self._senders.get(target.sender)
+        return sender.send(target, message) if sender else _not_there_yet(target)
+
+
+def message_limit_of(settings: Settings, recipient: str, task_type: str) -> int:
+    """How long one message to this recipient may be, in bytes of UTF-8."""
+    known = settings.recipients.get(recipient)
+    return message_limit(known.sender if known else TASK_TYPE_SENDERS.get(task_type, "console"))
+
+
+def _plain_chat(name: str, task_type: str) -> RecipientSettings | Failed:
+    sender = TASK_TYPE_SENDERS.get(task_type)
+    if sender is None:
+        known = "、".join(TASK_TYPE_SENDERS)
+        return Failed(
+            f"不认识的任务类型 {task_type!r}；请改用 {known}，或把收件人写进 config/settings.yaml 的 recipients"
+        )
+    if not name.strip():
+        return Failed("收件人为空；请取消这条任务，填上收件人后重新创建")
+    return RecipientSettings(name=name, sender=sender)
+
+
+def _not_there_yet(target: RecipientSettings) -> Failed:
+    return Failed(
+        f"发送方式 {target.sender} 尚未提供（本版本还不能操作桌面）；请人工发给「{target.name}」，"
+        "或在 config/settings.yaml 的 recipients 里给它改用 wecom_robot"
+    )
+
+
+def _log(task_id: int, recipient: str, task_type: str, outcome: Outcome) -> None:
+    words = f"task={task_id} recipient={recipient} type={task_type} outcome={type(outcome).__name__.lower()}"
+    if isinstance(outcome, Sent):
+        level = logging.INFO
+    else:
+        level = logging.WARNING if isinstance(outcome, Retry) else logging.ERROR
+        words += f" reason={outcome.reason}"
+    log.log(level, "%s", " ".join(words.split()))

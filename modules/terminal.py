@@ -1,0 +1,166 @@
+"""What the command line shows to people: tables and lines in Chinese. JSON goes to stdout as one line."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.table import Table
+
+from modules.check import Findings
+from modules.health import JobState
+from modules.notification_module import Announcements
+from modules.rewards.engine import Outcome
+from modules.rewards.money import format_yuan
+from modules.sandbox.demo import DemoResult
+from modules.task_states import Task
+
+out = Console()
+err = Console(stderr=True)
+
+OUTCOMES = {"ok": "[green]成功[/]", "failed": "[red]失败[/]", "dry-run": "试运行", "unfinished": "未结束", None: "-"}
+STATUSES = {
+    "pending": "待发送",
+    "running": "发送中",
+    "completed": "[green]已发送[/]",
+    "failed": "[red]失败[/]",
+    "uncertain": "[yellow]待核实[/]",
+    "cancelled": "已取消",
+}
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on one line of stdout."""
+    print(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_error(words: str) -> None:
+    """Errors go to stderr, so that stdout stays clean."""
+    err.print(f"[red]{escape(words)}[/]", soft_wrap=True)
+
+
+def progress_bar() -> Progress:
+    """A progress bar on stderr for who waits."""
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        console=err,
+        transient=True,
+    )
+
+
+def show_findings(findings: Findings) -> None:
+    """The result of `check`."""
+    for note in findings.notes:
+        out.print(f"[green]✓[/] {escape(note)}", soft_wrap=True)
+    for warning in findings.warnings:
+        out.print(f"[yellow]注意[/] {escape(str(warning))}", soft_wrap=True)
+    for fault in findings.faults:
+        out.print(f"[red]错误[/] {escape(str(fault))}", soft_wrap=True)
+    if findings.faults:
+        out.print(f"[red]{len(findings.faults)} 处错误需要修改。[/]")
+    else:
+        out.print("[green]检查通过。[/]")
+
+
+def show_jobs(states: Sequence[JobState]) -> None:
+    """The jobs and their last runs."""
+    table = Table("任务", "名称", "活动期", "问题卡", "正在运行期", "上次运行", "结果", "错误")
+    for state in states:
+        table.add_row(
+            state.job,
+            escape(state.title),
+            state.period,
+            str(state.card_id or "-"),
+            "是" if state.active else "否",
+            state.last_started or "-",
+            OUTCOMES[state.last_outcome],
+            escape(state.last_error or ""),
+        )
+    out.print(table if states else "还没有可以运行的活动；请检查活动配置（check）。")
+
+
+def show_tasks(tasks: Sequence[Task]) -> None:
+    """The queue."""
+    table = Table("编号", "状态", "收件人", "类型", "次数", "更新时间", "内容", "原因")
+    for task in tasks:
+        first_line = task.message.strip().splitlines()[0] if task.message.strip() else ""
+        table.add_row(
+            str(task.id),
+            STATUSES.get(task.status, task.status),
+            escape(task.recipient),
+            task.task_type,
+            str(task.attempts),
+            f"{task.updated_at:%m-%d %H:%M:%S}",
+            escape(first_line[:40]),
+            escape(task.last_error or ""),
+        )
+    out.print(table if tasks else "队列里没有这样的任务。")
+
+
+def show_preview(outcome: Outcome, announcements: Announcements) -> None:
+    """What a run would register, award and say."""
+    granted: dict[str, list[str]] = {}
+    for award in outcome.awards:
+        granted.setdefault(award.contract_id, []).append(f"{award.name} {format_yuan(award.amount)} 元")
+    table = Table("序号", "合同ID", "管家", "合同金额", "累计单数", "累计业绩", "奖励")
+    for row in outcome.rows.to_dict("records"):
+        table.add_row(
+            str(row["sequence"]),
+            row["contract_id"],
+            escape(row["housekeeper"]),
+            format_yuan(row["amount"]),
+            str(row["count"]),
+            format_yuan(row["performance_total"]),
+            escape("、".join(granted.get(row["contract_id"], []))),
+        )
+    out.print(table)
+    for message in announcements.messages[:3]:
+        out.print(Panel(escape(message.text), title=f"给 {escape(message.recipient)}", expand=False))
+    if len(announcements.messages) > 3:
+        out.print(f"……共 {len(announcements.messages)} 条消息，以上为前 3 条。试运行，什么也没有写入。")
+
+
+def show_status(status: Mapping[str, Any]) -> None:
+    """`status` for people."""
+    running = "[green]正在运行[/]" if status["daemon_running"] else "[yellow]没有在运行[/]"
+    out.print(f"后台程序：{running}　数据：{escape(status['data_dir'])}　时间：{status['at']}", soft_wrap=True)
+    show_jobs([JobState(**state) for state in status["jobs"]])
+    counts = "，".join(f"{STATUSES[name]} {number}" for name, number in status["queue"].items())
+    oldest = f"；最早一条待发送于 {status['oldest_pending']} 创建" if status["oldest_pending"] else ""
+    out.print(f"消息队列：{counts}{oldest}")
+    for fault in status["unwritten_files"]:
+        out.print(f"[yellow]没写成的文件[/] {escape(fault['file'])}：{escape(fault['reason'])}", soft_wrap=True)
+    for fault in status["config_faults"]:
+        out.print(f"[red]配置有错[/] {escape(fault)}", soft_wrap=True)
+
+
+def show_demo(result: DemoResult) -> None:
+    """What the demo did, where it lies, and what to try next."""
+    table = Table("活动", "合同", "拒收", "奖励", "奖金（元）", "CSV", title="演示：北京、上海 2025 年 4–5 月")
+    for row in result.campaigns:
+        table.add_row(
+            row.key,
+            str(row.contracts),
+            str(row.rejected),
+            str(row.awards),
+            format_yuan(row.payout),
+            str(row.csv),
+        )
+    out.print(table)
+    out.print(f"消息：送达机器人 {result.delivered} 条；队列 {result.queue}")
+    out.print(f"用时 {result.seconds:.1f} 秒。数据都在 {result.data_dir}", soft_wrap=True)
+    out.print(
+        "接下来可以试：\n"
+        "  ./start.sh check              检查设置和活动配置\n"
+        "  ./start.sh jobs               看有哪些任务\n"
+        f"  DATA_DIR={result.data_dir} ./start.sh tasks list   看刚才的消息\n"
+        "  把 .env.example 复制为 .env，填好后运行 ./start.sh",
+        soft_wrap=True,
+        highlight=False,
+    )

@@ -1,0 +1,295 @@
+"""CSV and JSON files as views of the database: rewritten whole when what they show has moved on.
+
+Deleting one loses nothing. One that Excel holds open is no reason to fail: it is written next time, and `status`
+says so. What each file shows is remembered in `data/state/views.json`.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from filelock import Timeout
+from sqlalchemy.engine import Connection
+
+from modules.clock import format_moment
+from modules.contracts import SOURCE_COLUMNS
+from modules.database import Database, awards, campaigns, performance, tasks
+from modules.file_utils import archive, csv_text, prune_archive, write_atomically, write_csv, write_json
+from modules.process_lock import daemon_is_alive, views_lock
+from modules.rewards.money import plain_yuan
+from modules.settings import Settings
+from modules.task_states import COMPLETED, PENDING, RUNNING, UNCERTAIN
+
+log = logging.getLogger(__name__)
+
+LOCK_SECONDS = 30.0
+
+_SOURCE_TITLES: Mapping[str, str] = {
+    "_id": "合同ID(_id)",
+    "province": "活动城市(province)",
+    "serviceAppointmentNum": "工单编号(serviceAppointmentNum)",
+    "Status": "Status",
+    "serviceHousekeeper": "管家(serviceHousekeeper)",
+    "contractdocNum": "合同编号(contractdocNum)",
+    "adjustRefundMoney": "合同金额(adjustRefundMoney)",
+    "paidAmount": "支付金额(paidAmount)",
+    "difference": "差额(difference)",
+    "State": "State",
+    "createTime": "创建时间(createTime)",
+    "orgName": "服务商(orgName)",
+    "signedDate": "签约时间(signedDate)",
+    "Doorsill": "Doorsill",
+    "tradeIn": "款项来源类型(tradeIn)",
+    "conversion": "转化率(conversion)",
+    "average": "平均客单价(average)",
+    "sourceType": "工单类型(sourceType)",
+    "projectAddress": "项目地址(projectAddress)",
+}
+_COMPUTED_TITLES = (
+    "活动期内第几个合同",
+    "管家累计单数",
+    "管家累计金额",
+    "奖金池",
+    "计入业绩金额",
+    "管家累计业绩金额",
+    "激活奖励状态",
+    "奖励类型",
+    "奖励名称",
+    "是否发送通知",
+    "备注",
+    "登记时间",
+)
+PERFORMANCE_TITLES = ("活动编号", *(_SOURCE_TITLES[name] for name in SOURCE_COLUMNS), *_COMPUTED_TITLES)
+"""The columns of PerformanceData-<KEY>.csv, in order."""
+
+Rows = Sequence[Sequence[object]]
+
+SENT, WAITING, NOT_SENT, TO_VERIFY = "发送成功", "待发送", "失败", "待核实"
+
+
+@dataclass(frozen=True)
+class ViewFault:
+    """A file that could not be written, and why."""
+
+    file: str
+    reason: str
+
+
+def performance_file(data_dir: Path, campaign_key: str) -> Path:
+    return data_dir / f"PerformanceData-{campaign_key}.csv"
+
+
+def contract_file(data_dir: Path, campaign_key: str) -> Path:
+    return data_dir / f"ContractData-{campaign_key}.csv"
+
+
+def send_status_file(data_dir: Path, campaign_key: str) -> Path:
+    return data_dir / f"send_status_{campaign_key}.json"
+
+
+class Views:
+    """Keeps the files of one data folder true. `owns_folder`: this process is the daemon of the folder."""
+
+    def __init__(self, settings: Settings, database: Database, *, owns_folder: bool = False) -> None:
+        self._settings = settings
+        self._database = database
+        self._owns_folder = owns_folder
+
+    def refresh(self, keys: Iterable[str], now: datetime) -> list[ViewFault]:
+        """Rewrite the performance and send status files that are behind. A live daemon elsewhere does it itself."""
+        return self._locked(lambda: [fault for key in keys for fault in self._refresh_campaign(key, now)])
+
+    def store_pull(
+        self, key: str, columns: tuple[str, ...], rows: list[list[object]], now: datetime
+    ) -> list[ViewFault]:
+        """ContractData-<KEY>.csv: the last raw pull; one that differs goes into the archive, old ones are pruned."""
+        text = csv_text(columns, rows)
+        return self._locked(lambda: self._store_pull(contract_file(self._settings.data_dir, key), text, now))
+
+    def archive_settled(self, key: str, now: datetime) -> list[ViewFault]:
+        """The last state of a settled campaign's performance file goes into the archive."""
+        path = performance_file(self._settings.data_dir, key)
+
+        def act() -> list[ViewFault]:
+            faults = self._refresh_campaign(key, now)
+            if not faults and path.exists():
+                faults = self._try(path, lambda: archive(path, self._settings.archive_dir, now))
+            return faults
+
+        return self._locked(act) if path.exists() else []
+
+    def faults(self) -> list[ViewFault]:
+        """Files that could not be written when it was last tried."""
+        return [ViewFault(name, entry["error"]) for name, entry in self._memory().items() if entry.get("error")]
+
+    def _locked(self, act: Callable[[], list[ViewFault]]) -> list[ViewFault]:
+        state_dir = self._settings.state_dir
+        if not self._owns_folder and daemon_is_alive(state_dir):
+            log.info("后台程序正在运行，文件由它更新")
+            return []
+        try:
+            with views_lock(state_dir, LOCK_SECONDS):
+                return act()
+        except Timeout:
+            log.warning("另一个命令正在写文件，本次跳过，下次再写")
+            return []
+        except OSError as error:
+            log.warning("写不了数据文件夹 %s：%s", self._settings.data_dir, error)
+            return [ViewFault(str(self._settings.data_dir), str(error.strerror or error))]
+
+    def _refresh_campaign(self, key: str, now: datetime) -> list[ViewFault]:
+        data_dir = self._settings.data_dir
+        with self._database.reading() as connection:
+            stamp = _stamp(connection, key)
+            behind = [
+                path
+                for path in (performance_file(data_dir, key), send_status_file(data_dir, key))
+                if not self._is_current(path, stamp)
+            ]
+            if stamp is None or not behind:
+                return []
+            table = performance_rows(connection, key)
+            sends = send_statuses(connection, key)
+        faults = []
+        for path in behind:
+            if path.suffix == ".csv":
+                text = csv_text(PERFORMANCE_TITLES, table)
+                faults += self._try(path, lambda path=path, text=text: write_csv(path, text), stamp)  # type: ignore[misc]
+            else:
+                faults += self._try(path, lambda path=path: write_json(path, sends), stamp)  # type: ignore[misc]
+        return faults
+
+    def _store_pull(self, path: Path, text: str, now: datetime) -> list[ViewFault]:
+        stamp = hashlib.sha256(text.encode()).hexdigest()[:16]
+        if self._is_current(path, stamp):
+            return []
+
+        def write() -> None:
+            if path.exists():
+                archive(path, self._settings.archive_dir, now)
+            write_csv(path, text)
+            prune_archive(self._settings.archive_dir, path.stem, now, self._settings.files.archive_days)
+
+        return self._try(path, write, stamp)
+
+    def _try(self, path: Path, act: Callable[[], object], stamp: str = "") -> list[ViewFault]:
+        """Do it and remember what the file shows now, or why it could not be written."""
+        try:
+            act()
+        except OSError as error:
+            reason = f"{error.strerror or error}；若正在 Excel 中打开，请关闭，下次运行会补写"
+            log.warning("写不了文件 %s：%s", path.name, reason)
+            self._remember(path, {**self._memory().get(path.name, {}), "error": reason})
+            return [ViewFault(path.name, reason)]
+        shown = {"stamp": stamp, "mark": _file_mark(path)} if path.exists() else {}
+        self._remember(path, shown)
+        return []
+
+    def _is_current(self, path: Path, stamp: str | None) -> bool:
+        entry = self._memory().get(path.name, {})
+        return bool(stamp) and path.exists() and entry == {"stamp": stamp, "mark": _file_mark(path)}
+
+    @property
+    def _memory_file(self) -> Path:
+        return self._settings.state_dir / "views.json"
+
+    def _memory(self) -> dict[str, dict[str, str]]:
+        try:
+            memory: dict[str, dict[str, str]] = json.loads(self._memory_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}  # nothing remembered: every file is written anew
+        return memory
+
+    def _remember(self, path: Path, entry: dict[str, str]) -> None:
+        memory = self._memory()
+        memory[path.name] = entry
+        write_atomically(self._memory_file, json.dumps({k: v for k, v in memory.items() if v}), encoding="utf-8")
+
+
+def performance_rows(connection: Connection, key: str) -> list[list[object]]:
+    """The rows of PerformanceData-<KEY>.csv, in ledger order; money in yuan."""
+    granted: dict[str, list[tuple[str, str]]] = {}
+    chosen = sa.select(awards.c.contract_id, awards.c.kind, awards.c.name).where(
+        awards.c.campaign == key, awards.c.contract_id.is_not(None)
+    )
+    for contract_id, kind, name in connection.execute(chosen.order_by(awards.c.id)):
+        granted.setdefault(contract_id, []).append((kind, name))
+    rows = connection.execute(
+        sa.select(performance).where(performance.c.campaign == key).order_by(performance.c.id)
+    ).mappings()
+    return [_performance_row(dict(row), granted.get(row["contract_id"], [])) for row in rows]
+
+
+def _performance_row(row: Mapping[str, Any], granted: list[tuple[str, str]]) -> list[object]:
+    source = json.loads(row["source"]) | {"adjustRefundMoney": plain_yuan(row["amount"])}
+    return [
+        row["campaign"],
+        *(source.get(name, "") for name in SOURCE_COLUMNS),
+        row["sequence"],
+        row["count"],
+        plain_yuan(row["total"]),
+        plain_yuan(row["bonus_pool"]),
+        plain_yuan(row["performance"]),
+        plain_yuan(row["performance_total"]),
+        1 if granted else 0,
+        ", ".join(kind for kind, _ in granted),
+        ", ".join(name for _, name in granted),
+        "N" if row["notified_at"] is None else "Y",
+        row["remark"],
+        format_moment(row["registered_at"]),
+    ]
+
+
+def send_statuses(connection: Connection, key: str) -> dict[str, str]:
+    """Contract id → what has become of its broadcast."""
+    chosen = (
+        sa.select(performance.c.contract_id, performance.c.notified_at, tasks.c.status)
+        .outerjoin(tasks, tasks.c.group_key == performance.c.broadcast_key)
+        .where(performance.c.campaign == key, performance.c.broadcast_key.is_not(None))
+        .order_by(performance.c.id)
+    )
+    parts: dict[str, set[str]] = {}
+    for contract_id, notified_at, status in connection.execute(chosen):
+        parts.setdefault(contract_id, set()).add(COMPLETED if notified_at else str(status))
+    return {contract_id: _send_status(statuses) for contract_id, statuses in parts.items()}
+
+
+def _send_status(statuses: set[str]) -> str:
+    """Of the parts of one message, the worst counts."""
+    if statuses == {COMPLETED}:
+        return SENT
+    if UNCERTAIN in statuses:
+        return TO_VERIFY
+    return WAITING if statuses & {PENDING, RUNNING} and statuses <= {PENDING, RUNNING, COMPLETED} else NOT_SENT
+
+
+def _stamp(connection: Connection, key: str) -> str | None:
+    """What the files of a campaign would show: its revision and the state of its broadcasts; None: nothing yet."""
+    revision = connection.execute(sa.select(campaigns.c.revision).where(campaigns.c.key == key)).scalar()
+    if revision is None:
+        return None
+    joined = sa.join(performance, tasks, tasks.c.group_key == performance.c.broadcast_key)
+    sends = connection.execute(
+        sa.select(tasks.c.status, sa.func.count(), sa.func.max(tasks.c.updated_at))
+        .select_from(joined)
+        .where(performance.c.campaign == key)
+        .group_by(tasks.c.status)
+        .order_by(tasks.c.status)
+    ).all()
+    notified = connection.execute(
+        sa.select(sa.func.count(performance.c.notified_at)).where(performance.c.campaign == key)
+    ).scalar()
+    text = f"{revision} {notified} {[tuple(map(str, row)) for row in sends]}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _file_mark(path: Path) -> str:
+    """Changes when somebody else has written the file."""
+    stat = path.stat()
+    return f"{stat.st_size} {stat.st_mtime_ns}"

@@ -1,0 +1,43 @@
+"""Front door of the queue: create a task, see what waits, set a status. For scripts and for the Python prompt."""
+
+import getpass
+from typing import NamedTuple
+
+from modules.application import open_application
+from modules.task_states import PENDING, STATUSES, Task
+
+
+class TaskRow(NamedTuple):
+    """A task as the present system shows it: the first seven columns of the table, in their order."""
+
+    id: int
+    task_type: str
+    recipient: str
+    message: str
+    status: str
+    created_at: str
+    updated_at: str
+
+
+def create_task(task_type: str, recipient: str, message: str) -> int:
+    """Queue a message (`task_type` is `send_wecom_message` or `send_wechat_message`); returns the task's id."""
+    with open_application() as app:
+        attempts = app.settings.queue.notice_max_attempts
+        return app.queue.create(task_type, recipient, message, app.clock(), attempts)
+
+
+def update_task(task_id: int, status: str) -> None:
+    """Set a task's status. Raises TaskError where there is no such task or status, or it is being sent."""
+    with open_application() as app:
+        app.queue.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=STATUSES)
+
+
+def get_pending_tasks() -> list[TaskRow]:
+    """The tasks that wait to be sent, oldest first."""
+    with open_application() as app:
+        return [_row(task) for task in app.queue.list([PENDING])]
+
+
+def _row(task: Task) -> TaskRow:
+    created, updated = task.created_at.isoformat(), task.updated_at.isoformat()
+    return TaskRow(task.id, task.task_type, task.recipient, task.message, task.status, created, updated)
