@@ -9,16 +9,16 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 import sqlalchemy as sa
 
 from modules import ledger
+from modules.announcer import Announcements
 from modules.application import Application, open_application
-from modules.contracts import ColumnsError, Contracts, parse_contracts
+from modules.contracts import ColumnsError, Contracts, parse_contracts, signed_within
 from modules.database import job_runs
-from modules.notification_module import Announcements
 from modules.request_module import MetabaseError, Table
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import LedgerState, Outcome, calculate
@@ -159,9 +159,8 @@ def _prepare(
     registered = opened.state.registered
     lost = _lost(campaign, opened, contracts, options)
     is_new = ~contracts.frame["contract_id"].isin(registered["contract_id"])
-    signed = contracts.frame["signed_at"]
-    first, after_last = str(campaign.start), str(campaign.end + timedelta(days=1))
-    in_time = (signed >= first) & (signed < after_last) & (signed <= as_of.replace(tzinfo=None))
+    in_time = signed_within(contracts.frame, campaign.start, campaign.end)
+    in_time &= contracts.frame["signed_at"] <= as_of.replace(tzinfo=None)
     new = contracts.frame[is_new & in_time]
     current = contracts.frame.set_index("contract_id")["amount"]
     amounts = registered["contract_id"].map(current).fillna(registered["amount"]).astype("int64")

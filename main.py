@@ -177,8 +177,11 @@ def run(
     with _opened() as app:
         as_of = _moment(at) if at else app.clock()
         report = jobs.run_campaign(app, jobs.find_campaign(app, job, as_of, options), as_of, options)
+        unwritten = app.views.faults()
     if report.preview and not as_json:
         terminal.show_preview(*report.preview)
+    for fault in unwritten:
+        terminal.print_error(f"写不了文件 {fault.file}：{fault.reason}")
     if report.error:
         terminal.print_error(report.error)
     terminal.print_json(report.summary())

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from modules import ledger
+from modules.announcer import Announcer
 from modules.campaigns import Campaigns, load_campaigns
 from modules.clock import Clock, shanghai_now
 from modules.database import Database
 from modules.message_sender import MessageSender
-from modules.notification_module import Announcer
 from modules.process_lock import dead_workers, forget_workers, worker_lock
 from modules.request_module import MetabaseClient
 from modules.settings import Settings, load_settings

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import requests
 
+from modules.announcer import AWARD_TEMPLATE, sample_award_values, sample_broadcast_values
 from modules.campaigns import Campaigns, load_campaigns
-from modules.notification_module import AWARD_TEMPLATE, sample_award_values, sample_broadcast_values
 from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError

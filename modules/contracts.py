@@ -6,9 +6,9 @@ Columns are found by name, never by position. See docs/reward-rules.md, "From so
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from functools import lru_cache
 
 import pandas as pd
@@ -145,9 +145,10 @@ def find_columns(columns: Sequence[str], required: Sequence[str]) -> dict[str, i
     return {name: found[name] for name in SOURCE_COLUMNS if name in found}
 
 
-def normalise_id(value: object) -> str:
-    """An id as text: numbers and strings of the same digits are the same id."""
-    return _text(value)
+def signed_within(frame: pd.DataFrame, first: date, last: date) -> "pd.Series[bool]":
+    """Which rows were signed from the first moment of `first` to the last moment of `last`."""
+    signed = frame["signed_at"]
+    return (signed >= pd.Timestamp(first)) & (signed < pd.Timestamp(last + timedelta(days=1)))
 
 
 def _typed(record: Mapping[str, str], amount: object) -> tuple[object, ...]:
@@ -195,7 +196,8 @@ def _text(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return str(value).strip()
+    text = str(value).strip()
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()  # half a surrogate pair becomes ?
 
 
 def _deduplicated(frame: pd.DataFrame, rejected: list[Rejected]) -> Contracts:
@@ -207,9 +209,3 @@ def _deduplicated(frame: pd.DataFrame, rejected: list[Rejected]) -> Contracts:
     variants = ordered.drop_duplicates(["contract_id", "source"])["contract_id"]
     differing = sorted(set(variants[variants.duplicated()]))
     return Contracts(kept.reset_index(drop=True), tuple(rejected), len(frame) - len(kept), tuple(differing))
-
-
-def records(frame: pd.DataFrame) -> Iterator[dict[str, str]]:
-    """The source columns of each row of a frame with a `source` column, as text."""
-    for source in frame["source"]:
-        yield json.loads(source)

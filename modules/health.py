@@ -19,6 +19,7 @@ class JobState:
     job: str
     title: str
     period: str
+    last_settle_day: str
     card_id: int | None
     active: bool
     last_started: str | None
@@ -44,7 +45,8 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
             JobState(
                 job=campaign.key,
                 title=campaign.title,
-                period=f"{campaign.start} 至 {campaign.end}（结算到 {campaign.last_settle_day}）",
+                period=f"{campaign.start}～{campaign.end:%m-%d}",
+                last_settle_day=str(campaign.last_settle_day),
                 card_id=campaign.card_id,
                 active=campaign.card_id is not None and campaign.is_active(now.date()),
                 last_started=format_moment(run["started_at"]) if run else None,

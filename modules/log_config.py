@@ -43,7 +43,7 @@ def configure_logging(settings: Settings, *, console: bool) -> None:
     """Set up all log channels anew; files lie in `settings.log_dir`, which is made where it is missing.
 
     Files get DEBUG and above in development, INFO and above in production. `console` is for the daemon: stderr gets
-    INFO and above; without it, in one-shot commands, WARNING and above. Raises OSError where the folder can't be made.
+    INFO and above; one-shot commands say what matters themselves. Raises OSError where the folder can't be made.
     """
     settings.log_dir.mkdir(parents=True, exist_ok=True)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
@@ -59,14 +59,14 @@ def configure_logging(settings: Settings, *, console: bool) -> None:
                 "console": {
                     "()": StderrHandler,
                     "formatter": "line",
-                    "level": "INFO" if console else "WARNING",
+                    "level": "INFO",
                 },
             },
             "loggers": {
                 "send_messages": {"handlers": ["send_messages"]},
                 "filelock": {"level": "WARNING"},  # it tells of each lock, and writing that takes a lock
             },
-            "root": {"level": level, "handlers": ["app", "console"]},
+            "root": {"level": level, "handlers": ["app", "console"] if console else ["app"]},
         }
     )
 

@@ -10,9 +10,9 @@ from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 from rich.table import Table
 
+from modules.announcer import Announcements
 from modules.check import Findings
 from modules.health import JobState
-from modules.notification_module import Announcements
 from modules.rewards.engine import Outcome
 from modules.rewards.money import format_yuan
 from modules.sandbox.demo import DemoResult
@@ -70,19 +70,15 @@ def show_findings(findings: Findings) -> None:
 
 def show_jobs(states: Sequence[JobState]) -> None:
     """The jobs and their last runs."""
-    table = Table("任务", "名称", "活动期", "问题卡", "正在运行期", "上次运行", "结果", "错误")
+    table = Table("任务", "活动期", "问题卡", "运行期", "上次运行", "结果")
     for state in states:
-        table.add_row(
-            state.job,
-            escape(state.title),
-            state.period,
-            str(state.card_id or "-"),
-            "是" if state.active else "否",
-            state.last_started or "-",
-            OUTCOMES[state.last_outcome],
-            escape(state.last_error or ""),
-        )
-    out.print(table if states else "还没有可以运行的活动；请检查活动配置（check）。")
+        active = "[green]在内[/]" if state.active else "不在内"
+        last = state.last_started or "-"
+        table.add_row(state.job, state.period, str(state.card_id or "-"), active, last, OUTCOMES[state.last_outcome])
+    out.print(table if states else "还没有可以运行的活动；请运行 check 检查活动配置。")
+    for state in states:
+        if state.last_error:
+            out.print(f"[red]{state.job}[/] {escape(state.last_error)}", soft_wrap=True)
 
 
 def show_tasks(tasks: Sequence[Task]) -> None:

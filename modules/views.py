@@ -223,10 +223,11 @@ def performance_rows(connection: Connection, key: str) -> list[list[object]]:
     rows = connection.execute(
         sa.select(performance).where(performance.c.campaign == key).order_by(performance.c.id)
     ).mappings()
-    return [_performance_row(dict(row), granted.get(row["contract_id"], [])) for row in rows]
+    return [performance_row(dict(row), granted.get(row["contract_id"], [])) for row in rows]
 
 
-def _performance_row(row: Mapping[str, Any], granted: list[tuple[str, str]]) -> list[object]:
+def performance_row(row: Mapping[str, Any], granted: Sequence[tuple[str, str]]) -> list[object]:
+    """One row of the performance file: `row` has the columns of the table, `granted` the (kind, name) of its awards."""
     source = json.loads(row["source"]) | {"adjustRefundMoney": plain_yuan(row["amount"])}
     return [
         row["campaign"],

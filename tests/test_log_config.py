@@ -306,7 +306,7 @@ import logging, sys
 from pathlib import Path
 from modules.log_config import SharedFileHandler
 folder = Path(sys.argv[1])
-handler = SharedFileHandler(folder / "app.log", folder / "app.lock", 2000, 100)
+handler = SharedFileHandler(folder / "app.log", folder / "app.lock", 300, 200)
 print("ready", flush=True)
 sys.stdin.readline()
 for number in range(400):

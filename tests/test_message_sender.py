@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import SecretStr
 
-from modules.message_sender import MessageSender
+from modules.message_sender import MessageSender, message_limit_of
 from modules.sandbox.robot import RobotFault, RobotStandIn
 from modules.senders.outcome import Failed, Retry, Sent, Unknown
 from modules.settings import RecipientSettings, Settings, WecomSettings
@@ -131,3 +131,12 @@ def test_recipients_on_one_robot_share_its_rate_and_its_key_stays_hidden() -> No
 @pytest.mark.parametrize("recipient", ["bj_contact", "dev", "no_key", "张三"])
 def test_what_is_no_robot_has_no_rate(recipient: str) -> None:
     assert sender_for().rate_bucket(recipient) is None
+
+
+@pytest.mark.parametrize(
+    ("recipient", "task_type"),
+    [("bj_group", "send_wecom_message"), ("张三", "send_wechat_message"), ("张三", "send_fax")],
+)
+def test_everybody_has_a_message_limit(recipient: str, task_type: str) -> None:
+    settings = Settings(recipients={"bj_group": RecipientSettings(name="北京运营群", sender="wecom_robot")})
+    assert message_limit_of(settings, recipient, task_type) == 2048

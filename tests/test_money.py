@@ -83,11 +83,20 @@ def test_more_than_two_decimals_are_rounded_half_up(yuan: object, fen: int) -> N
         "1 000",
         "--1",
         "0x10",
-    ]
-    + ["1_000", "１２", "1.2.3", "1e", float("nan"), float("inf"), True, [], {}, b"1"],
+        "1_000",
+        "１２",
+        "1.2.3",
+        "1e",
+        float("nan"),
+        float("inf"),
+        True,
+        [],
+        {},
+        b"1",
+    ],
 )
 def test_what_is_no_number_is_refused(not_money: object) -> None:
-    with pytest.raises(ValueError, match="不是数字|为空"):
+    with pytest.raises(ValueError, match=r"不是数字|为空"):
         parse_fen(not_money)
 
 

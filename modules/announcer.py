@@ -1,0 +1,209 @@
+"""What to say: registered contracts and awards → messages for the queue.
+
+A broadcast of each new contract goes to the campaign's group, a notice of its awards to the campaign's contact.
+A template that fails gives a plain text instead and tells operations; it never stops a run.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from modules.message_sender import message_limit_of
+from modules.rewards.campaign import Campaign
+from modules.rewards.engine import Award, Outcome
+from modules.rewards.explain import NOTHING_MISSING, remark
+from modules.rewards.money import format_yuan, parse_decimal
+from modules.settings import Settings
+from modules.task_queue import Message
+from modules.task_states import OnUncertain
+from modules.templates import MessageTemplateError, Templates
+
+log = logging.getLogger(__name__)
+
+BROADCAST = "send_wecom_message"
+NOTICE = "send_wechat_message"
+AWARD_TEMPLATE = "award_notice"
+OPERATIONS = "ops"
+"""The recipient that hears of what operations should mend."""
+
+
+@dataclass(frozen=True)
+class Announcements:
+    """What a run has to say: all messages in order, and each new contract's broadcast key."""
+
+    messages: tuple[Message, ...]
+    broadcast_keys: tuple[str, ...]
+
+
+def broadcast_key(campaign_key: str, contract_id: str) -> str:
+    """Names the one broadcast of a contract."""
+    return f"broadcast:{campaign_key}:{contract_id}"
+
+
+def award_key(campaign_key: str, contract_id: str) -> str:
+    """Names the one award notice of a contract."""
+    return f"award:{campaign_key}:{contract_id}"
+
+
+class Announcer:
+    """Turns what a run has found into messages."""
+
+    def __init__(self, settings: Settings, templates: Templates) -> None:
+        self._settings = settings
+        self._templates = templates
+
+    def announce(self, campaign: Campaign, outcome: Outcome, now: datetime) -> Announcements:
+        """The broadcasts and award notices of a run's new rows, in frame order."""
+        granted: dict[str, list[Award]] = {}
+        for award in outcome.awards:
+            granted.setdefault(award.contract_id, []).append(award)
+        messages: list[Message] = []
+        keys = []
+        for position, record in enumerate(outcome.rows.to_dict("records")):
+            values = broadcast_values(campaign, record, remark(outcome.missing, position))
+            keys.append(broadcast_key(campaign.key, record["contract_id"]))
+            messages += self.broadcast(campaign, keys[-1], values, now)
+            if record["contract_id"] in granted:
+                key = award_key(campaign.key, record["contract_id"])
+                messages += self.award_notice(campaign, key, values, granted[record["contract_id"]], now)
+        return Announcements(tuple(messages), tuple(keys))
+
+    def broadcast(self, campaign: Campaign, key: str, values: Mapping[str, Any], now: datetime) -> list[Message]:
+        """The good news of one contract for the group (and word to operations where its template fails)."""
+        text, alerts = self._render(campaign.notification.template, values, _plain_broadcast, now)
+        queue = self._settings.queue
+        expires_at = now + timedelta(hours=queue.broadcast_expires_hours)
+        to = campaign.notification.group
+        return [self._message(key, BROADCAST, to, text, "retry", queue.broadcast_max_attempts, expires_at), *alerts]
+
+    def award_notice(
+        self, campaign: Campaign, key: str, values: Mapping[str, Any], granted: Sequence[Award], now: datetime
+    ) -> list[Message]:
+        """The awards of one contract for the contact, each with its amount."""
+        values = {**values, **award_values(campaign, granted)}
+        text, alerts = self._render(AWARD_TEMPLATE, values, _plain_notice, now)
+        attempts = self._settings.queue.notice_max_attempts
+        return [self._message(key, NOTICE, campaign.notification.contact, text, "hold", attempts), *alerts]
+
+    def _render(
+        self, template: str, values: Mapping[str, Any], plain: Callable[[Mapping[str, Any]], str], now: datetime
+    ) -> tuple[str, list[Message]]:
+        try:
+            return self._templates.render(template, values), []
+        except MessageTemplateError as error:
+            log.exception("模板出错，改用简单文字")
+            return plain(values), self._alert(template, str(error), now)
+
+    def _alert(self, template: str, words: str, now: datetime) -> list[Message]:
+        """Tell operations once a day per fault."""
+        if OPERATIONS not in self._settings.recipients:
+            return []
+        fault = hashlib.sha256(words.encode()).hexdigest()[:8]
+        text = f"⚠️ 消息模板出错，已改用简单文字发送。\n{words}\n请修改后运行 check 检查。"
+        key = f"alert:template:{template}:{fault}:{now:%Y-%m-%d}"
+        attempts = self._settings.queue.notice_max_attempts
+        return [self._message(key, BROADCAST, OPERATIONS, text, "retry", attempts)]
+
+    def _message(
+        self,
+        key: str,
+        task_type: str,
+        recipient: str,
+        text: str,
+        on_uncertain: OnUncertain,
+        max_attempts: int,
+        expires_at: datetime | None = None,
+    ) -> Message:
+        limit = message_limit_of(self._settings, recipient, task_type)
+        return Message(key, task_type, recipient, text, limit, on_uncertain, max_attempts, expires_at)
+
+
+def broadcast_values(campaign: Campaign, record: Mapping[Any, Any], remark_text: str) -> dict[str, Any]:
+    """What a broadcast template can show of a contract; money as `1,234.50`."""
+    shows_provider = campaign.housekeeper_key == "housekeeper+provider"
+    return {
+        "title": campaign.title,
+        "city": campaign.city,
+        "badge": campaign.badge_labels(record["housekeeper"]),
+        "housekeeper": record["housekeeper"],
+        "provider": record["provider"] if shows_provider else "",
+        "contract_number": record["contract_number"],
+        "amount": format_yuan(int(record["amount"])),
+        "sequence": int(record["sequence"]),
+        "count": int(record["count"]),
+        "total": format_yuan(int(record["total"])),
+        "performance_total": format_yuan(int(record["performance_total"])),
+        "conversion": conversion_percent(json.loads(record["source"]).get("conversion", "")),
+        "remark": remark_text,
+    }
+
+
+def conversion_percent(text: str) -> str:
+    """`0.667` → `66%` (cut, not rounded), 1 and more → `100%`, anything else → `-`."""
+    try:
+        ratio = parse_decimal(text)
+    except ValueError:
+        return "-"
+    if ratio >= 1:
+        return "100%"
+    return f"{int(ratio * 100)}%" if ratio >= 0 else "-"
+
+
+def award_values(campaign: Campaign, granted: Sequence[Award]) -> dict[str, Any]:
+    """What an award notice can show beside the contract: each award, and their sum."""
+    return {
+        "awards": [_one_award(campaign, award) for award in granted],
+        "award_total": format_yuan(sum(award.amount for award in granted)),
+    }
+
+
+def sample_broadcast_values(campaign: Campaign) -> dict[str, Any]:
+    """An invented contract, to try a template on."""
+    numbers = {"amount": 1234500, "sequence": 6, "count": 6, "total": 5000000, "performance_total": 5000000}
+    names = {"housekeeper": "张示例", "provider": "示例装饰", "contract_number": "示例合同", "source": "{}"}
+    return broadcast_values(campaign, {**numbers, **names}, "距离 示例奖 还需 1,234.50 元")
+
+
+def sample_award_values(campaign: Campaign) -> dict[str, Any]:
+    """The same with an award that is doubled and one that is not, to try a template on."""
+    single = Award("", "", "", "示例", "示例奖", 20000, 20000, "", "1", 0, {})
+    doubled = replace(single, amount=40000, badge=next(iter(campaign.badges), ""), multiplier="2")
+    return {**sample_broadcast_values(campaign), **award_values(campaign, [single, doubled])}
+
+
+def _one_award(campaign: Campaign, award: Award) -> dict[str, Any]:
+    multiplier = Decimal(award.multiplier)
+    return {
+        "kind": award.kind,
+        "name": award.name,
+        "amount": format_yuan(award.amount),
+        "base_amount": format_yuan(award.base_amount),
+        "is_multiplied": multiplier != 1,
+        "multiplier": f"{multiplier.normalize():f}",
+        "badge": campaign.badges[award.badge].label if award.badge else "",
+    }
+
+
+def _plain_broadcast(values: Mapping[str, Any]) -> str:
+    rest = "" if values["remark"] == NOTHING_MISSING else f"{values['remark']}。"
+    return (
+        f"恭喜 {values['housekeeper']} 签约合同 {values['contract_number']}，本单为活动期内第 {values['sequence']} 单，"
+        f"个人累计第 {values['count']} 单，累计签约 {values['total']} 元，"
+        f"累计计入业绩 {values['performance_total']} 元。{rest}"
+    )
+
+
+def _plain_notice(values: Mapping[str, Any]) -> str:
+    listed = "；".join(
+        f"{award['name']} {award['base_amount']} 元 → {award['amount']} 元"
+        if award["is_multiplied"]
+        else f"{award['name']} {award['amount']} 元"
+        for award in values["awards"]
+    )
+    who = f"{values['housekeeper']} 合同 {values['contract_number']}"
+    return f"{who} 获得奖励：{listed}；合计 {values['award_total']} 元。"
