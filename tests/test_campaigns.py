@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 from modules.campaigns import CampaignsFileError, load_badge_lists, load_campaigns
 from modules.config import CITIES, REWARD_CONFIGS
-from modules.rewards.campaign import Campaign, City
+from modules.rewards.campaign import Campaign, City, PerformanceLimits
 from modules.rewards.validation import ParsedCampaigns, parse_campaigns
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -260,9 +261,10 @@ class TestOverlap:
 
     def test_of_two_campaigns_of_one_city_on_one_card_stops_both(self) -> None:
         parsed = parse({"BJ-2025-10": GOOD, "BJ-2025-11": self.NOVEMBER, "SH-2025-10": GOOD})
+        remedy = "的活动期重叠，且同用问题卡 1800，请改其一"
         assert [str(fault) for fault in parsed.faults] == [
-            'REWARD_CONFIGS["BJ-2025-10"].start: 2025-10-01 至 2025-10-31 与 BJ-2025-11 的活动期重叠，且同用问题卡 1800，请改其一',
-            'REWARD_CONFIGS["BJ-2025-11"].start: 2025-10-31 至 2025-11-30 与 BJ-2025-10 的活动期重叠，且同用问题卡 1800，请改其一',
+            f'REWARD_CONFIGS["BJ-2025-10"].start: 2025-10-01 至 2025-10-31 与 BJ-2025-11 {remedy}',
+            f'REWARD_CONFIGS["BJ-2025-11"].start: 2025-10-31 至 2025-11-30 与 BJ-2025-10 {remedy}',
         ]
         assert list(parsed.campaigns) == ["SH-2025-10"]
 
@@ -404,6 +406,20 @@ def test_badge_labels_precede_the_name_of_members_only() -> None:
 def test_the_hash_changes_with_the_config_and_only_then() -> None:
     assert campaign(GOOD).config_hash() == campaign(deepcopy(GOOD)).config_hash()
     assert campaign(GOOD).config_hash() != campaign(with_change("awards_mapping.达标奖", 201)).config_hash()
+
+
+def test_the_stored_config_tells_a_limit_switched_off_from_one_left_out() -> None:
+    """On self-referral rows None means no limit, and nothing written means the general limit."""
+    left_out = campaign({"performance_limits": {"single_project_limit": 100}})
+    off = campaign({"performance_limits": {"single_project_limit": 100, "self_referral_project_limit": None}})
+    for held, limit in ((left_out, 100_00), (off, None)):
+        document = json.loads(held.config_json())
+        again = PerformanceLimits.model_construct(
+            _fields_set=set(document["performance_limits"]), **document["performance_limits"]
+        )
+        assert held.performance_limits.project_limit(self_referral=True) == limit
+        assert again.project_limit(self_referral=True) == limit
+    assert left_out.config_hash() != off.config_hash()
 
 
 def test_the_hash_is_the_same_in_every_process() -> None:

@@ -92,7 +92,7 @@ def test_the_environment_decides_whether_files_hold_debug(
     assert "fact" in app_log(settings)
 
 
-@pytest.mark.parametrize(("console", "levels"), [(True, ["INFO", "WARNING"]), (False, ["WARNING"])])
+@pytest.mark.parametrize(("console", "levels"), [(True, ["INFO", "WARNING"]), (False, [])])
 def test_stderr_shows_more_for_the_daemon(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], *, console: bool, levels: list[str]
 ) -> None:

@@ -471,6 +471,11 @@ def test_a_row_of_another_length_is_an_error(new_client: MakeClient) -> None:
     assert "第 2 行有 2 个值，应有 3 个" in error.what
 
 
+def test_an_error_is_one_line_whatever_it_quotes() -> None:
+    """A column title may hold a line break."""
+    assert str(MetabaseError("有同名的列：合同\n编号", "改名", card=7)) == "问题卡 7：有同名的列：合同 编号；请改名"
+
+
 # ── failures that pass ─────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -8,16 +8,18 @@ import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from decimal import Decimal
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationInfo,
     field_serializer,
     field_validator,
+    model_serializer,
 )
 
 from modules.rewards.faults import PathPart
@@ -108,6 +110,13 @@ class PerformanceLimits(_Section):
 
     def distinguishes_tracks(self) -> bool:
         return bool(self.model_fields_set & {"self_referral_contract_cap", "self_referral_project_limit"})
+
+    @model_serializer(mode="wrap")
+    def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A self-referral limit that is not written down is left out: unlike None it follows the general one."""
+        dumped: dict[str, Any] = handler(self)
+        unwritten = {"self_referral_contract_cap", "self_referral_project_limit"} - self.model_fields_set
+        return {name: value for name, value in dumped.items() if name not in unwritten}
 
     def _of_track(self, general: str, own: str, self_referral: bool) -> int | None:
         name = own if self_referral and own in self.model_fields_set else general

@@ -103,11 +103,11 @@ def _expectation(kind: str, context: dict[str, Any]) -> str:
         case "literal_error" | "enum":
             return f"不在可选之列，应为 {context['expected'].replace(' or ', ' 或 ')}"
         case "greater_than_equal":
-            return f"太小，应不小于 {context['ge']}"
+            return f"太小，应不小于 {context['ge']:g}"
         case "greater_than":
-            return f"太小，应大于 {context['gt']}"
+            return f"太小，应大于 {context['gt']:g}"
         case "less_than_equal":
-            return f"太大，应不大于 {context['le']}"
+            return f"太大，应不大于 {context['le']:g}"
         case "string_pattern_mismatch":
             return f"写法不对，应符合 {context['pattern']}"
         case "string_too_short" | "too_short":
