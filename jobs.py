@@ -18,7 +18,7 @@ from modules import ledger
 from modules.announcer import Announcements
 from modules.application import Application, open_application
 from modules.contracts import ColumnsError, Contracts, parse_contracts, signed_within
-from modules.database import job_runs
+from modules.database import in_words, job_runs
 from modules.request_module import MetabaseError, Table
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import LedgerState, Outcome, calculate
@@ -104,9 +104,12 @@ def run_campaign(app: Application, campaign: Campaign, as_of: datetime, options:
     run_id = None if options.dry_run else _start_run(app, campaign.key, as_of)
     try:
         report = _run(app, campaign, as_of, options)
-    except (MetabaseError, ColumnsError, PullShrankError) as error:
+    except (MetabaseError, ColumnsError, PullShrankError, ledger.RevisionConflictError) as error:
         log.error("%s 运行失败：%s", campaign.key, error)  # noqa: TRY400 - the words say it all
         report = JobReport(campaign.key, "failed", error=str(error))
+    except sa.exc.DBAPIError as error:
+        log.exception("%s 运行失败", campaign.key)
+        report = JobReport(campaign.key, "failed", error=in_words(error))
     except Exception as error:  # a job is the isolation boundary
         log.exception("%s 运行失败", campaign.key)
         report = JobReport(campaign.key, "failed", error=f"{type(error).__name__}: {error}")
@@ -137,8 +140,8 @@ def _run(app: Application, campaign: Campaign, as_of: datetime, options: RunOpti
         except ledger.RevisionConflictError:
             log.info("%s 的台账刚被另一个运行更新，重新计算", campaign.key)
             continue
-        app.views.store_pull(campaign.key, table.columns, table.rows, as_of)
-        app.views.refresh([campaign.key], app.clock())
+        app.views.store_pull(campaign.key, table.columns, table.rows, app.clock())
+        app.views.refresh([campaign.key])
         return _report(prepared, "ok", tasks, None)
     raise ledger.RevisionConflictError(f"{campaign.key} 的台账一直在被别的运行更新，已试 {MAX_TRIES} 次，请稍后再试")
 

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Annotated
 
 import schedule
+import sqlalchemy as sa
 import typer
 
 import jobs
@@ -21,7 +22,7 @@ from modules.application import Application, open_application
 from modules.campaigns import CampaignsFileError
 from modules.check import check_everything
 from modules.clock import parse_moment, shanghai_now
-from modules.database import DatabaseError
+from modules.database import DatabaseError, in_words
 from modules.log_config import configure_logging
 from modules.process_lock import AlreadyRunningError, daemon_lock
 from modules.sandbox.demo import run_demo
@@ -78,7 +79,7 @@ def _tick(app: Application, stop: threading.Event) -> None:
     """The schedule library only ticks; what is due is decided in jobs."""
     scheduler = schedule.Scheduler()
     minutes = app.settings.schedule.run_jobs_serially_minutes
-    scheduler.every(round(minutes * 60)).seconds.do(run_jobs_serially, app, stop.is_set)
+    scheduler.every(max(round(minutes * 60), 1)).seconds.do(run_jobs_serially, app, stop.is_set)
     log.info(
         "后台程序已启动：每 %g 分钟运行一次任务，每 %g 秒检查一次队列",
         minutes,
@@ -94,7 +95,7 @@ def run_jobs_serially(app: Application, should_stop: Callable[[], bool] = lambda
     """All active campaigns, one after another. Never raises: the schedule library would stop at the first error."""
     try:
         jobs.run_active_campaigns(app, app.clock(), should_stop)
-        app.views.refresh(app.campaigns.valid, app.clock())
+        app.views.refresh(app.campaigns.valid)
     except Exception:
         log.exception("运行任务时出错，下次到点再试")
 
@@ -269,6 +270,10 @@ def main() -> None:
         sys.exit(MISUSED)
     except (DatabaseError, AlreadyRunningError) as error:
         terminal.print_error(str(error))
+        sys.exit(FAILED)
+    except sa.exc.DBAPIError as error:
+        log.exception("数据库出错")
+        terminal.print_error(in_words(error))
         sys.exit(FAILED)
     except Exception as error:
         log.exception("没有料到的错误")

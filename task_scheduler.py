@@ -52,7 +52,7 @@ def check_tasks(
             counted[status] += 1
             progress(status)
     if counted:
-        app.views.refresh(app.campaigns.valid, app.clock())
+        app.views.refresh(app.campaigns.valid)
     return Drained(counted[COMPLETED], counted[FAILED], counted[UNCERTAIN], counted[PENDING])
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from modules import config
 from modules.rewards.campaign import Campaign, City
 from modules.rewards.engine import PAYEE_SEPARATOR
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
 from modules.rewards.validation import entry_path, parse_campaigns
 from modules.settings import ROOT
 
+SHIPPED_FILE = ROOT / "modules" / "config.py"
 BADGES_FILE = ROOT / "config" / "badges.yaml"
 
 _BadgeLists = TypeAdapter(dict[str, list[str]])
@@ -57,7 +57,7 @@ def load_campaigns(path: Path, today: date, badges_file: Path = BADGES_FILE) -> 
     entries = namespace.get("REWARD_CONFIGS")
     if not isinstance(entries, Mapping):
         raise CampaignsFileError([Fault(str(path), "没有定义 REWARD_CONFIGS = {…}，请补上")])
-    cities = _cities(path, namespace.get("CITIES", config.CITIES))
+    cities = _cities(path, namespace["CITIES"] if "CITIES" in namespace else _execute(SHIPPED_FILE)["CITIES"])
     parsed = parse_campaigns(entries, cities, load_badge_lists(badges_file), today)
     twice = list(_duplicate_keys(path.read_bytes()))
     spoilt = {key for key, _ in twice}

@@ -13,6 +13,8 @@ from typing import Any
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy.engine import Connection, Dialect, Engine
 
 from modules.clock import SHANGHAI, in_shanghai, parse_moment
@@ -254,17 +256,31 @@ class Database:
 
     def upgrade(self) -> None:
         """Bring the tables up to date; an old tasks.db of the present system keeps its rows. Raises DatabaseError."""
+        config = Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
+        newest = ScriptDirectory.from_config(config).get_current_head()
         try:
+            with self.reading() as connection:
+                if MigrationContext.configure(connection).get_current_revision() == newest:
+                    return
             with self.writing() as connection:
-                config = Config()
-                config.set_main_option("script_location", str(_MIGRATIONS))
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
-        except sa.exc.DatabaseError as error:
-            raise DatabaseError(f"数据库打不开或升级失败：{error.orig}；请检查磁盘空间和 DATABASE_URL") from error
+        except sa.exc.DBAPIError as error:
+            raise DatabaseError(in_words(error)) from error
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def in_words(error: sa.exc.DBAPIError) -> str:
+    """What the database complains of, on one line, without the statement and its data; and what to do."""
+    reason = " ".join(str(error.orig).split())
+    if "locked" in reason:
+        return f"数据库被别的程序占用（{reason}）；请关闭打开它的程序后再试，没有写入任何东西"
+    if "full" in reason:
+        return f"磁盘已满（{reason}）；请清理磁盘后再试，没有写入任何东西"
+    return f"数据库出错（{reason}）；请检查 DATABASE_URL 和数据文件夹，没有写入任何东西"
 
 
 def insert_missing(connection: Connection, table: sa.Table, index: list[str]) -> Any:

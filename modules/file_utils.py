@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import re
+import shutil
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -65,8 +66,8 @@ def read_csv_rows(path: Path) -> list[dict[str, str]]:
         return [{name: _as_written(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
 
 
-def archive(path: Path, archive_dir: Path, now: datetime) -> Path:
-    """Move a file into the archive under its name and the time. Raises OSError."""
+def copy_to_archive(path: Path, archive_dir: Path, now: datetime) -> Path:
+    """Copy a file into the archive under its name and the time. Raises OSError."""
     archive_dir.mkdir(parents=True, exist_ok=True)
     stamp = now.strftime(_ARCHIVE_STAMP)
     target = archive_dir / f"{path.stem}-{stamp}{path.suffix}"
@@ -74,7 +75,7 @@ def archive(path: Path, archive_dir: Path, now: datetime) -> Path:
     while target.exists():
         number += 1
         target = archive_dir / f"{path.stem}-{stamp}-{number}{path.suffix}"
-    path.rename(target)
+    shutil.copyfile(path, target)
     return target
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.engine import Connection
 from modules.clock import format_moment
 from modules.contracts import SOURCE_COLUMNS
 from modules.database import Database, awards, campaigns, performance, tasks
-from modules.file_utils import archive, csv_text, prune_archive, write_atomically, write_csv, write_json
+from modules.file_utils import copy_to_archive, csv_text, prune_archive, write_atomically, write_csv, write_json
 from modules.process_lock import daemon_is_alive, views_lock
 from modules.rewards.money import plain_yuan
 from modules.settings import Settings
@@ -101,28 +101,29 @@ class Views:
         self._database = database
         self._owns_folder = owns_folder
 
-    def refresh(self, keys: Iterable[str], now: datetime) -> list[ViewFault]:
+    def refresh(self, keys: Iterable[str]) -> list[ViewFault]:
         """Rewrite the performance and send status files that are behind. A live daemon elsewhere does it itself."""
-        return self._locked(lambda: [fault for key in keys for fault in self._refresh_campaign(key, now)])
+        return self._locked(lambda: [fault for key in keys for fault in self._refresh_campaign(key)])
 
-    def store_pull(
-        self, key: str, columns: tuple[str, ...], rows: list[list[object]], now: datetime
-    ) -> list[ViewFault]:
-        """ContractData-<KEY>.csv: the last raw pull; one that differs goes into the archive, old ones are pruned."""
+    def store_pull(self, key: str, columns: Sequence[str], rows: Rows, now: datetime) -> list[ViewFault]:
+        """ContractData-<KEY>.csv: the last raw pull; one that differs is archived too, old ones are pruned."""
         text = csv_text(columns, rows)
         return self._locked(lambda: self._store_pull(contract_file(self._settings.data_dir, key), text, now))
 
     def archive_settled(self, key: str, now: datetime) -> list[ViewFault]:
-        """The last state of a settled campaign's performance file goes into the archive."""
+        """A copy of a settled campaign's performance file goes into the archive, one for each state that it had."""
         path = performance_file(self._settings.data_dir, key)
 
         def act() -> list[ViewFault]:
-            faults = self._refresh_campaign(key, now)
-            if not faults and path.exists():
-                faults = self._try(path, lambda: archive(path, self._settings.archive_dir, now))
-            return faults
+            faults = self._refresh_campaign(key)
+            entry = self._memory().get(path.name, {})
+            if faults or not path.exists() or entry.get("archived") == entry.get("stamp"):
+                return faults
+            copy_to_archive(path, self._settings.archive_dir, now)
+            self._remember(path, {**entry, "archived": entry["stamp"]})
+            return []
 
-        return self._locked(act) if path.exists() else []
+        return self._locked(act)
 
     def faults(self) -> list[ViewFault]:
         """Files that could not be written when it was last tried."""
@@ -143,26 +144,21 @@ class Views:
             log.warning("写不了数据文件夹 %s：%s", self._settings.data_dir, error)
             return [ViewFault(str(self._settings.data_dir), str(error.strerror or error))]
 
-    def _refresh_campaign(self, key: str, now: datetime) -> list[ViewFault]:
-        data_dir = self._settings.data_dir
+    def _refresh_campaign(self, key: str) -> list[ViewFault]:
+        csv_path = performance_file(self._settings.data_dir, key)
+        json_path = send_status_file(self._settings.data_dir, key)
         with self._database.reading() as connection:
             stamp = _stamp(connection, key)
-            behind = [
-                path
-                for path in (performance_file(data_dir, key), send_status_file(data_dir, key))
-                if not self._is_current(path, stamp)
-            ]
+            behind = [path for path in (csv_path, json_path) if not self._is_current(path, stamp)]
             if stamp is None or not behind:
                 return []
             table = performance_rows(connection, key)
             sends = send_statuses(connection, key)
         faults = []
-        for path in behind:
-            if path.suffix == ".csv":
-                text = csv_text(PERFORMANCE_TITLES, table)
-                faults += self._try(path, lambda path=path, text=text: write_csv(path, text), stamp)  # type: ignore[misc]
-            else:
-                faults += self._try(path, lambda path=path: write_json(path, sends), stamp)  # type: ignore[misc]
+        if csv_path in behind:
+            faults += self._try(csv_path, lambda: write_csv(csv_path, csv_text(PERFORMANCE_TITLES, table)), stamp)
+        if json_path in behind:
+            faults += self._try(json_path, lambda: write_json(json_path, sends), stamp)
         return faults
 
     def _store_pull(self, path: Path, text: str, now: datetime) -> list[ViewFault]:
@@ -171,14 +167,13 @@ class Views:
             return []
 
         def write() -> None:
-            if path.exists():
-                archive(path, self._settings.archive_dir, now)
             write_csv(path, text)
+            copy_to_archive(path, self._settings.archive_dir, now)
             prune_archive(self._settings.archive_dir, path.stem, now, self._settings.files.archive_days)
 
         return self._try(path, write, stamp)
 
-    def _try(self, path: Path, act: Callable[[], object], stamp: str = "") -> list[ViewFault]:
+    def _try(self, path: Path, act: Callable[[], object], stamp: str) -> list[ViewFault]:
         """Do it and remember what the file shows now, or why it could not be written."""
         try:
             act()
@@ -187,13 +182,13 @@ class Views:
             log.warning("写不了文件 %s：%s", path.name, reason)
             self._remember(path, {**self._memory().get(path.name, {}), "error": reason})
             return [ViewFault(path.name, reason)]
-        shown = {"stamp": stamp, "mark": _file_mark(path)} if path.exists() else {}
-        self._remember(path, shown)
+        archived = self._memory().get(path.name, {}).get("archived", "")
+        self._remember(path, {"stamp": stamp, "mark": _file_mark(path), "archived": archived})
         return []
 
     def _is_current(self, path: Path, stamp: str | None) -> bool:
         entry = self._memory().get(path.name, {})
-        return bool(stamp) and path.exists() and entry == {"stamp": stamp, "mark": _file_mark(path)}
+        return path.exists() and entry.get("stamp") == stamp and entry.get("mark") == _file_mark(path)
 
     @property
     def _memory_file(self) -> Path:
@@ -209,7 +204,7 @@ class Views:
     def _remember(self, path: Path, entry: dict[str, str]) -> None:
         memory = self._memory()
         memory[path.name] = entry
-        write_atomically(self._memory_file, json.dumps({k: v for k, v in memory.items() if v}), encoding="utf-8")
+        write_atomically(self._memory_file, json.dumps(memory), encoding="utf-8")
 
 
 def performance_rows(connection: Connection, key: str) -> list[list[object]]:

@@ -1,6 +1,7 @@
 """The demo: two months of two cities against the stand-ins, in pulls that grow, into a data folder of its own."""
 
 import calendar
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -66,9 +67,10 @@ class DemoResult:
 def run_demo(run_campaign: RunCampaign, drain: Drain, on_step: OnStep) -> DemoResult:
     """Run all four shipped campaigns and drain the queue."""
     started = time.monotonic()
+    os.environ["NO_PROXY"] = "127.0.0.1"  # the stand-ins are on this machine, whatever proxy it uses
     data_dir = ROOT / "data" / "demo"
     shutil.rmtree(data_dir, ignore_errors=True)
-    with _stand_ins() as (source, robot), open_application(_settings(source, robot, data_dir)) as app:
+    with _stand_ins(data_dir) as (source, robot), open_application(_settings(source, robot, data_dir)) as app:
         moments = [(key, moment) for key in CARDS for moment in _moments(key)]
         for done, (key, moment) in enumerate(sorted(moments, key=lambda pull: pull[1])):
             on_step(f"{key} {moment:%m-%d}", done, len(moments))
@@ -85,8 +87,8 @@ def run_demo(run_campaign: RunCampaign, drain: Drain, on_step: OnStep) -> DemoRe
 
 
 @contextmanager
-def _stand_ins() -> Iterator[tuple[MetabaseStandIn, RobotStandIn]]:
-    keys = [_robot_key(name) for name in load_settings(environ={}).recipients]
+def _stand_ins(data_dir: Path) -> Iterator[tuple[MetabaseStandIn, RobotStandIn]]:
+    keys = [_robot_key(name) for name in load_settings(environ={}, root=data_dir).recipients]
     with MetabaseStandIn() as source, RobotStandIn(keys, rate_limit=False) as robot:
         yield source, robot
 
