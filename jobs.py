@@ -4,6 +4,7 @@ A run reads the ledger with its revision, fetches, computes and renders outside 
 awards and messages in one. Where another run came first, it starts over.
 """
 
+import getpass
 import json
 import logging
 import time
@@ -13,12 +14,13 @@ from datetime import datetime
 from typing import Literal
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from modules import ledger
 from modules.announcer import Announcements
 from modules.application import Application, open_application
 from modules.contracts import ColumnsError, Contracts, parse_contracts, signed_within
-from modules.database import in_words, job_runs
+from modules.database import audit_log, in_words, job_runs
 from modules.request_module import MetabaseError, Table
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import LedgerState, Outcome, calculate
@@ -107,6 +109,8 @@ def run_campaign(app: Application, campaign: Campaign, as_of: datetime, options:
     except (MetabaseError, ColumnsError, PullShrankError, ledger.RevisionConflictError) as error:
         log.error("%s 运行失败：%s", campaign.key, error)  # noqa: TRY400 - the words say it all
         report = JobReport(campaign.key, "failed", error=str(error))
+        if isinstance(error, PullShrankError) and not options.dry_run:
+            _alert(app, f"shrink:{campaign.key}", f"{campaign.key} 运行失败：{error}")
     except sa.exc.DBAPIError as error:
         log.exception("%s 运行失败", campaign.key)
         report = JobReport(campaign.key, "failed", error=in_words(error))
@@ -136,6 +140,7 @@ def _run(app: Application, campaign: Campaign, as_of: datetime, options: RunOpti
         try:
             with app.database.writing() as connection:
                 ledger.commit(connection, prepared.commit, app.clock())
+                _record_acceptance(connection, prepared.commit, app.clock())
                 tasks = enqueue(connection, prepared.announcements.messages, app.clock())
         except ledger.RevisionConflictError:
             log.info("%s 的台账刚被另一个运行更新，重新计算", campaign.key)
@@ -196,6 +201,23 @@ def _lost(campaign: Campaign, opened: ledger.Opened, contracts: Contracts, optio
         f"源数据比已登记的少了 {len(lost)} 个合同（已登记 {len(known)} 个），不予采信，什么也没有登记；"
         f"请检查问题卡 {campaign.card_id}，若确实如此，运行 run {campaign.key} --accept-shrink"
     )
+
+
+def _record_acceptance(connection: Connection, commit: ledger.Commit, now: datetime) -> None:
+    """To accept a shrunken pull is a person's act."""
+    if commit.accept_losses:
+        detail = f"{commit.campaign.key}：承认源数据少了 {len(commit.accept_losses)} 个已登记的合同"
+        act = {"at": now, "who": getpass.getuser(), "action": "accept-shrink", "detail": detail}
+        connection.execute(sa.insert(audit_log).values(act))
+
+
+def _alert(app: Application, fault: str, text: str) -> None:
+    """Queue word to operations; where that can't be written, the log and the report have it."""
+    try:
+        with app.database.writing() as connection:
+            enqueue(connection, app.announcer.alert(fault, text, app.clock()), app.clock())
+    except sa.exc.OperationalError:
+        log.exception("无法把告警放进队列：%s", text)
 
 
 def _report(

@@ -40,7 +40,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-tasks_cli = typer.Typer(help="查看和处理消息队列。", no_args_is_help=True)
+tasks_cli = typer.Typer(help="查看和处理消息队列。")
 cli.add_typer(tasks_cli, name="tasks")
 
 AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON，供程序读取。")]
@@ -264,7 +264,11 @@ def _moment(text: str) -> datetime:
 def main() -> None:
     """Run a command; every error is one line that says what to do, with the matching exit code."""
     try:
-        cli()
+        sys.exit(cli(standalone_mode=False))
+    except typer.TyperException as error:  # the library's words are English
+        words = " ".join(str(error).split())
+        terminal.print_error(f"命令用法不对（{words}）；请用 main.py --help 或 main.py 命令 --help 查看用法")
+        sys.exit(MISUSED)
     except (SettingsError, CampaignsFileError, jobs.JobRefusedError, TaskError) as error:
         terminal.print_error(str(error))
         sys.exit(MISUSED)

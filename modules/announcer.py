@@ -90,6 +90,13 @@ class Announcer:
         attempts = self._settings.queue.notice_max_attempts
         return [self._message(key, NOTICE, campaign.notification.contact, text, "hold", attempts), *alerts]
 
+    def alert(self, fault: str, text: str, now: datetime) -> list[Message]:
+        """Tell operations what they should mend, once a day per `fault`; nobody where settings know no such recipient."""
+        if OPERATIONS not in self._settings.recipients:
+            return []
+        key, attempts = f"alert:{fault}:{now:%Y-%m-%d}", self._settings.queue.notice_max_attempts
+        return [self._message(key, BROADCAST, OPERATIONS, f"⚠️ {text}", "retry", attempts)]
+
     def _render(
         self, template: str, values: Mapping[str, Any], plain: Callable[[Mapping[str, Any]], str], now: datetime
     ) -> tuple[str, list[Message]]:
@@ -97,17 +104,10 @@ class Announcer:
             return self._templates.render(template, values), []
         except MessageTemplateError as error:
             log.exception("模板出错，改用简单文字")
-            return plain(values), self._alert(template, str(error), now)
-
-    def _alert(self, template: str, words: str, now: datetime) -> list[Message]:
-        """Tell operations once a day per fault."""
-        if OPERATIONS not in self._settings.recipients:
-            return []
-        fault = hashlib.sha256(words.encode()).hexdigest()[:8]
-        text = f"⚠️ 消息模板出错，已改用简单文字发送。\n{words}\n请修改后运行 check 检查。"
-        key = f"alert:template:{template}:{fault}:{now:%Y-%m-%d}"
-        attempts = self._settings.queue.notice_max_attempts
-        return [self._message(key, BROADCAST, OPERATIONS, text, "retry", attempts)]
+            words = str(error)
+            fault = hashlib.sha256(words.encode()).hexdigest()[:8]
+            text = f"消息模板出错，已改用简单文字发送。\n{words}\n请修改后运行 check 检查。"
+            return plain(values), self.alert(f"template:{template}:{fault}", text, now)
 
     def _message(
         self,

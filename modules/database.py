@@ -15,6 +15,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Dialect, Engine
 
 from modules.clock import SHANGHAI, in_shanghai, parse_moment
@@ -236,7 +237,13 @@ class Database:
     """One database, opened: `reading()` and `writing()` hand out transactions."""
 
     def __init__(self, url: str) -> None:
-        self.engine = _sqlite_engine(url) if url.startswith("sqlite") else sa.create_engine(url, pool_pre_ping=True)
+        """Raises DatabaseError where the address is wrong or the folder of the file can't be made."""
+        try:
+            self.engine = _sqlite_engine(url) if url.startswith("sqlite") else sa.create_engine(url, pool_pre_ping=True)
+        except (sa.exc.ArgumentError, ImportError) as error:
+            raise DatabaseError("DATABASE_URL 不是可用的数据库地址；请照 .env.example 改正，或留空用 SQLite") from error
+        except OSError as error:
+            raise DatabaseError(f"数据库文件夹建不了（{error}）；请检查 DATA_DIR 和 DATABASE_URL") from error
 
     @property
     def is_sqlite(self) -> bool:
@@ -268,6 +275,8 @@ class Database:
                 command.upgrade(config, "head")
         except sa.exc.DBAPIError as error:
             raise DatabaseError(in_words(error)) from error
+        except CommandError as error:
+            raise DatabaseError(f"数据库是更新的版本写的（{error}）；请升级本程序，没有写入任何东西") from error
 
     def close(self) -> None:
         self.engine.dispose()

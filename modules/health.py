@@ -35,8 +35,8 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
         newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
         last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
         successes = sa.select(job_runs.c.job, sa.func.max(job_runs.c.ended_at)).where(job_runs.c.outcome == "ok")
-        succeeded = dict(connection.execute(successes.group_by(job_runs.c.job)).tuples().all())
-        pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).tuples().all())
+        succeeded = dict(connection.execute(successes.group_by(job_runs.c.job)).all())
+        pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).all())
     states = []
     for campaign in app.campaigns.valid.values():
         run = last.get(campaign.key)

@@ -176,7 +176,7 @@ def _update_row(connection: Connection, key: str, contract_id: str, values: dict
 def _store_rejected(connection: Connection, key: str, rejected: Sequence[Rejected], now: datetime) -> None:
     """Each once; those that the source no longer shows are marked as resolved."""
     known = sa.select(rejected_rows.c.fingerprint, rejected_rows.c.resolved_at)
-    standing = dict(connection.execute(known.where(rejected_rows.c.campaign == key)).tuples().all())
+    standing = dict(connection.execute(known.where(rejected_rows.c.campaign == key)).all())
     now_shown = {row.fingerprint: row for row in rejected}
     new = [
         {

@@ -237,7 +237,7 @@ class TaskQueue:
         """How many tasks there are by status; every status is there, with 0 where there is none."""
         counted = sa.select(tasks.c.status, sa.func.count()).group_by(tasks.c.status)
         with self._database.reading() as connection:
-            found: dict[str, int] = dict(connection.execute(counted).tuples().all())
+            found: dict[str, int] = dict(connection.execute(counted).all())
         return dict.fromkeys(STATUSES, 0) | found
 
     def set_status(self, task_id: int, status: str, now: datetime, who: str, *, allowed_from: Collection[str]) -> None:

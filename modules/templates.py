@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import FileSystemLoader, StrictUndefined, TemplateError
+from jinja2 import FileSystemLoader, StrictUndefined
 from jinja2.sandbox import SandboxedEnvironment
 
 from modules.settings import ROOT
@@ -29,10 +29,12 @@ class Templates:
         )
 
     def render(self, name: str, values: Mapping[str, Any]) -> str:
-        """The text of template `name` (without `.j2`). Raises MessageTemplateError."""
+        """The text of template `name` (without `.j2`), never empty. Raises MessageTemplateError."""
         try:
-            text = self._environment.get_template(f"{name}.j2").render(values)
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, OSError) as error:
+            text = self._environment.get_template(f"{name}.j2").render(values).strip()
+        except Exception as error:  # a template is the user's code: whatever it raises is a fault of the template
             words = " ".join(str(error).split()) or type(error).__name__
             raise MessageTemplateError(f"模板 config/templates/{name}.j2：{words}") from error
-        return text.strip()
+        if not text:
+            raise MessageTemplateError(f"模板 config/templates/{name}.j2：没有写出任何文字")
+        return text

@@ -43,7 +43,7 @@ def print_error(words: str) -> None:
 
 
 def progress_bar() -> Progress:
-    """A progress bar on stderr for who waits."""
+    """A progress bar on stderr for who waits; nothing where stderr is no terminal."""
     return Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -51,6 +51,7 @@ def progress_bar() -> Progress:
         MofNCompleteColumn(),
         console=err,
         transient=True,
+        disable=not err.is_terminal,
     )
 
 

@@ -188,7 +188,8 @@ class Views:
 
     def _is_current(self, path: Path, stamp: str | None) -> bool:
         entry = self._memory().get(path.name, {})
-        return path.exists() and entry.get("stamp") == stamp and entry.get("mark") == _file_mark(path)
+        shown = (entry.get("stamp"), entry.get("mark"), entry.get("error"))
+        return path.exists() and shown == (stamp, _file_mark(path), None)
 
     @property
     def _memory_file(self) -> Path:

@@ -1,14 +1,38 @@
-"""What all tests share."""
+"""What all tests share: the rule about skipped tests in CI, and a desk — the program on a fresh machine of its own."""
 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
+import yaml
+
+import jobs
+import task_scheduler
+from modules.application import Application, open_application
+from modules.clock import SHANGHAI, parse_moment
+from modules.sandbox.metabase import API_KEY, MetabaseStandIn
+from modules.sandbox.robot import RobotStandIn
+from modules.sandbox.sample_contracts import COLUMNS
+from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+BEIJING, SHANGHAI_MAY = "BJ-2025-05", "SH-2025-05"
+CARDS = {BEIJING: 1693, SHANGHAI_MAY: 1694, "BJ-2025-04": 1616, "SH-2025-04": 1617}
+NOON = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
+FIRST_ID = 1_920_000_000_000_000_000
+RECIPIENTS = ("bj_group", "sh_group", "ops", "bj_contact", "sh_contact")
+
+Row = list[object]
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -32,3 +56,190 @@ def _fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> 
     if os.environ.get("CI") == "true" and report.outcome == "skipped":
         report.outcome = "failed"
         report.longrepr = f"skipped, which CI does not allow: {report.longrepr}"
+
+
+class SetClock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self, now: datetime = NOON) -> None:
+        self.now = now
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def advance(self, **by: float) -> datetime:
+        """`advance(seconds=15)`; returns the new moment."""
+        self.now += timedelta(**by)
+        return self.now
+
+
+def contract(number: int, amount: object = 5000, **values: object) -> Row:
+    """Contract `number` as Metabase shows it: signed one minute after number - 1, by 沈若川, on a project of its own.
+
+    `values` are other values by source column.
+    """
+    signed = datetime(2025, 5, 1, 9, 0) + timedelta(minutes=number)  # noqa: DTZ001 - the source writes no zone
+    record: dict[str, object] = {
+        "_id": FIRST_ID + number,
+        "province": "110000",
+        "serviceAppointmentNum": f"GD{number:05d}",
+        "Status": "已签约",
+        "serviceHousekeeper": "沈若川",
+        "contractdocNum": f"YHWX-{number:05d}",
+        "adjustRefundMoney": amount,
+        "paidAmount": amount,
+        "difference": 0,
+        "State": "正常",
+        "createTime": signed.isoformat(),
+        "orgName": "北京瓦蓝防水工程",
+        "signedDate": signed.isoformat(),
+        "Doorsill": 500,
+        "tradeIn": 0,
+        "conversion": "0.667",
+        "average": "8,888.00",
+        "sourceType": 2,
+        "projectAddress": "朝阳区望枫路1号院",
+        "pcContractdocNum": "",
+    }
+    assert values.keys() <= record.keys()
+    return list((record | values).values())
+
+
+def contracts(*numbers: int, amount: object = 5000, **values: object) -> list[Row]:
+    """Several at once."""
+    return [contract(number, amount, **values) for number in numbers]
+
+
+@dataclass
+class Desk:
+    """The program in a data folder of its own, with both stand-ins beside it."""
+
+    root: Path
+    environ: dict[str, str]
+    app: Application
+    source: MetabaseStandIn
+    robot: RobotStandIn
+    clock: SetClock
+    opener: Callable[[], AbstractContextManager[Application]] = field(repr=False)
+
+    @property
+    def data_dir(self) -> Path:
+        return self.app.settings.data_dir
+
+    def show(
+        self,
+        rows: Sequence[Row] | Callable[[], Sequence[Row]],
+        key: str = BEIJING,
+        columns: Sequence[str | tuple[str, str]] = COLUMNS,
+    ) -> None:
+        """Set what the campaign's card shows."""
+        self.source.set_card(CARDS[key], columns, rows)
+
+    def run(
+        self, key: str = BEIJING, at: str = "2025-05-20T12:00", app: Application | None = None, **options: bool
+    ) -> jobs.JobReport:
+        """`main.py run KEY --at …`, with options such as `dry_run=True`."""
+        app, chosen, as_of = app or self.app, jobs.RunOptions(**options), parse_moment(at)
+        return jobs.run_campaign(app, jobs.find_campaign(app, key, as_of, chosen), as_of, chosen)
+
+    def drain(self) -> task_scheduler.Drained:
+        """`main.py drain`."""
+        return task_scheduler.check_tasks(self.app)
+
+    def table(self, table: sa.Table, *order_by: str) -> list[dict[str, Any]]:
+        """All rows of a table, by column."""
+        order = [table.c[name] for name in order_by or [next(iter(table.primary_key)).name]]
+        with self.app.database.reading() as connection:
+            return [dict(row) for row in connection.execute(sa.select(table).order_by(*order)).mappings()]
+
+    def reopened(self) -> AbstractContextManager[Application]:
+        """The same installation opened once more, as by a second process."""
+        return self.opener()
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What a desk stands in: stand-ins, a root folder, and the environment that leads there."""
+
+    root: Path
+    environ: dict[str, str]
+    source: MetabaseStandIn
+    robot: RobotStandIn
+
+    def settings(self, **more: str) -> Settings:
+        """The settings, with further environment variables."""
+        return load_settings(environ=self.environ | more, root=self.root)
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Surroundings]:
+    """Both stand-ins running, and the environment of an installation that uses them; contacts are on robots too."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    root = tmp_path / "installation"
+    root.mkdir()
+    with MetabaseStandIn() as source, RobotStandIn([f"key-{name}" for name in RECIPIENTS], rate_limit=False) as robot:
+        (root / "settings.yaml").write_text(yaml.safe_dump(_settings_sections(), allow_unicode=True), encoding="utf-8")
+        environ = {
+            "METABASE_URL": source.url,
+            "METABASE_API_KEY": API_KEY,
+            "WECOM_BASE_URL": robot.url,
+            "DATA_DIR": str(root / "data"),
+            "SETTINGS_FILE": str(root / "settings.yaml"),
+            "CAMPAIGNS_FILE": str(ROOT / "modules" / "config.py"),
+        }
+        yield Surroundings(root, environ, source, robot)
+
+
+def _settings_sections() -> dict[str, Any]:
+    return {
+        "metabase": {"connect_timeout": 2, "read_timeout": 5, "time_budget": 5},
+        "wecom": {"messages_per_minute": 0, "connect_timeout": 2, "read_timeout": 0.3},
+        "schedule": {"task_check_seconds": 0.05},
+        "recipients": {
+            name: {"name": f"测试 {name}", "sender": "wecom_robot", "key": f"key-{name}"} for name in RECIPIENTS
+        },
+    }
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    """A clock that stands at noon of 20 May 2025."""
+    return SetClock()
+
+
+@pytest.fixture
+def open_desk(surroundings: Surroundings, clock: SetClock) -> Callable[..., AbstractContextManager[Desk]]:
+    """Opens a desk with further environment variables; `is_daemon=True` as the daemon does."""
+
+    @contextmanager
+    def opening(*, is_daemon: bool = False, **more: str) -> Iterator[Desk]:
+        settings = surroundings.settings(**more)
+
+        def opener() -> AbstractContextManager[Application]:
+            return open_application(settings, clock=clock, is_daemon=is_daemon)
+
+        with opener() as app:
+            environ = surroundings.environ | more
+            yield Desk(surroundings.root, environ, app, surroundings.source, surroundings.robot, clock, opener)
+
+    return opening
+
+
+@pytest.fixture
+def desk(open_desk: Callable[..., AbstractContextManager[Desk]]) -> Iterator[Desk]:
+    """The program, opened, with empty tables; its cards show nothing yet."""
+    with open_desk() as opened:
+        for key in CARDS:
+            opened.show([], key)
+        yield opened
+
+
+@pytest.fixture
+def doors(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
+    """A desk whose environment is this process's: for the doors that open the application by themselves."""
+    for name in ENVIRONMENT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in desk.environ.items():
+        monkeypatch.setenv(name, value)
+    return desk

@@ -23,7 +23,8 @@ Row = dict[str, Any]
 
 BADGE_LISTS = {"elite": ["沈砚秋", "顾北辰"], "rookies": ["沈砚秋"]}
 HOUSEKEEPERS = ("沈砚秋", "顾北辰", "林晚")
-QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+CLERK_QUICK = settings(QUICK, max_examples=200)
 THOROUGH = settings(QUICK, max_examples=1_000, derandomize=False)
 SHORTER = settings(THOROUGH, max_examples=300)
 
@@ -37,9 +38,9 @@ class History:
 # -- what histories look like ----------------------------------------------------------------------------------------
 
 # Thresholds and limits below are whole hundreds, so that these amounts fall on them and one fen beside them.
-amounts = st.sampled_from(["0", "0.01", "99.99", "100", "100.01", "199.99", "200.00", "300", "1,250.5"]) | st.integers(
-    0, 60_000
-).map(lambda fen: f"{fen // 100}.{fen % 100:02d}")
+amounts = st.sampled_from(
+    ["0", "0.01", "99.99", "100", "100.01", "199.99", "200.00", "300", "1,250.5", "500"]
+) | st.integers(0, 60_000).map(lambda fen: f"{fen // 100}.{fen % 100:02d}")
 hundreds = st.integers(0, 8).map(lambda number: number * 100)
 limit = st.none() | hundreds
 
@@ -49,27 +50,27 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "housekeeper_key": draw(st.sampled_from(["housekeeper", "housekeeper+provider"])),
         "bonus_pool_ratio": draw(st.sampled_from([0, 0.002, "0.005", 0.15])),
-        "announcement_only": draw(st.sampled_from([False, False, False, False, True])),
+        "announcement_only": draw(st.integers(0, 9)) == 9,
         "awards_mapping": {"好运": 28, "大好运": "58.55", "一档": 200, "二档": "400.01", "三档": 600},
     }
-    if draw(st.booleans()):
-        entry["lucky_number"] = draw(st.sampled_from(["0", "1", 2, "3", 5]))
+    if draw(st.integers(0, 3)):
+        entry["lucky_number"] = draw(st.sampled_from(["1", 2, "3", 5, "0"]))
         entry["lucky_rewards"] = {"base": {"name": "好运", "threshold": 0}}
-        if draw(st.booleans()):
+        if draw(st.integers(0, 3)):
             entry["lucky_rewards"]["high"] = {"name": "大好运", "threshold": draw(hundreds)}
     if draw(st.integers(0, 3)):
         thresholds = sorted(draw(st.sets(st.integers(0, 12).map(lambda n: n * 100), min_size=1, max_size=3)))
         entry["tiered_rewards"] = {
-            "min_contracts": draw(st.integers(0, 3)),
+            "min_contracts": draw(st.sampled_from([1, 2, 0, 3])),
             "tiers": [
                 {"name": name, "threshold": threshold}
                 for name, threshold in zip(("一档", "二档", "三档"), thresholds, strict=False)
             ],
         }
-    if draw(st.booleans()):
+    if draw(st.integers(0, 3)):
         entry["performance_limits"] = {"single_contract_cap": draw(limit), "single_project_limit": draw(limit)}
         if draw(st.booleans()):
-            entry["performance_limits"]["enable_cap"] = draw(st.booleans())
+            entry["performance_limits"]["enable_cap"] = draw(st.sampled_from([True, True, False]))
         for own in ("self_referral_contract_cap", "self_referral_project_limit"):
             if draw(st.integers(0, 3)) == 0:
                 entry["performance_limits"][own] = draw(limit)
@@ -98,8 +99,8 @@ def contracts(draw: st.DrawFn, minimum: int = 1, maximum: int = 14) -> list[Row]
                 "contractdocNum": f"YHWX-{number}",
                 "adjustRefundMoney": draw(amounts),
                 "signedDate": f"2025-05-{draw(st.integers(1, 6)):02d} 10:00:00",
-                "serviceAppointmentNum": draw(st.sampled_from(["", "G1", "G2", "G3"])),
-                "sourceType": draw(st.sampled_from(["2", "2", "1"])),
+                "serviceAppointmentNum": draw(st.sampled_from(["G1", "G1", "G2", ""])),
+                "sourceType": draw(st.sampled_from(["2", "1"])),
             }
         )
     return rows
@@ -107,12 +108,12 @@ def contracts(draw: st.DrawFn, minimum: int = 1, maximum: int = 14) -> list[Row]
 
 @st.composite
 def histories(draw: st.DrawFn) -> History:
-    rows = draw(contracts())
+    rows = draw(contracts(minimum=draw(st.sampled_from([1, 5, 11]))))
     pulls = []
     for _ in range(draw(st.integers(1, 4))):
         shown = []
         for row in rows:
-            event = draw(st.sampled_from(["as it was", "as it was", "as it was", "absent", "changed", "unreadable"]))
+            event = draw(st.sampled_from([*["as it was"] * 5, "absent", "changed", "unreadable"]))
             if event == "changed":
                 row["adjustRefundMoney"] = draw(amounts)
             if event == "unreadable":
@@ -217,7 +218,8 @@ each_property = pytest.mark.parametrize(
 
 @each_property
 def test_property(holds: Callable[[History], None], strategy: st.SearchStrategy[History]) -> None:
-    QUICK(given(strategy)(holds))()
+    extent = CLERK_QUICK if holds is engine_equals_clerk else QUICK
+    extent(given(strategy)(holds))()
 
 
 @pytest.mark.slow
@@ -243,7 +245,7 @@ def test_histories_reach_every_corner() -> None:
             seen["limited"] += row["performance_total"] < row["total"]
             seen["late"] += row["sequence"] > 10
 
-    QUICK(given(histories())(look))()
+    settings(QUICK, max_examples=100)(given(histories())(look))()
     corners = {"幸运数字", "节节高", "two tiers at once", "lucky and tier", "contracts short", "yuan short"}
     corners |= {"count below personal sequence", "limited", "late"}
     assert {corner for corner in corners if seen[corner] == 0} == set()

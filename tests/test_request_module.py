@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import socketserver
 import stat
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -283,9 +285,22 @@ def test_a_broken_session_file_is_replaced(
 
 
 def test_no_login_where_its_outcome_could_not_be_kept(
-    metabase: MetabaseStandIn, client: MetabaseClient, state_dir: Path
+    metabase: MetabaseStandIn, client: MetabaseClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    state_dir.write_text("a file where the folder should be")
+    """Else a wrong password would be tried again by every run, for as long as the disk is full."""
+
+    def full(**_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tempfile, "mkstemp", full)
+    assert "不能读写（No space left on device）" in failure(client).what
+    assert metabase.logins == 0
+
+
+def test_a_session_file_that_cannot_be_read_is_said(
+    metabase: MetabaseStandIn, client: MetabaseClient, state_file: Path
+) -> None:
+    state_file.mkdir(parents=True)
     assert "会话文件" in failure(client).what
     assert metabase.logins == 0
 

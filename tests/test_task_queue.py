@@ -1,0 +1,792 @@
+"""The queue on a real SQLite file: nothing said twice, nothing lost, one recipient's messages in order."""
+
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy.engine import Connection
+
+from modules.clock import SHANGHAI
+from modules.database import Database, audit_log, tasks
+from modules.message_text import split_message
+from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
+from modules.task_queue import GIVEN_UP, ClaimLostError, Message, TaskError, TaskQueue, enqueue
+from modules.task_states import (
+    CANCELLED,
+    COMPLETED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    STATUSES,
+    UNCERTAIN,
+    OnUncertain,
+    Task,
+)
+
+NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
+LEASE = timedelta(seconds=120)
+SECOND = timedelta(seconds=1)
+
+
+def message(
+    key: str,
+    recipient: str = "bj_group",
+    text: str = "喜报",
+    *,
+    on_uncertain: OnUncertain = "hold",
+    max_attempts: int = 5,
+    expires_at: datetime | None = None,
+    limit: int = 2048,
+) -> Message:
+    return Message(key, "send_wecom_message", recipient, text, limit, on_uncertain, max_attempts, expires_at)
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with all tables and no rows, to copy."""
+    path = tmp_path_factory.mktemp("template") / "tasks.db"
+    database = Database(f"sqlite:///{path}")
+    database.upgrade()
+    database.close()
+    return path
+
+
+@pytest.fixture
+def database(empty_database: Path, tmp_path: Path) -> Iterator[Database]:
+    shutil.copy(empty_database, tmp_path / "tasks.db")
+    opened = Database(f"sqlite:///{tmp_path / 'tasks.db'}")
+    yield opened
+    opened.close()
+
+
+class Announced:
+    """Notes which messages were reported as delivered whole."""
+
+    def __init__(self) -> None:
+        self.keys: list[str] = []
+
+    def __call__(self, connection: Connection, key: str, now: datetime) -> None:
+        self.keys.append(key)
+
+
+@pytest.fixture
+def announced() -> Announced:
+    return Announced()
+
+
+@pytest.fixture
+def queue(database: Database, announced: Announced) -> TaskQueue:
+    return TaskQueue(database, "me", LEASE, announced)
+
+
+@pytest.fixture
+def put(database: Database) -> Callable[..., int]:
+    """Enqueues messages; returns how many tasks are new."""
+
+    def enqueue_them(*messages: Message, now: datetime = NOW) -> int:
+        with database.writing() as connection:
+            return enqueue(connection, messages, now)
+
+    return enqueue_them
+
+
+Put = Callable[..., int]
+
+
+def claimed(queue: TaskQueue, now: datetime = NOW) -> Task:
+    task = queue.claim(now)
+    assert task is not None
+    return task
+
+
+def marked(queue: TaskQueue, now: datetime = NOW) -> Task:
+    """Claim the next task and commit that its message leaves."""
+    task = queue.mark_sending(claimed(queue, now), now, None, 0)
+    assert task is not None
+    return task
+
+
+def send_next(queue: TaskQueue, outcome: Outcome, now: datetime = NOW) -> Task:
+    """Claim, mark and finish the next task."""
+    task = marked(queue, now)
+    queue.finish(task, outcome, now)
+    return task
+
+
+def statuses(queue: TaskQueue) -> list[str]:
+    return [task.status for task in queue.list()]
+
+
+def all_texts(queue: TaskQueue) -> list[str]:
+    return [task.message for task in queue.list()]
+
+
+# Enqueue
+
+
+def test_a_message_waits_with_all_that_it_was_given(queue: TaskQueue, put: Put) -> None:
+    expires_at = NOW + timedelta(hours=24)
+    assert put(message("a", on_uncertain="retry", max_attempts=3, expires_at=expires_at)) == 1
+    assert queue.list() == [
+        Task(
+            id=1,
+            task_type="send_wecom_message",
+            recipient="bj_group",
+            message="喜报",
+            status=PENDING,
+            created_at=NOW,
+            updated_at=NOW,
+            dedup_key="a",
+            group_key="a",
+            attempts=0,
+            max_attempts=3,
+            run_at=None,
+            locked_by=None,
+            locked_until=None,
+            sending_at=None,
+            on_uncertain="retry",
+            expires_at=expires_at,
+            last_error=None,
+        )
+    ]
+
+
+def test_a_key_is_queued_once(queue: TaskQueue, put: Put) -> None:
+    assert put(message("a"), message("b"), message("a", text="同一键再来")) == 2
+    assert put(message("b"), message("c")) == 1
+    assert [task.dedup_key for task in queue.list()] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("outcome", [Sent(), Failed("密钥无效"), Unknown("超时")])
+def test_a_key_is_not_queued_again_whatever_became_of_it(queue: TaskQueue, put: Put, outcome: Outcome) -> None:
+    put(message("a"))
+    send_next(queue, outcome)
+    assert put(message("a")) == 0
+    assert queue.claim(NOW) is None
+
+
+def test_a_cancelled_key_is_not_queued_again(queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    queue.set_status(1, CANCELLED, NOW, "王", allowed_from=STATUSES)
+    assert put(message("a")) == 0
+
+
+def test_a_long_message_becomes_parts_in_order(queue: TaskQueue, put: Put) -> None:
+    text = "\n".join(f"第 {line} 行喜报" for line in range(12))
+    parts = split_message(text, 80)
+    assert len(parts) > 2
+    assert put(message("a", text=text, limit=80)) == len(parts)
+    assert all_texts(queue) == parts
+    assert [task.dedup_key for task in queue.list()] == [f"a#{n}/{len(parts)}" for n in range(1, len(parts) + 1)]
+    assert {task.group_key for task in queue.list()} == {"a"}
+
+
+@pytest.mark.parametrize("lines", [1, 3, 12])
+def test_a_message_that_now_has_another_number_of_parts_is_not_queued_again(
+    queue: TaskQueue, put: Put, lines: int
+) -> None:
+    def of(count: int) -> str:
+        return "\n".join(f"第 {line} 行喜报" for line in range(count))
+
+    queued = put(message("a", text=of(6), limit=80))
+    assert queued == 2
+    assert put(message("a", text=of(lines), limit=80)) == 0
+    assert len(queue.list()) == 2
+
+
+def test_many_keys_are_looked_up_at_once(queue: TaskQueue, put: Put) -> None:
+    many = [message(f"key-{number}") for number in range(1200)]
+    assert put(*many[::2]) == 600
+    assert put(*many) == 600
+
+
+def test_what_is_rolled_back_was_never_queued(database: Database, queue: TaskQueue) -> None:
+    with database.writing() as connection:
+        assert enqueue(connection, [message("a")], NOW) == 1
+        connection.rollback()
+    assert queue.list() == []
+
+
+# Claim
+
+
+def test_the_oldest_comes_first_and_only_one_per_recipient(queue: TaskQueue, put: Put) -> None:
+    put(message("b1", "bj_group"), message("b2", "bj_group"), message("s1", "sh_group"), message("b3", "bj_group"))
+    assert [claimed(queue).dedup_key, claimed(queue).dedup_key] == ["b1", "s1"]
+    assert queue.claim(NOW) is None
+
+
+def test_a_claim_is_running_under_a_lease(queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    task = claimed(queue, NOW + SECOND)
+    assert task == queue.list()[0]
+    assert (task.status, task.locked_until, task.sending_at) == (RUNNING, NOW + SECOND + LEASE, None)
+    assert (task.locked_by or "").startswith("me/")
+    assert task.attempts == 0
+
+
+def test_a_waiting_retry_holds_back_its_recipient_only(queue: TaskQueue, put: Put) -> None:
+    put(message("b1"), message("b2"), message("s1", "sh_group"), message("s2", "sh_group"))
+    send_next(queue, Retry("忙", after=timedelta(seconds=60)))
+    assert send_next(queue, Sent()).dedup_key == "s1"
+    assert send_next(queue, Sent()).dedup_key == "s2"
+    assert queue.claim(NOW + timedelta(seconds=59)) is None
+    assert claimed(queue, NOW + timedelta(seconds=60)).dedup_key == "b1"
+
+
+@pytest.mark.parametrize("outcome", [Failed("密钥无效"), Unknown("超时")])
+def test_failed_and_uncertain_ones_do_not_block(queue: TaskQueue, put: Put, outcome: Outcome) -> None:
+    put(message("b1"), message("b2"))
+    send_next(queue, outcome)
+    assert claimed(queue).dedup_key == "b2"
+
+
+def test_a_cancelled_one_does_not_block(queue: TaskQueue, put: Put) -> None:
+    put(message("b1"), message("b2"))
+    queue.set_status(1, CANCELLED, NOW, "王", allowed_from=STATUSES)
+    assert claimed(queue).dedup_key == "b2"
+
+
+@pytest.mark.parametrize(("late", "status"), [(-SECOND, RUNNING), (0 * SECOND, CANCELLED), (SECOND, CANCELLED)])
+def test_what_has_expired_is_cancelled_and_says_so(queue: TaskQueue, put: Put, late: timedelta, status: str) -> None:
+    put(message("a", expires_at=NOW), message("b", "sh_group"))
+    queue.claim(NOW + late)
+    first = queue.list()[0]
+    assert first.status == status
+    assert first.last_error == (None if status == RUNNING else "已过有效期，不再发送")
+
+
+def test_expiry_makes_way_for_the_next(queue: TaskQueue, put: Put) -> None:
+    put(message("a", expires_at=NOW), message("b"))
+    assert claimed(queue).dedup_key == "b"
+
+
+def test_a_retry_expires_while_it_waits(queue: TaskQueue, put: Put) -> None:
+    put(message("a", expires_at=NOW + SECOND))
+    send_next(queue, Retry("忙"))
+    assert queue.claim(NOW + timedelta(minutes=1)) is None
+    assert statuses(queue) == [CANCELLED]
+
+
+# Mark, finish, and the fence around them
+
+
+def test_marking_counts_the_try_and_renews_the_lease(queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    task = queue.mark_sending(claimed(queue), NOW + SECOND, None, 0)
+    assert task is not None
+    assert task == queue.list()[0]
+    assert (task.status, task.sending_at, task.attempts) == (RUNNING, NOW + SECOND, 1)
+    assert task.locked_until == NOW + SECOND + LEASE
+
+
+@pytest.mark.parametrize(
+    ("outcome", "on_uncertain", "status"),
+    [
+        (Sent(), "hold", COMPLETED),
+        (Failed("密钥无效"), "hold", FAILED),
+        (Retry("忙"), "hold", PENDING),
+        (Unknown("超时"), "hold", UNCERTAIN),
+        (Unknown("超时"), "retry", PENDING),
+    ],
+)
+def test_finishing_writes_down_what_came_of_it(
+    queue: TaskQueue, put: Put, outcome: Outcome, on_uncertain: OnUncertain, status: str
+) -> None:
+    put(message("a", on_uncertain=on_uncertain))
+    transition = queue.finish(marked(queue), outcome, NOW + SECOND)
+    task = queue.list()[0]
+    assert (task.status, task.run_at, task.last_error) == (status, transition.run_at, transition.last_error)
+    assert (task.locked_by, task.locked_until, task.sending_at) == (None, None, None)
+    assert (task.attempts, task.updated_at) == (1, NOW + SECOND)
+
+
+def test_a_claim_that_was_lost_can_neither_mark_nor_finish(queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    lost = claimed(queue)
+    queue.rescue(NOW + LEASE, frozenset())
+    held = marked(queue, NOW + LEASE)
+    before = queue.list()
+    with pytest.raises(ClaimLostError):
+        queue.mark_sending(lost, NOW + LEASE, "bucket", 20)
+    with pytest.raises(ClaimLostError):
+        queue.mark_sending(lost, NOW + LEASE, None, 0)
+    with pytest.raises(ClaimLostError):
+        queue.finish(lost, Sent(), NOW + LEASE)
+    with pytest.raises(ClaimLostError):
+        queue.give_back(lost, NOW + LEASE)
+    assert queue.list() == before
+    queue.finish(held, Sent(), NOW + LEASE)
+    assert statuses(queue) == [COMPLETED]
+
+
+def test_a_lost_claim_uses_up_none_of_the_robots_minute(queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    lost = claimed(queue)
+    queue.rescue(NOW + LEASE, frozenset())
+    with pytest.raises(ClaimLostError):
+        queue.mark_sending(lost, NOW + LEASE, "bucket", 1)
+    assert queue.mark_sending(claimed(queue, NOW + LEASE), NOW + LEASE, "bucket", 1) is not None
+
+
+def test_a_task_is_finished_once(queue: TaskQueue, put: Put, announced: Announced) -> None:
+    put(message("a"))
+    task = marked(queue)
+    queue.finish(task, Sent(), NOW)
+    with pytest.raises(ClaimLostError):
+        queue.finish(task, Failed("不该写下"), NOW)
+    assert statuses(queue) == [COMPLETED]
+    assert announced.keys == ["a"]
+
+
+def test_a_claim_given_back_is_as_if_it_had_not_been(queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    queue.give_back(claimed(queue), NOW)
+    assert statuses(queue) == [PENDING]
+    assert claimed(queue).attempts == 0
+
+
+# Leases and rescue
+
+
+@pytest.mark.parametrize(
+    ("marks", "on_uncertain", "status"),
+    [(False, "hold", PENDING), (False, "retry", PENDING), (True, "hold", UNCERTAIN), (True, "retry", PENDING)],
+)
+@pytest.mark.parametrize("dead", [True, False], ids=["worker known to be dead", "lease ran out"])
+def test_a_lost_worker(
+    queue: TaskQueue, put: Put, dead: bool, marks: bool, on_uncertain: OnUncertain, status: str
+) -> None:
+    put(message("a", on_uncertain=on_uncertain))
+    task = marked(queue) if marks else claimed(queue)
+    now = NOW + SECOND if dead else NOW + LEASE
+    moved = queue.rescue(now, frozenset({"me"}) if dead else frozenset())
+    assert [(orphan.id, transition.status) for orphan, transition in moved] == [(task.id, status)]
+    rescued = queue.list()[0]
+    assert (rescued.status, rescued.locked_by, rescued.sending_at) == (status, None, None)
+
+
+def test_a_live_worker_is_left_alone(queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    task = claimed(queue)
+    assert queue.rescue(NOW + LEASE - SECOND, frozenset({"another", "m"})) == []
+    assert queue.list() == [task]
+
+
+def test_marking_moves_the_end_of_the_lease(queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    task = claimed(queue)
+    queue.mark_sending(task, NOW + timedelta(seconds=100), None, 0)
+    assert queue.rescue(NOW + LEASE, frozenset()) == []
+    assert len(queue.rescue(NOW + timedelta(seconds=220), frozenset())) == 1
+
+
+def test_a_row_that_says_running_and_names_nobody_is_rescued(database: Database, queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    with database.writing() as connection:
+        connection.execute(sa.update(tasks).values(status=RUNNING))
+    assert len(queue.rescue(NOW, frozenset())) == 1
+    assert statuses(queue) == [PENDING]
+
+
+# The limit per minute of each robot
+
+
+def test_the_21st_message_of_a_robot_waits_for_the_minute(queue: TaskQueue, put: Put) -> None:
+    put(*(message(f"b{n}") for n in range(21)), message("s", "sh_group"))
+    for number in range(20):
+        sent = queue.mark_sending(claimed(queue), NOW + number * SECOND, "robot", 20)
+        assert sent is not None
+        queue.finish(sent, Sent(), NOW + number * SECOND)
+    waiting = claimed(queue, NOW + 20 * SECOND)
+    assert queue.mark_sending(waiting, NOW + 20 * SECOND, "robot", 20) is None
+    held = queue.list()[20]
+    assert (held.status, held.run_at, held.attempts) == (PENDING, NOW + 60 * SECOND, 0)
+    other = claimed(queue, NOW + 20 * SECOND)
+    assert other.recipient == "sh_group"
+    assert queue.mark_sending(other, NOW + 20 * SECOND, "another robot", 20) is not None
+    assert queue.claim(NOW + 59 * SECOND) is None
+    assert queue.mark_sending(claimed(queue, NOW + 60 * SECOND), NOW + 60 * SECOND, "robot", 20) is not None
+
+
+def test_two_recipients_with_one_robot_share_its_minute(queue: TaskQueue, put: Put) -> None:
+    put(message("b1", "bj_group"), message("o1", "ops"), message("b2", "bj_group"))
+    first, second = claimed(queue), claimed(queue)
+    assert {first.recipient, second.recipient} == {"bj_group", "ops"}
+    assert queue.mark_sending(first, NOW, "robot", 1) is not None
+    assert queue.mark_sending(second, NOW, "robot", 1) is None
+
+
+def test_the_minute_counts_from_the_answer_not_from_the_start(queue: TaskQueue, put: Put) -> None:
+    put(message("a"), message("b"))
+    first = queue.mark_sending(claimed(queue), NOW, "robot", 1)
+    assert first is not None
+    queue.finish(first, Sent(), NOW + 10 * SECOND)
+    assert queue.mark_sending(claimed(queue, NOW + 60 * SECOND), NOW + 60 * SECOND, "robot", 1) is None
+    assert queue.list()[1].run_at == NOW + 70 * SECOND
+
+
+def test_failed_tries_count_too(queue: TaskQueue, put: Put) -> None:
+    """WeCom counts what it refuses, and whether an unknown one arrived nobody knows."""
+    put(message("a"), message("b"))
+    first = queue.mark_sending(claimed(queue), NOW, "robot", 1)
+    assert first is not None
+    queue.finish(first, Unknown("超时"), NOW)
+    assert queue.mark_sending(claimed(queue), NOW, "robot", 1) is None
+
+
+def test_without_a_limit_or_a_robot_nothing_waits(queue: TaskQueue, put: Put) -> None:
+    put(*(message(f"b{n}") for n in range(6)))
+    for bucket, limit in [("robot", 0), ("robot", 0), (None, 1), (None, 1), ("robot", 3)]:
+        sent = queue.mark_sending(claimed(queue), NOW, bucket, limit)
+        assert sent is not None
+        queue.finish(sent, Sent(), NOW)
+    assert queue.mark_sending(claimed(queue), NOW, "robot", 3) is None, "those without a limit are counted all the same"
+
+
+# A message is told of when its last part is through
+
+
+def test_delivered_is_told_once_with_the_last_part(queue: TaskQueue, put: Put, announced: Announced) -> None:
+    put(message("long", text="喜报\n" * 20, limit=80), message("short", "sh_group"))
+    parts = sum(task.group_key == "long" for task in queue.list())
+    assert parts == 2
+    send_next(queue, Sent())
+    assert announced.keys == []
+    send_next(queue, Sent())
+    assert announced.keys == ["long"]
+    send_next(queue, Sent())
+    assert announced.keys == ["long", "short"]
+
+
+def test_a_message_that_lacks_a_part_is_not_delivered(queue: TaskQueue, put: Put, announced: Announced) -> None:
+    put(message("long", text="喜报\n" * 20, limit=80))
+    send_next(queue, Failed("过长"))
+    send_next(queue, Sent())
+    assert announced.keys == []
+    queue.set_status(1, PENDING, NOW, "王", allowed_from=GIVEN_UP)
+    send_next(queue, Sent())
+    assert announced.keys == ["long"]
+
+
+def test_a_task_without_a_key_completes(queue: TaskQueue, announced: Announced) -> None:
+    assert queue.create("send_wecom_message", "bj_group", "手写", NOW, 8) == 1
+    assert send_next(queue, Sent()).on_uncertain == "hold"
+    assert statuses(queue) == [COMPLETED]
+    assert announced.keys == []
+
+
+def test_telling_shares_the_transaction_of_the_finish(database: Database, put: Put) -> None:
+    def fails(connection: Connection, key: str, now: datetime) -> None:
+        raise RuntimeError(key)
+
+    queue = TaskQueue(database, "me", LEASE, fails)
+    put(message("a"))
+    task = marked(queue)
+    with pytest.raises(RuntimeError):
+        queue.finish(task, Sent(), NOW)
+    assert queue.list() == [task]
+
+
+# What a person does
+
+
+@pytest.mark.parametrize("outcome", [Failed("密钥无效"), Unknown("超时")])
+def test_a_person_sends_a_task_back(database: Database, queue: TaskQueue, put: Put, outcome: Outcome) -> None:
+    put(message("a", expires_at=NOW + SECOND))
+    send_next(queue, outcome)
+    queue.set_status(1, PENDING, NOW + timedelta(days=2), "王", allowed_from=GIVEN_UP)
+    task = claimed(queue, NOW + timedelta(days=2))
+    assert (task.id, task.attempts, task.expires_at) == (1, 0, None)
+
+
+def test_a_person_confirms_that_an_uncertain_one_arrived(queue: TaskQueue, put: Put, announced: Announced) -> None:
+    put(message("a"))
+    send_next(queue, Unknown("超时"))
+    queue.set_status(1, COMPLETED, NOW, "王", allowed_from=STATUSES)
+    assert announced.keys == ["a"]
+
+
+@pytest.mark.parametrize("marks", [True, False])
+@pytest.mark.parametrize("status", [PENDING, COMPLETED, FAILED, CANCELLED])
+def test_a_status_is_not_set_while_a_lease_is_live(
+    database: Database, queue: TaskQueue, put: Put, status: str, marks: bool
+) -> None:
+    put(message("a"))
+    task = marked(queue) if marks else claimed(queue)
+    with pytest.raises(TaskError, match="任务 1 正在发送，请稍后再试"):
+        queue.set_status(1, status, NOW + LEASE - SECOND, "王", allowed_from=STATUSES)
+    assert queue.list() == [task]
+    queue.set_status(1, status, NOW + LEASE, "王", allowed_from=STATUSES)
+    assert statuses(queue) == [status]
+    with pytest.raises(ClaimLostError):
+        queue.finish(task, Sent(), NOW + LEASE)
+
+
+@pytest.mark.parametrize(
+    ("task_id", "status", "words"),
+    [
+        (9, PENDING, "没有编号为 9 的任务"),
+        (1, "done", "没有状态 done"),
+        (1, RUNNING, "没有状态 running"),
+        (1, PENDING, "任务 1 的状态是 pending，不能改为 pending"),
+    ],
+)
+def test_what_a_person_cannot_do_is_refused_in_words(
+    database: Database, queue: TaskQueue, put: Put, task_id: int, status: str, words: str
+) -> None:
+    put(message("a"))
+    with pytest.raises(TaskError, match=words):
+        queue.set_status(task_id, status, NOW, "王", allowed_from=GIVEN_UP)
+    assert statuses(queue) == [PENDING]
+    with database.reading() as connection:
+        assert connection.execute(sa.select(audit_log)).all() == []
+
+
+def test_each_act_of_a_person_is_on_record(database: Database, queue: TaskQueue, put: Put) -> None:
+    put(message("a"))
+    queue.set_status(1, CANCELLED, NOW, "王", allowed_from=STATUSES)
+    queue.set_status(1, PENDING, NOW + SECOND, "李", allowed_from=STATUSES)
+    with database.reading() as connection:
+        rows = connection.execute(sa.select(audit_log).order_by(audit_log.c.id)).all()
+    assert [tuple(row)[1:] for row in rows] == [
+        (NOW, "王", "tasks", "任务 1：pending → cancelled"),
+        (NOW + SECOND, "李", "tasks", "任务 1：cancelled → pending"),
+    ]
+
+
+# Looking on
+
+
+def test_counts_have_every_status(queue: TaskQueue, put: Put) -> None:
+    assert queue.counts() == dict.fromkeys(STATUSES, 0)
+    put(message("a"), message("b"))
+    send_next(queue, Sent())
+    assert queue.counts() == dict.fromkeys(STATUSES, 0) | {PENDING: 1, COMPLETED: 1}
+
+
+def test_list_and_oldest(queue: TaskQueue, put: Put) -> None:
+    put(message("a"), message("b"), message("c"))
+    send_next(queue, Sent())
+    assert [task.dedup_key for task in queue.list([PENDING])] == ["b", "c"]
+    assert [task.dedup_key for task in queue.list([COMPLETED, PENDING])] == ["a", "b", "c"]
+    oldest = queue.oldest(PENDING)
+    assert oldest is not None
+    assert oldest.dedup_key == "b"
+    assert queue.oldest(FAILED) is None
+
+
+# Many at once
+
+
+def test_four_workers_claim_500_tasks_and_none_twice(database: Database, put: Put) -> None:
+    """Each of 500 recipients has one task, so that every task can be claimed at any time."""
+    put(*(message(f"key-{number}", f"recipient-{number}") for number in range(500)))
+    got: dict[str, list[int]] = {name: [] for name in "ABCD"}
+    failures: list[BaseException] = []
+    together = threading.Barrier(4)
+
+    def work(name: str) -> None:
+        own = Database(str(database.engine.url))
+        try:
+            together.wait()
+            queue = TaskQueue(own, name, LEASE, Announced())
+            while (task := queue.claim(NOW)) is not None:
+                got[name].append(task.id)
+        except BaseException as error:  # noqa: BLE001 - a thread's failure is the test's
+            failures.append(error)
+        finally:
+            own.close()
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in got]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert sorted(task_id for ids in got.values() for task_id in ids) == list(range(1, 501))
+    with database.reading() as connection:
+        holders = connection.execute(sa.select(tasks.c.id, tasks.c.locked_by)).all()
+    assert {task_id: (locked_by or "").partition("/")[0] for task_id, locked_by in holders} == {
+        task_id: name for name, ids in got.items() for task_id in ids
+    }
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Two workers, two recipients, a person, crashes and time, against a model of a few lines.
+
+    The model knows each task's recipient and status, who holds it, and whether its message may have left.
+    """
+
+    template: Path
+    recipients = ("bj_group", "sh_group")
+    workers = ("A", "B")
+
+    @initialize()
+    def open(self) -> None:
+        self.folder = tempfile.TemporaryDirectory()
+        file = Path(self.folder.name) / "tasks.db"
+        shutil.copy(self.template, file)
+        self.database = Database(f"sqlite:///{file}")
+        self.announced = Announced()
+        self.queues = {name: TaskQueue(self.database, name, LEASE, self.announced) for name in self.workers}
+        self.now = NOW
+        self.model: dict[int, str] = {}
+        self.recipient: dict[int, str] = {}
+        self.holds: dict[int, OnUncertain] = {}
+        self.hands: dict[str, Task] = {}
+        self.lost: list[Task] = []
+        self.delivered: Counter[str] = Counter()
+
+    def teardown(self) -> None:
+        if hasattr(self, "database"):
+            self.database.close()
+            self.folder.cleanup()
+
+    def row(self, task_id: int) -> Task:
+        return next(task for task in self.queues["A"].list() if task.id == task_id)
+
+    @rule(recipient=st.sampled_from(recipients), on_uncertain=st.sampled_from(["hold", "retry"]))
+    def enqueue(self, recipient: str, on_uncertain: OnUncertain) -> None:
+        key = f"key-{len(self.model) + 1}"
+        with self.database.writing() as connection:
+            assert enqueue(connection, [message(key, recipient, on_uncertain=on_uncertain)], self.now) == 1
+            assert enqueue(connection, [message(key, recipient, on_uncertain=on_uncertain)], self.now) == 0
+        task_id = len(self.model) + 1
+        self.model[task_id], self.recipient[task_id], self.holds[task_id] = PENDING, recipient, on_uncertain
+
+    @rule(worker=st.sampled_from(workers))
+    def claim(self, worker: str) -> None:
+        if worker in self.hands:
+            return
+        task = self.queues[worker].claim(self.now)
+        first = {}
+        for task_id, status in self.model.items():
+            if status in (PENDING, RUNNING):
+                first.setdefault(self.recipient[task_id], task_id)
+        free = [task_id for task_id in first.values() if self.model[task_id] == PENDING]
+        if task is None:
+            assert all(waits_until > self.now for waits_until in (self.row(i).run_at or self.now for i in free))
+            return
+        assert task.id in free, "the first open one of its recipient, and nobody else's"
+        self.model[task.id] = RUNNING
+        self.hands[worker] = task
+
+    @rule(worker=st.sampled_from(workers))
+    def mark(self, worker: str) -> None:
+        task = self.hands.get(worker)
+        if task is not None and task.sending_at is None:
+            sent = self.queues[worker].mark_sending(task, self.now, "robot", 0)
+            assert sent is not None
+            self.hands[worker] = sent
+
+    @rule(
+        worker=st.sampled_from(workers), outcome=st.sampled_from([Sent(), Failed("坏"), Retry("忙"), Unknown("超时")])
+    )
+    def finish(self, worker: str, outcome: Outcome) -> None:
+        task = self.hands.get(worker)
+        if task is None or task.sending_at is None:
+            return
+        del self.hands[worker]
+        got = self.queues[worker].finish(task, outcome, self.now).status
+        used_up = task.attempts >= task.max_attempts
+        retried = FAILED if used_up else PENDING
+        unknown = PENDING if self.holds[task.id] == "retry" and not used_up else UNCERTAIN
+        expected = {Sent: COMPLETED, Failed: FAILED, Retry: retried, Unknown: unknown}[type(outcome)]
+        assert got == expected
+        self.model[task.id] = expected
+        self.delivered[f"key-{task.id}"] += expected == COMPLETED
+
+    @rule(worker=st.sampled_from(workers))
+    def crash(self, worker: str) -> None:
+        """The process dies; another one finds out at once."""
+        self.rescue(frozenset({worker}))
+
+    @rule(minutes=st.sampled_from([1, 3, 11]))
+    def time_passes(self, minutes: int) -> None:
+        self.now += timedelta(minutes=minutes)
+        self.rescue(frozenset())
+
+    def rescue(self, dead: frozenset[str]) -> None:
+        for task, transition in self.queues["A"].rescue(self.now, dead):
+            worker = next(name for name, held in self.hands.items() if held.id == task.id)
+            held = self.hands.pop(worker)
+            assert worker in dead or (held.locked_until or self.now) <= self.now
+            may_have_left = held.sending_at is not None
+            again = self.holds[task.id] == "retry" and held.attempts < held.max_attempts
+            assert transition.status == (UNCERTAIN if may_have_left and not again else PENDING)
+            self.model[task.id] = transition.status
+            self.lost.append(held)
+        assert not dead & self.hands.keys()
+
+    @precondition(lambda self: self.lost)
+    @rule(data=st.data())
+    def the_dead_speak(self, data: st.DataObject) -> None:
+        """Whoever lost a claim changes nothing."""
+        task = data.draw(st.sampled_from(self.lost))
+        queue = self.queues["A"]
+        with pytest.raises(ClaimLostError):
+            queue.mark_sending(task, self.now, "robot", 0)
+        with pytest.raises(ClaimLostError):
+            queue.finish(task, Sent(), self.now)
+
+    @precondition(lambda self: self.model)
+    @rule(data=st.data(), status=st.sampled_from([PENDING, CANCELLED, COMPLETED]))
+    def a_person_decides(self, data: st.DataObject, status: str) -> None:
+        task_id = data.draw(st.sampled_from(sorted(self.model)))
+        before = self.model[task_id]
+        try:
+            self.queues["B"].set_status(task_id, status, self.now, "王", allowed_from={PENDING, *GIVEN_UP})
+        except TaskError:
+            assert before in (RUNNING, COMPLETED)
+            return
+        assert before not in (RUNNING, COMPLETED)
+        self.model[task_id] = status
+        self.delivered[f"key-{task_id}"] += status == COMPLETED
+
+    @invariant()
+    def nothing_is_lost_and_all_is_as_the_model_says(self) -> None:
+        if hasattr(self, "database"):
+            found = {task.id: task.status for task in self.queues["A"].list()}
+            assert found == self.model
+
+    @invariant()
+    def no_recipient_is_written_to_by_two_at_once(self) -> None:
+        if hasattr(self, "hands"):
+            busy = [task.recipient for task in self.hands.values()]
+            assert len(busy) == len(set(busy))
+
+    @invariant()
+    def nothing_is_delivered_twice(self) -> None:
+        if hasattr(self, "announced"):
+            assert Counter(self.announced.keys) == +self.delivered
+            assert all(times == 1 for times in Counter(self.announced.keys).values())
+
+
+def test_the_queue_behaves_like_its_model(empty_database: Path) -> None:
+    QueueMachine.template = empty_database
+    run_state_machine_as_test(
+        QueueMachine,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=30,
+            deadline=None,
+            suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+        ),
+    )
