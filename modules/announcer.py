@@ -91,7 +91,7 @@ class Announcer:
         return [self._message(key, NOTICE, campaign.notification.contact, text, "hold", attempts), *alerts]
 
     def alert(self, fault: str, text: str, now: datetime) -> list[Message]:
-        """Tell operations what they should mend, once a day per `fault`; nobody where settings know no such recipient."""
+        """Tell operations what to mend, once a day per `fault`; nobody where settings know no such recipient."""
         if OPERATIONS not in self._settings.recipients:
             return []
         key, attempts = f"alert:{fault}:{now:%Y-%m-%d}", self._settings.queue.notice_max_attempts

@@ -10,6 +10,7 @@ import requests
 
 from modules.announcer import AWARD_TEMPLATE, sample_award_values, sample_broadcast_values
 from modules.campaigns import Campaigns, load_campaigns
+from modules.message_sender import PROVIDED_SENDERS
 from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
@@ -57,7 +58,7 @@ def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Pat
     """The campaigns' own faults and warnings, and whether their templates render and their recipients are known."""
     templates = Templates(templates_dir)
     faults = [*campaigns.faults]
-    warnings = [*campaigns.warnings]
+    warnings = [*campaigns.warnings, *_sender_warnings(settings)]
     for campaign in campaigns.valid.values():
         faults += _template_faults(campaign, templates)
         warnings += _recipient_warnings(campaign, settings)
@@ -82,6 +83,13 @@ def check_connections(settings: Settings, now: datetime) -> Findings:
             text = f"连不上 {settings.wecom.base_url}（{type(error).__name__}），请检查网络和 WECOM_BASE_URL"
             faults.append(Fault("WECOM_BASE_URL", text))
     return Findings(tuple(faults), notes=tuple(notes))
+
+
+def _sender_warnings(settings: Settings) -> Iterator[Fault]:
+    for key, recipient in settings.recipients.items():
+        if recipient.sender not in PROVIDED_SENDERS:
+            text = f"{recipient.name}：发送方式 {recipient.sender} 尚未提供，发给它的消息会失败；可改用 wecom_robot"
+            yield Fault(f"recipients.{key}.sender", text)
 
 
 def _template_faults(campaign: Campaign, templates: Templates) -> Iterator[Fault]:

@@ -1,7 +1,7 @@
 """Front door of the reward rules, under the names that people know. The rules themselves are in `modules/rewards`."""
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence, Set
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,8 +67,9 @@ def process_data(
     """Rows of the performance file, as dicts by column, for the contracts whose ids are new.
 
     `contract_data` is the whole source, dicts with the column names of the file; the next number is the number of
-    existing ids + 1. `housekeeper_award_lists` holds the tiers granted so far by housekeeper, or by
-    `housekeeper_provider`; newly granted ones are appended. An unknown `config_key` is logged and gives no rows.
+    existing ids + 1, and a set of ids is taken in signing order. `housekeeper_award_lists` holds the tiers granted
+    so far by housekeeper, or by `housekeeper_provider`; newly granted ones are appended. An unknown `config_key` is
+    logged and gives no rows.
     """
     campaign = _campaign(config_key)
     if campaign is None or not contract_data:
@@ -78,13 +79,15 @@ def process_data(
     for rejected in contracts.rejected:
         log.warning("%s 的合同 %s 用不了：%s", config_key, rejected.contract_id or "（无编号）", rejected.reason)
     existing = [str(contract_id).strip() for contract_id in existing_contract_ids]
-    state = LedgerState(_registered(campaign, contracts.frame, existing), _granted(campaign, housekeeper_award_lists))
+    if isinstance(existing_contract_ids, Set):
+        existing = _in_signing_order(existing, contracts.frame)
+    granted = _granted(campaign, contracts.frame, housekeeper_award_lists)
+    state = LedgerState(_registered(campaign, contracts.frame, existing), granted)
     new = contracts.frame[~contracts.frame["contract_id"].isin(existing)]
     outcome = calculate(campaign, state, contracts.shown_ids(), new[signed_within(new, campaign.start, campaign.end)])
     for award in outcome.awards:
         if award.kind == TIER:
-            list_key = award.payee.replace(PAYEE_SEPARATOR, "_")
-            housekeeper_award_lists.setdefault(list_key, []).append(award.name)
+            housekeeper_award_lists.setdefault(_list_key(award.payee), []).append(award.name)
     return _rows(campaign, outcome)
 
 
@@ -151,14 +154,27 @@ def _registered(campaign: Campaign, frame: pd.DataFrame, existing: Sequence[str]
     )
 
 
-def _granted(campaign: Campaign, award_lists: Mapping[str, Collection[str]]) -> pd.DataFrame:
-    """The granted tiers, by payee. A key `housekeeper_provider` is split at its last underscore."""
-    rows = []
-    for key, names in award_lists.items():
-        housekeeper, _, provider = key.rpartition("_")
-        payee = key if campaign.housekeeper_key == "housekeeper" else payee_of(campaign, housekeeper, provider)
-        rows += [(payee, TIER, name) for name in names]
+def _in_signing_order(ids: Sequence[str], frame: pd.DataFrame) -> list[str]:
+    """A set has an order of its own in each process; what the source no longer shows comes first."""
+    signed = frame.sort_values(["signed_at", "contract_id"])["contract_id"]
+    position = {contract_id: number for number, contract_id in enumerate(signed)}
+    return sorted(ids, key=lambda contract_id: (position.get(contract_id, -1), contract_id))
+
+
+def _granted(campaign: Campaign, frame: pd.DataFrame, award_lists: Mapping[str, Collection[str]]) -> pd.DataFrame:
+    """The granted tiers of the payees in the source.
+
+    The lists' keys are not split: names may hold underscores themselves.
+    """
+    names = zip(frame["housekeeper"], frame["provider"], strict=True)
+    payees = sorted({payee_of(campaign, housekeeper, provider) for housekeeper, provider in names})
+    rows = [(payee, TIER, name) for payee in payees for name in award_lists.get(_list_key(payee), ())]
     return pd.DataFrame(rows, columns=["payee", "kind", "name"], dtype="object")
+
+
+def _list_key(payee: str) -> str:
+    """The key of a payee's award list: `housekeeper` or `housekeeper_provider`."""
+    return payee.replace(PAYEE_SEPARATOR, "_")
 
 
 def _rows(campaign: Campaign, outcome: Outcome) -> list[dict[str, object]]:

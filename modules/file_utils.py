@@ -61,9 +61,18 @@ def write_atomically(path: Path, text: str, encoding: str) -> None:
 
 
 def read_csv_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of one of our CSV files, by column; the apostrophe before a formula sign is taken off again."""
+    """The rows of one of our CSV files, by column; the apostrophe before a formula sign is taken off again.
+
+    Raises OSError, and ValueError where it is no UTF-8 or a row has more cells than there are columns.
+    """
+    rows = []
     with path.open(encoding="utf-8-sig", newline="") as file:
-        return [{name: _as_written(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        reader = csv.DictReader(file)
+        for row in reader:
+            if reader.restkey in row:
+                raise ValueError(f"第 {reader.line_num} 行的格数多于列数")
+            rows.append({name: _as_written(cell) for name, cell in row.items()})
+    return rows
 
 
 def copy_to_archive(path: Path, archive_dir: Path, now: datetime) -> Path:
@@ -83,9 +92,10 @@ def prune_archive(archive_dir: Path, prefix: str, now: datetime, days: int) -> N
     """Delete archived files whose name begins with `prefix` and whose time stamp is older than `days`."""
     for file in archive_dir.glob(f"{prefix}*"):
         match = re.search(r"-(\d{8}-\d{6})(-\d+)?$", file.stem)
-        if match is None:
-            continue
-        archived = datetime.strptime(match.group(1), _ARCHIVE_STAMP).replace(tzinfo=now.tzinfo)
+        try:
+            archived = datetime.strptime(match.group(1) if match else "", _ARCHIVE_STAMP).replace(tzinfo=now.tzinfo)
+        except ValueError:
+            continue  # somebody else's file
         if now - archived > timedelta(days=days):
             file.unlink(missing_ok=True)
             log.info("已删除过期的归档文件 %s", file.name)

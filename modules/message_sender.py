@@ -16,6 +16,9 @@ TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
 }
 """Where a plain chat name goes: the desktop app that its task type names."""
 
+PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console"})
+"""The senders that are there; the desktop ones come with a later version."""
+
 BUCKET_HEX_DIGITS = 16
 
 log = logging.getLogger("send_messages")

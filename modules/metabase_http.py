@@ -23,6 +23,7 @@ PIECE_BYTES = 65_536
 QUOTED_CHARACTERS = 200
 FIRST_WAIT_SECONDS = 1
 LONGEST_WAIT_SECONDS = 30
+MOST_TRIES = 5  # 15 s of pauses; what has not passed by then is for the next run, minutes later
 BROKEN_REMEDY = "检查网络、METABASE_URL，以及 Metabase 是否在正常运行"
 
 
@@ -104,14 +105,16 @@ class MetabaseHttp:
         return self._monotonic() + self._settings.time_budget
 
     def exchange(self, call: Call, deadline: float) -> Reply:
-        """Make the request, again with growing pauses where the failure may pass, until `deadline`.
+        """Make the request, again with growing pauses where the failure may pass, `MOST_TRIES` times, until `deadline`.
 
         Returns whatever the server decided, refusals included. Raises MetabaseError where no usable answer came.
         """
         retrying = Retrying(
             retry=retry_if_exception(lambda error: _worth_repeating(error, call)),
             wait=wait_exponential(multiplier=FIRST_WAIT_SECONDS, max=LONGEST_WAIT_SECONDS),
-            stop=lambda state: self._monotonic() + state.upcoming_sleep >= deadline,
+            stop=lambda state: (
+                state.attempt_number >= MOST_TRIES or self._monotonic() + state.upcoming_sleep >= deadline
+            ),
             sleep=self._sleep,
             before_sleep=lambda state: _log_retry(call, state),
             reraise=True,
@@ -120,7 +123,7 @@ class MetabaseHttp:
             return retrying(self._once, call, deadline)
         except _PassingError as error:
             tries = retrying.statistics["attempt_number"]
-            spent = f"（{self._settings.time_budget:g} 秒的时间预算内试了 {tries} 次）" if tries > 1 else ""
+            spent = f"（试了 {tries} 次）" if tries > 1 else ""
             raise MetabaseError(f"{error}{spent}", BROKEN_REMEDY) from error
 
     def close(self) -> None:

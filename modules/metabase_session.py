@@ -29,7 +29,7 @@ STATE_FILE = "metabase_session.json"
 REFUSED_FOR = timedelta(hours=1)
 LONGEST_THROTTLE = timedelta(days=7)
 HASH_ROUNDS = 100_000
-PASSWORD_REMEDY = "改正 .env 里的 METABASE_USERNAME 和 METABASE_PASSWORD（改了就会马上再试）"  # noqa: S105
+PASSWORD_REMEDY = "改正 .env 里的 METABASE_USERNAME 和 METABASE_PASSWORD（改后重新启动程序，就会马上再试）"  # noqa: S105
 
 
 class Identity(Protocol):

@@ -66,7 +66,7 @@ def _notify(performance_path: Path, status_path: Path, conversions: Mapping[str,
 def _read_rows(path: Path) -> list[dict[str, str]]:
     try:
         rows = read_csv_rows(path)
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise PerformanceFileError(f"读不到业绩文件 {path}：{error}") from error
     needed = ("活动编号", "合同ID(_id)", "是否发送通知")
     missing = [name for name in needed if rows and name not in rows[0]]
@@ -79,10 +79,9 @@ def _read_statuses(path: Path) -> dict[str, str]:
     if not path.exists():
         return {}
     try:
-        statuses: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise PerformanceFileError(f"读不懂发送状态文件 {path}：{error}；请改正，或删去它重来") from error
-    return statuses
 
 
 def _messages(app: Application, row: Mapping[str, str], line: int, conversions: Mapping[str, str]) -> list[Message]:
@@ -92,10 +91,10 @@ def _messages(app: Application, row: Mapping[str, str], line: int, conversions: 
     try:
         record = _record(row, conversions)
         awards = _awards(campaign, row, record)
+        values = broadcast_values(campaign, record, row["备注"])
     except (KeyError, ValueError) as error:
         raise PerformanceFileError(f"第 {line} 行读不懂：{error}") from error
     contract_id, now = row["合同ID(_id)"], app.clock()
-    values = broadcast_values(campaign, record, row["备注"])
     messages = app.announcer.broadcast(campaign, broadcast_key(campaign.key, contract_id), values, now)
     if awards:
         key = award_key(campaign.key, contract_id)

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
 
@@ -117,8 +117,6 @@ class Settings(_Section):
     logs: LogSettings = LogSettings()
     recipients: Mapping[str, RecipientSettings] = Field(default_factory=dict)
 
-    _unset_variables: tuple[str, ...] = PrivateAttr(())
-
     @property
     def state_dir(self) -> Path:
         """Locks, the cached Metabase session and the like; always below `data_dir`."""
@@ -184,7 +182,8 @@ def load_settings(environ: Mapping[str, str] | None = None, root: Path = ROOT) -
     try:
         settings = Settings.model_validate(document)
     except ValidationError as error:
-        raise SettingsError(faults_of(error, Settings, lambda loc: _where(loc, sources, overridden))) from error
+        faults = faults_of(error, Settings, lambda loc: _where(loc, sources, overridden))
+        raise SettingsError(faults) from None  # pydantic's own error shows the values, secrets among them
     data_dir = root / settings.data_dir
     return settings.model_copy(
         update={
@@ -196,9 +195,13 @@ def load_settings(environ: Mapping[str, str] | None = None, root: Path = ROOT) -
 
 
 def _variables(environ: Mapping[str, str], root: Path) -> dict[str, str]:
-    """.env below the environment; what is set to nothing counts as not set."""
-    from_file = {name: value or "" for name, value in dotenv_values(root / ".env").items()}
-    return {name: value for name, value in {**from_file, **environ}.items() if value.strip()}
+    """.env below the environment; what is set to nothing counts as not set. Raises SettingsError."""
+    try:
+        from_file = {name: value or "" for name, value in dotenv_values(root / ".env").items()}
+    except UnicodeDecodeError as error:
+        raise SettingsError([Fault(".env", "不是 UTF-8 编码；请用记事本另存为，编码选 UTF-8")]) from error
+    layers = [from_file, environ]
+    return {name: value for layer in layers for name, value in layer.items() if value.strip()}
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

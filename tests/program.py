@@ -128,6 +128,11 @@ class Running:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
+    @staticmethod
+    def interrupt(pid: int) -> None:
+        """Press Ctrl-C in some process."""
+        os.kill(pid, signal.SIGINT)
+
     def has_ended(self, within: float = 0.0) -> bool:
         """Whether the process ends within so many seconds."""
         if self._code is None and select.select([self._connection], [], [], within)[0]:
@@ -247,6 +252,11 @@ class World:
         except sqlite3.OperationalError:
             return []
         return [row for row in rows if not statuses or row["status"] in statuses]
+
+    def let_back_off_pass(self) -> None:
+        """Make every waiting retry due, as nobody wants to wait for its time here."""
+        with contextlib.closing(sqlite3.connect(self.database, timeout=PATIENCE)) as connection, connection:
+            connection.execute("UPDATE tasks SET run_at = NULL WHERE status = 'pending'")
 
     def numbers(self, campaign: str = "BJ-2025-05") -> list[int]:
         """The numbers in a campaign's ledger, in the order of registration."""

@@ -373,7 +373,10 @@ def test_check_tells_every_fault_of_the_settings_at_once(world: World) -> None:
     assert ended.json["ok"] is False
     faults = {fault["path"].rpartition(": ")[2]: fault["text"] for fault in ended.json["faults"]}
     assert set(faults) == {
-        "metabase.read_timeout", "queue.lease_secs", "recipients.bj_group.sender", "环境变量 RUN_JOBS_SERIALLY_SCHEDULE",
+        "metabase.read_timeout",
+        "queue.lease_secs",
+        "recipients.bj_group.sender",
+        "环境变量 RUN_JOBS_SERIALLY_SCHEDULE",
     }  # fmt: skip
     assert "lease_seconds" in faults["queue.lease_secs"]
     for_people = world.run("check", RUN_JOBS_SERIALLY_SCHEDULE="-1")

@@ -218,14 +218,14 @@ class TestRejected:
 class TestDuplicates:
     LATER = {"signedDate": "2025-05-21", "adjustRefundMoney": "1", "contractdocNum": "A"}  # noqa: RUF012
     DEARER = {"signedDate": "2025-05-20", "adjustRefundMoney": "9", "contractdocNum": "A"}  # noqa: RUF012
-    NUMBER_B = {"signedDate": "2025-05-20", "adjustRefundMoney": "8", "contractdocNum": "B"}  # noqa: RUF012
-    KEPT = {"signedDate": "2025-05-20", "adjustRefundMoney": "8", "contractdocNum": "A"}  # noqa: RUF012
+    NUMBER_C = {"signedDate": "2025-05-20", "adjustRefundMoney": "8", "contractdocNum": "C"}  # noqa: RUF012
+    KEPT = {"signedDate": "2025-05-20", "adjustRefundMoney": "8", "contractdocNum": "B"}  # noqa: RUF012
 
     def test_the_first_by_time_amount_and_number_is_kept_whatever_the_order(self) -> None:
-        for rows in itertools.permutations([self.LATER, self.DEARER, self.NUMBER_B, self.KEPT]):
+        for rows in itertools.permutations([self.LATER, self.DEARER, self.NUMBER_C, self.KEPT]):
             contracts = parsed(*rows)
             (kept,) = contracts.frame.to_dict("records")
-            assert (kept["signed_at"], kept["amount"], kept["contract_number"]) == (datetime(2025, 5, 20), 800, "A")  # noqa: DTZ001
+            assert (kept["signed_at"], kept["amount"], kept["contract_number"]) == (datetime(2025, 5, 20), 800, "B")  # noqa: DTZ001
             assert contracts.duplicates == 3
 
     def test_amounts_are_compared_as_numbers(self) -> None:

@@ -57,16 +57,6 @@ def message(
     return Message(key, "send_wecom_message", recipient, text, limit, on_uncertain, max_attempts, expires_at)
 
 
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with all tables and no rows, to copy."""
-    path = tmp_path_factory.mktemp("template") / "tasks.db"
-    database = Database(f"sqlite:///{path}")
-    database.upgrade()
-    database.close()
-    return path
-
-
 @pytest.fixture
 def database(empty_database: Path, tmp_path: Path) -> Iterator[Database]:
     shutil.copy(empty_database, tmp_path / "tasks.db")

@@ -151,9 +151,7 @@ class Badge(_Section):
     def _named_list(cls, value: object, info: ValidationInfo) -> object:
         """`"elite"` names a list of config/badges.yaml."""
         lists: Mapping[str, frozenset[str]] = (info.context or {}).get("badge_lists", {})
-        if not isinstance(value, str):
-            return value
-        if value not in lists:
+        if not isinstance(value, str) or value not in lists:
             raise ValueError(f"config/badges.yaml 里没有名单 {value!r}，现有：{'、'.join(sorted(lists)) or '无'}")
         return lists[value]
 

@@ -13,6 +13,12 @@ from pydantic import BaseModel, ValidationError
 
 PathPart = str | int
 
+_PATTERN_WORDS = {
+    r"^$|^https?://": "以 http:// 或 https:// 开头",
+    r"^https?://": "以 http:// 或 https:// 开头",
+    r"^\w+$": "是模板的文件名，不带路径和扩展名",
+}
+
 SECRET_KEYS = frozenset({"key", "api_key", "password"})
 """Values under these keys are never shown."""
 
@@ -109,7 +115,7 @@ def _expectation(kind: str, context: dict[str, Any]) -> str:
         case "less_than_equal":
             return f"太大，应不大于 {context['le']:g}"
         case "string_pattern_mismatch":
-            return f"写法不对，应符合 {context['pattern']}"
+            return f"写法不对，应{_PATTERN_WORDS.get(context['pattern'], '符合 ' + context['pattern'])}"
         case "string_too_short" | "too_short":
             return "不能为空"
         case _:

@@ -16,6 +16,9 @@ from modules.rewards.money import plain_yuan
 
 _KEY = re.compile(r"([A-Z]{2,4})-(20[0-9]{2})-(0[1-9]|1[0-2])")
 
+_NOWHERE = City(name="__unknown__", group="__unknown__", contact="__unknown__", template="__unknown__")
+"""Stands in for a city that the table lacks, so that the rest of its entry can be judged."""
+
 _JUDGED_TOGETHER = frozenset({"announcement_only", "lucky_number", "lucky_rewards", "tiered_rewards", "awards_mapping"})
 """The sections that `_section_faults` looks at."""
 
@@ -77,15 +80,20 @@ def _parse_one(
     if "key" in entry:
         return [Fault(entry_path(key, ("key",)), "未知的键，活动编号已写在外面，请删去")]
     code, year, month = match.group(1), int(match.group(2)), int(match.group(3))
-    document = _with_defaults(key, entry, cities.get(code), year, month)
+    document = _with_defaults(key, entry, cities.get(code, _NOWHERE), year, month)
+    lost = [Fault(entry_path(key), _unknown_city(code, cities))] if _leans_on_nowhere(document) else []
     try:
         campaign = Campaign.model_validate(document, context={"badge_lists": badge_lists})
     except ValidationError as error:
         faults = faults_of(error, Campaign, lambda location: entry_path(key, location))
-        if code not in cities:
-            faults.append(Fault(entry_path(key), _unknown_city(code, cities)))
-        return faults + _faults_beside(error, document)
-    return list(_section_faults(campaign)) or campaign
+        return lost + faults + _faults_beside(error, document)
+    return [*lost, *_section_faults(campaign)] or campaign
+
+
+def _leans_on_nowhere(document: Mapping[str, Any]) -> bool:
+    """Whether an entry of an unknown city leaves anything to the table of cities."""
+    routes = document["notification"]
+    return document["city"] == _NOWHERE.name or (isinstance(routes, Mapping) and _NOWHERE.name in routes.values())
 
 
 def _faults_beside(error: ValidationError, document: Mapping[str, Any]) -> list[Fault]:
@@ -110,17 +118,15 @@ def _faults_beside(error: ValidationError, document: Mapping[str, Any]) -> list[
     return list(_section_faults(campaign, unreadable))
 
 
-def _with_defaults(key: str, entry: Mapping[str, Any], city: City | None, year: int, month: int) -> dict[str, Any]:
+def _with_defaults(key: str, entry: Mapping[str, Any], city: City, year: int, month: int) -> dict[str, Any]:
     document: dict[str, Any] = {
+        "city": city.name,
         "start": date(year, month, 1),
         "end": date(year, month, calendar.monthrange(year, month)[1]),
     }
-    routes: dict[str, Any] = {}
-    if city is not None:
-        document["city"] = city.name
-        routes = {"group": city.group, "contact": city.contact, "template": city.template}
+    routes = {"group": city.group, "contact": city.contact, "template": city.template}
     document |= {str(name): value for name, value in entry.items() if value is not None}
-    document.setdefault("title", f"{document.get('city', '')}{month}月签约激励")
+    document.setdefault("title", f"{document['city']}{month}月签约激励")
     own = document.get("notification", {})
     document["notification"] = {**routes, **own} if isinstance(own, Mapping) else own
     document["key"] = key
