@@ -196,6 +196,7 @@ def drain(as_json: AsJson = False) -> None:
     with _opened() as app, terminal.progress_bar() as progress:
         bar = progress.add_task("发送", total=app.queue.counts()[PENDING])
         sent = task_scheduler.check_tasks(app, progress=lambda _status: progress.advance(bar))
+        app.views.refresh(app.campaigns.valid)  # where nothing was sent, a crash may have left them behind
         pending = app.queue.counts()[PENDING]
     terminal.print_json({**sent.__dict__, "pending": pending})
 

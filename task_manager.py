@@ -4,6 +4,7 @@ import getpass
 from typing import NamedTuple
 
 from modules.application import open_application
+from modules.message_sender import message_limit_of
 from modules.task_states import PENDING, STATUSES, Task
 
 
@@ -20,10 +21,13 @@ class TaskRow(NamedTuple):
 
 
 def create_task(task_type: str, recipient: str, message: str) -> int:
-    """Queue a message (`task_type` is `send_wecom_message` or `send_wechat_message`); returns the task's id."""
+    """Queue a message (`task_type` is `send_wecom_message` or `send_wechat_message`); returns the task's id.
+
+    One that is too long becomes several tasks, in order; the id is that of the first.
+    """
     with open_application() as app:
-        attempts = app.settings.queue.notice_max_attempts
-        return app.queue.create(task_type, recipient, message, app.clock(), attempts)
+        attempts, limit = app.settings.queue.notice_max_attempts, message_limit_of(app.settings, recipient, task_type)
+        return app.queue.create(task_type, recipient, message, app.clock(), attempts, limit)
 
 
 def update_task(task_id: int, status: str) -> None:

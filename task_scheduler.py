@@ -41,7 +41,8 @@ def check_tasks(
 ) -> Drained:
     """Send everything that is due now, and bring the files that show it up to date."""
     counted: Counter[str] = Counter()
-    for orphan, transition in app.queue.rescue(app.clock(), frozenset()):
+    rescued = app.queue.rescue(app.clock(), frozenset())
+    for orphan, transition in rescued:
         log.warning("任务 %s 的发送进程已失联，改为 %s", orphan.id, transition.status)
     while not should_stop():
         task = app.queue.claim(app.clock())
@@ -51,7 +52,7 @@ def check_tasks(
         if status is not None:
             counted[status] += 1
             progress(status)
-    if counted:
+    if counted or rescued:
         app.views.refresh(app.campaigns.valid)
     return Drained(counted[COMPLETED], counted[FAILED], counted[UNCERTAIN], counted[PENDING])
 

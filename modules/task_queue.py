@@ -204,19 +204,26 @@ class TaskQueue:
         if transition.status == COMPLETED:
             _completed(connection, task, now, self._on_completed)
 
-    def create(self, task_type: str, recipient: str, message: str, now: datetime, max_attempts: int) -> int:
-        """A task without a key, as the door `create_task` makes it; returns its id."""
-        values = {
-            "task_type": task_type,
-            "recipient": recipient,
-            "message": message,
-            "created_at": now,
-            "updated_at": now,
-            "max_attempts": max_attempts,
-        }
+    def create(self, task_type: str, recipient: str, message: str, now: datetime, max_attempts: int, limit: int) -> int:
+        """A task without a key, as the door `create_task` makes it; returns its id.
+
+        A message over `limit` bytes becomes several tasks, in order; the id is that of the first.
+        """
+        rows = [
+            {
+                "task_type": task_type,
+                "recipient": recipient,
+                "message": part,
+                "created_at": now,
+                "updated_at": now,
+                "max_attempts": max_attempts,
+            }
+            for part in split_message(message, limit)
+        ]
+        insert = sa.insert(tasks).returning(tasks.c.id)
         with self._database.writing() as connection:
-            created: int = connection.execute(sa.insert(tasks).values(values).returning(tasks.c.id)).scalar_one()
-        return created
+            ids: Sequence[int] = [connection.execute(insert.values(row)).scalar_one() for row in rows]
+        return ids[0]
 
     def list(self, statuses: Collection[str] | None = None) -> list[Task]:
         """All tasks, or those of these statuses, oldest first."""

@@ -172,6 +172,13 @@ class Surroundings:
         """The settings, with further environment variables."""
         return load_settings(environ=self.environ | more, root=self.root)
 
+    def settings_file(self, **sections: dict[str, Any]) -> str:
+        """Another settings.yaml, with these values in its sections: for `open_desk(SETTINGS_FILE=…)`."""
+        path = self.root / f"settings-{len(list(self.root.glob('*.yaml')))}.yaml"
+        merged = {name: values | sections.get(name, {}) for name, values in _settings_sections().items()}
+        path.write_text(yaml.safe_dump(merged, allow_unicode=True), encoding="utf-8")
+        return str(path)
+
 
 @pytest.fixture
 def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Surroundings]:
@@ -181,22 +188,22 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Su
     root = tmp_path / "installation"
     root.mkdir()
     with MetabaseStandIn() as source, RobotStandIn([f"key-{name}" for name in RECIPIENTS], rate_limit=False) as robot:
-        (root / "settings.yaml").write_text(yaml.safe_dump(_settings_sections(), allow_unicode=True), encoding="utf-8")
         environ = {
             "METABASE_URL": source.url,
             "METABASE_API_KEY": API_KEY,
             "WECOM_BASE_URL": robot.url,
             "DATA_DIR": str(root / "data"),
-            "SETTINGS_FILE": str(root / "settings.yaml"),
             "CAMPAIGNS_FILE": str(ROOT / "modules" / "config.py"),
         }
-        yield Surroundings(root, environ, source, robot)
+        made = Surroundings(root, environ, source, robot)
+        environ["SETTINGS_FILE"] = made.settings_file()
+        yield made
 
 
 def _settings_sections() -> dict[str, Any]:
     return {
-        "metabase": {"connect_timeout": 2, "read_timeout": 5, "time_budget": 5},
-        "wecom": {"messages_per_minute": 0, "connect_timeout": 2, "read_timeout": 0.3},
+        "metabase": {"connect_timeout": 5, "read_timeout": 10, "time_budget": 10},
+        "wecom": {"messages_per_minute": 0, "connect_timeout": 5, "read_timeout": 10},
         "schedule": {"task_check_seconds": 0.05},
         "recipients": {
             name: {"name": f"测试 {name}", "sender": "wecom_robot", "key": f"key-{name}"} for name in RECIPIENTS

@@ -205,6 +205,8 @@ class World:
         self._started += 1
         folder = self.folder / f"process-{self._started}"
         folder.mkdir()
+        (folder / "out").touch()
+        (folder / "err").touch()
         order = {"arguments": arguments, "environ": self._whole(environ), "prelude": prelude, "folder": str(folder)}
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(_nursery())
@@ -384,8 +386,7 @@ def _become(order: dict[str, Any]) -> None:
     os.environ.clear()
     os.environ.update(order["environ"])
     for number, (name, flags) in enumerate(
-        [(os.devnull, os.O_RDONLY)]
-        + [(f"{order['folder']}/{name}", os.O_WRONLY | os.O_CREAT) for name in ("out", "err")]
+        [(os.devnull, os.O_RDONLY)] + [(f"{order['folder']}/{name}", os.O_WRONLY) for name in ("out", "err")]
     ):
         opened = os.open(name, flags)
         os.dup2(opened, number)

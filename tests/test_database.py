@@ -140,7 +140,7 @@ def test_old_rows_are_read_with_their_times_and_sent_in_order(path: Path) -> Non
         sent.append((task.id, task.message, task.on_uncertain))
     assert sent == [(3, "旧喜报", "hold"), (8, "旧喜报二", "hold")]
     assert {task.status for task in queue.list()} == {COMPLETED}
-    assert queue.create("send_wecom_message", "bj_group", "新", NOW, 8) == 9, "ids go on where they were"
+    assert queue.create("send_wecom_message", "bj_group", "新", NOW, 8, 2048) == 9, "ids go on where they were"
     database.close()
 
 

@@ -68,6 +68,16 @@ def test_a_task_is_created_seen_and_sent(doors: Desk) -> None:
     assert [message.content for message in doors.robot.messages] == ["手写的喜报 🎉", "手写的通知"]
 
 
+def test_a_long_message_becomes_several_tasks_in_order(doors: Desk) -> None:
+    text = "喜报 🎉\n" * 400
+    assert create_task("send_wecom_message", "bj_group", text) == 1
+    doors.clock.now = shanghai_now()
+    assert doors.drain().completed == 3
+    sent = [message.content.partition("\n") for message in doors.robot.messages]
+    assert [number for number, _, _ in sent] == ["(1/3)", "(2/3)", "(3/3)"]
+    assert "".join(part for _, _, part in sent) == text
+
+
 def test_a_task_by_hand_is_never_sent_twice_on_a_guess(doors: Desk) -> None:
     create_task("send_wecom_message", "bj_group", "手写")
     assert doors.app.queue.list()[0].on_uncertain == "hold"

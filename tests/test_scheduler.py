@@ -3,14 +3,14 @@
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, RECIPIENTS, Desk, contracts
+from conftest import BEIJING, RECIPIENTS, Desk, Surroundings, contracts
 
 import task_scheduler
 from modules.database import robot_sends, tasks
@@ -37,6 +37,13 @@ def found(desk: Desk) -> list[Task]:
 
 def texts(desk: Desk) -> list[str]:
     return [message.content for message in desk.robot.messages]
+
+
+@pytest.fixture
+def hasty(open_desk: Opening, surroundings: Surroundings) -> Iterator[Desk]:
+    """A desk that does not wait long for the robot's answer."""
+    with open_desk(SETTINGS_FILE=surroundings.settings_file(wecom={"read_timeout": 1})) as opened:
+        yield opened
 
 
 # What the robot answers
@@ -101,31 +108,31 @@ def test_a_robot_that_was_removed_fails_at_once_with_the_meaning(desk: Desk) -> 
 
 
 @pytest.mark.parametrize("fault", [RobotFault.HTTP_500, RobotFault.NEVER_ANSWERED, RobotFault.CLOSED_AFTER_RECORDING])
-def test_where_nobody_knows_a_notice_waits_for_a_person(desk: Desk, fault: RobotFault) -> None:
-    put(desk, "a", "b", on_uncertain="hold")
-    desk.robot.inject(fault)
-    assert desk.drain() == Drained(completed=1, uncertain=1)
-    uncertain = found(desk)[0]
+def test_where_nobody_knows_a_notice_waits_for_a_person(hasty: Desk, fault: RobotFault) -> None:
+    put(hasty, "a", "b", on_uncertain="hold")
+    hasty.robot.inject(fault)
+    assert hasty.drain() == Drained(completed=1, uncertain=1)
+    uncertain = found(hasty)[0]
     assert (uncertain.status, uncertain.run_at) == (UNCERTAIN, None)
     assert "请人工核实后处理" in (uncertain.last_error or "")
     for _ in range(3):
-        desk.clock.advance(hours=1)
-        assert desk.drain() == Drained()
-    assert texts(desk).count("喜报 a") == (fault is not RobotFault.HTTP_500)
+        hasty.clock.advance(hours=1)
+        assert hasty.drain() == Drained()
+    assert texts(hasty).count("喜报 a") == (fault is not RobotFault.HTTP_500)
 
 
 @pytest.mark.parametrize(
     ("fault", "arrivals"),
     [(RobotFault.HTTP_500, 1), (RobotFault.NEVER_ANSWERED, 2), (RobotFault.CLOSED_AFTER_RECORDING, 2)],
 )
-def test_where_nobody_knows_good_news_is_repeated_once(desk: Desk, fault: RobotFault, arrivals: int) -> None:
-    put(desk, "a", on_uncertain="retry")
-    desk.robot.inject(fault)
-    assert desk.drain() == Drained(retried=1)
-    assert found(desk)[0].status == PENDING
-    desk.clock.advance(seconds=17)
-    assert desk.drain() == Drained(completed=1)
-    assert texts(desk) == ["喜报 a"] * arrivals
+def test_where_nobody_knows_good_news_is_repeated_once(hasty: Desk, fault: RobotFault, arrivals: int) -> None:
+    put(hasty, "a", on_uncertain="retry")
+    hasty.robot.inject(fault)
+    assert hasty.drain() == Drained(retried=1)
+    assert found(hasty)[0].status == PENDING
+    hasty.clock.advance(seconds=17)
+    assert hasty.drain() == Drained(completed=1)
+    assert texts(hasty) == ["喜报 a"] * arrivals
 
 
 def test_a_connection_that_is_refused_is_tried_again(desk: Desk) -> None:
@@ -140,15 +147,14 @@ def test_a_connection_that_is_refused_is_tried_again(desk: Desk) -> None:
 
 
 def test_a_desktop_recipient_fails_with_its_reason(desk: Desk) -> None:
-    desk.app.queue.create("send_wechat_message", "张三", "手写", desk.clock(), 8)
+    desk.app.queue.create("send_wechat_message", "张三", "手写", desk.clock(), 8, 2048)
     assert desk.drain() == Drained(failed=1)
     assert "发送方式 desktop_wechat 尚未提供" in (found(desk)[0].last_error or "")
 
 
-def test_a_robot_without_a_key_fails_with_its_reason(open_desk: Opening, tmp_path: Any) -> None:
-    own = tmp_path / "own.yaml"
-    own.write_text("recipients: {bj_group: {name: 北京群, sender: wecom_robot}}", encoding="utf-8")
-    with open_desk(SETTINGS_FILE=str(own)) as desk:
+def test_a_robot_without_a_key_fails_with_its_reason(open_desk: Opening, surroundings: Surroundings) -> None:
+    keyless = {"bj_group": {"name": "北京运营群", "sender": "wecom_robot"}}
+    with open_desk(SETTINGS_FILE=surroundings.settings_file(recipients=keyless)) as desk:
         put(desk, "a")
         assert desk.drain() == Drained(failed=1)
         assert "机器人密钥未设置" in (found(desk)[0].last_error or "")
@@ -184,12 +190,11 @@ def test_good_news_that_is_too_old_is_not_sent(desk: Desk) -> None:
 
 
 @pytest.fixture
-def limited(open_desk: Opening, tmp_path: Any, surroundings: Any) -> Any:
+def limited(open_desk: Opening, surroundings: Surroundings) -> Iterator[Desk]:
     """A desk that keeps to two messages a minute per robot; ops shares the robot of bj_group."""
-    text = (surroundings.root / "settings.yaml").read_text(encoding="utf-8")
-    own = tmp_path / "limited.yaml"
-    own.write_text(text.replace("messages_per_minute: 0", "messages_per_minute: 2").replace("key-ops", "key-bj_group"))
-    with open_desk(SETTINGS_FILE=str(own)) as opened:
+    shared = {"ops": {"name": "系统运维群", "sender": "wecom_robot", "key": "key-bj_group"}}
+    file = surroundings.settings_file(wecom={"messages_per_minute": 2}, recipients=shared)
+    with open_desk(SETTINGS_FILE=file) as opened:
         yield opened
 
 
@@ -244,8 +249,10 @@ def test_what_a_dead_worker_left_behind_is_settled_when_the_program_opens(desk: 
 
     with pytest.raises(KeyboardInterrupt):
         dies()
-    with desk.reopened():
+    with desk.reopened() as app:
         assert [task.status for task in found(desk)] == [UNCERTAIN, PENDING]
+        alive = {path.stem for path in (desk.data_dir / "state" / "workers").iterdir()}
+        assert alive == {desk.app.worker, app.worker}, "the dead are forgotten"
     assert desk.drain() == Drained(completed=1)
 
 
@@ -408,11 +415,8 @@ def test_a_worker_that_stops_finishes_the_message_in_hand(desk: Desk) -> None:
     assert [task.status for task in found(desk)] == [COMPLETED, PENDING]
 
 
-def test_an_idle_worker_does_not_wait_for_its_next_look(open_desk: Opening, tmp_path: Any, surroundings: Any) -> None:
-    text = (surroundings.root / "settings.yaml").read_text(encoding="utf-8")
-    own = tmp_path / "slow.yaml"
-    own.write_text(text.replace("task_check_seconds: 0.05", "task_check_seconds: 3600"))
-    with open_desk(SETTINGS_FILE=str(own)) as desk:
+def test_an_idle_worker_does_not_wait_for_its_next_look(open_desk: Opening, surroundings: Surroundings) -> None:
+    with open_desk(SETTINGS_FILE=surroundings.settings_file(schedule={"task_check_seconds": 3600})) as desk:
         put(desk, "a")
         worker = task_scheduler.start(desk.app)
         wait_until(lambda: found(desk)[0].status == COMPLETED)

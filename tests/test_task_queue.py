@@ -476,7 +476,7 @@ def test_a_message_that_lacks_a_part_is_not_delivered(queue: TaskQueue, put: Put
 
 
 def test_a_task_without_a_key_completes(queue: TaskQueue, announced: Announced) -> None:
-    assert queue.create("send_wecom_message", "bj_group", "手写", NOW, 8) == 1
+    assert queue.create("send_wecom_message", "bj_group", "手写", NOW, 8, 2048) == 1
     assert send_next(queue, Sent()).on_uncertain == "hold"
     assert statuses(queue) == [COMPLETED]
     assert announced.keys == []
@@ -774,7 +774,7 @@ def test_the_queue_behaves_like_its_model(empty_database: Path) -> None:
     run_state_machine_as_test(
         QueueMachine,
         settings=settings(
-            max_examples=25,
+            max_examples=60,
             stateful_step_count=30,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
