@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from io import TextIOWrapper
 from types import FrameType
 from typing import Annotated
 
@@ -17,7 +18,7 @@ import typer
 
 import jobs
 import task_scheduler
-from modules import health, terminal
+from modules import health, task_states, terminal
 from modules.application import Application, open_application
 from modules.campaigns import CampaignsFileError
 from modules.check import check_everything
@@ -28,7 +29,7 @@ from modules.process_lock import AlreadyRunningError, daemon_lock
 from modules.sandbox.demo import run_demo
 from modules.settings import Settings, SettingsError, load_settings
 from modules.task_queue import GIVEN_UP, TaskError
-from modules.task_states import CANCELLED, PENDING, STATUSES
+from modules.task_states import CANCELLED, COMPLETED, PENDING, STATUSES, UNCERTAIN
 
 log = logging.getLogger("main")
 
@@ -231,6 +232,18 @@ def cancel_task(task_id: int) -> None:
     terminal.out.print(f"任务 {task_id} 已取消。")
 
 
+@tasks_cli.command("resolve")
+def resolve_task(
+    task_id: int,
+    outcome: Annotated[str, typer.Argument(help="completed（已送达，或已人工转发）或 pending（未送达，重发）。")],
+) -> None:
+    """给待核实或失败的任务下结论：已送达（或已人工转发），还是要重发。"""
+    if outcome not in (COMPLETED, PENDING):
+        raise TaskError(f"核实结果应为 {COMPLETED} 或 {PENDING}，不是 {outcome}")
+    _set_status(task_id, outcome, {UNCERTAIN, task_states.FAILED})
+    terminal.out.print(f"任务 {task_id} 已记为{'已送达' if outcome == COMPLETED else '未送达，放回队列重发'}。")
+
+
 @cli.command()
 def status(as_json: AsJson = False) -> None:
     """看后台程序、任务、队列和文件的状态。"""
@@ -264,6 +277,10 @@ def _moment(text: str) -> datetime:
 
 def main() -> None:
     """Run a command; every error is one line that says what to do, with the matching exit code."""
+    logging.lastResort = None  # before the log files are open, the one line that is printed has to do
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(encoding="utf-8")  # redirected on Windows they would be GBK, which has no emoji
     try:
         sys.exit(cli(standalone_mode=False))
     except typer.TyperException as error:  # the library's words are English

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 
 from modules.application import Application
 from modules.clock import format_moment
-from modules.database import campaigns, job_runs
+from modules.database import campaigns, job_runs, rejected_rows
 from modules.process_lock import daemon_is_alive
 from modules.task_states import PENDING
 
@@ -70,9 +70,18 @@ def status(app: Application, now: datetime) -> dict[str, object]:
         "jobs": [state.__dict__ for state in job_states(app, now)],
         "queue": app.queue.counts(),
         "oldest_pending": format_moment(waiting.created_at) if waiting else None,
+        "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
         "config_faults": [str(fault) for fault in app.campaigns.faults],
     }
+
+
+def rejected(app: Application) -> list[dict[str, str]]:
+    """The source rows that can't be used as of the last pull: campaign, contract_id (may be empty), reason."""
+    columns = (rejected_rows.c.campaign, rejected_rows.c.contract_id, rejected_rows.c.reason)
+    standing = sa.select(*columns).where(rejected_rows.c.resolved_at.is_(None)).order_by(rejected_rows.c.id)
+    with app.database.reading() as connection:
+        return [dict(row) for row in connection.execute(standing).mappings()]
 
 
 def _runs(ids: sa.Select[tuple[int]]) -> sa.Select[tuple[object, ...]]:

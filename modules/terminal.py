@@ -1,6 +1,7 @@
 """What the command line shows to people: tables and lines in Chinese. JSON goes to stdout as one line."""
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.table import Table
+from rich.table import Column, Table
 
 from modules.announcer import Announcements
 from modules.check import Findings
@@ -74,7 +75,7 @@ def show_jobs(states: Sequence[JobState]) -> None:
     table = Table("任务", "活动期", "问题卡", "运行期", "上次运行", "结果")
     for state in states:
         active = "[green]在内[/]" if state.active else "不在内"
-        last = state.last_started or "-"
+        last = state.last_started[5:16] if state.last_started else "-"
         table.add_row(state.job, state.period, str(state.card_id or "-"), active, last, OUTCOMES[state.last_outcome])
     out.print(table if states else "还没有可以运行的活动；请运行 check 检查活动配置。")
     for state in states:
@@ -83,21 +84,27 @@ def show_jobs(states: Sequence[JobState]) -> None:
 
 
 def show_tasks(tasks: Sequence[Task]) -> None:
-    """The queue."""
-    table = Table("编号", "状态", "收件人", "类型", "次数", "更新时间", "内容", "原因")
+    """The queue, and below it why messages wait or have failed."""
+    table = Table("编号", "状态", "收件人", "次数", "更新时间", Column("内容", no_wrap=True, ratio=1), expand=True)
     for task in tasks:
-        first_line = task.message.strip().splitlines()[0] if task.message.strip() else ""
         table.add_row(
             str(task.id),
             STATUSES.get(task.status, task.status),
             escape(task.recipient),
-            task.task_type,
             str(task.attempts),
-            f"{task.updated_at:%m-%d %H:%M:%S}",
-            escape(first_line[:40]),
-            escape(task.last_error or ""),
+            f"{task.updated_at:%m-%d %H:%M}",
+            escape(_gist(task.message)),
         )
     out.print(table if tasks else "队列里没有这样的任务。")
+    for task in tasks:
+        if task.last_error:
+            out.print(f"[yellow]任务 {task.id}[/] {escape(task.last_error)}", soft_wrap=True)
+
+
+def _gist(message: str) -> str:
+    """The first line that is more than a headline between emoji."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return next((line for line in lines if line[0].isalnum() or line[0] in "【("), lines[0] if lines else "")
 
 
 def show_preview(outcome: Outcome, announcements: Announcements) -> None:
@@ -119,8 +126,8 @@ def show_preview(outcome: Outcome, announcements: Announcements) -> None:
     out.print(table)
     for message in announcements.messages[:3]:
         out.print(Panel(escape(message.text), title=f"给 {escape(message.recipient)}", expand=False))
-    if len(announcements.messages) > 3:
-        out.print(f"……共 {len(announcements.messages)} 条消息，以上为前 3 条。试运行，什么也没有写入。")
+    out.print(f"共 {len(outcome.rows)} 个新合同、{len(announcements.messages)} 条消息（至多显示前 3 条）。")
+    out.print("试运行，什么也没有写入。")
 
 
 def show_status(status: Mapping[str, Any]) -> None:
@@ -131,6 +138,10 @@ def show_status(status: Mapping[str, Any]) -> None:
     counts = "，".join(f"{STATUSES[name]} {number}" for name, number in status["queue"].items())
     oldest = f"；最早一条待发送于 {status['oldest_pending']} 创建" if status["oldest_pending"] else ""
     out.print(f"消息队列：{counts}{oldest}")
+    for row in status["rejected_rows"]:
+        out.print(
+            f"[yellow]拒收[/] {row['campaign']} {escape(row['contract_id'])} {escape(row['reason'])}", soft_wrap=True
+        )
     for fault in status["unwritten_files"]:
         out.print(f"[yellow]没写成的文件[/] {escape(fault['file'])}：{escape(fault['reason'])}", soft_wrap=True)
     for fault in status["config_faults"]:
@@ -139,25 +150,22 @@ def show_status(status: Mapping[str, Any]) -> None:
 
 def show_demo(result: DemoResult) -> None:
     """What the demo did, where it lies, and what to try next."""
-    table = Table("活动", "合同", "拒收", "奖励", "奖金（元）", "CSV", title="演示：北京、上海 2025 年 4–5 月")
+    table = Table("活动", "合同", "拒收", "奖励", "奖金（元）", title="演示：北京、上海 2025 年 4–5 月")
     for row in result.campaigns:
-        table.add_row(
-            row.key,
-            str(row.contracts),
-            str(row.rejected),
-            str(row.awards),
-            format_yuan(row.payout),
-            str(row.csv),
-        )
+        table.add_row(row.key, str(row.contracts), str(row.rejected), str(row.awards), format_yuan(row.payout))
     out.print(table)
-    out.print(f"消息：送达机器人 {result.delivered} 条；队列 {result.queue}")
-    out.print(f"用时 {result.seconds:.1f} 秒。数据都在 {result.data_dir}", soft_wrap=True)
+    unsent = "，".join(f"{STATUSES[name]} {number}" for name, number in result.queue.items() if name != "completed")
+    out.print(f"消息：模拟机器人收到 {result.delivered} 条；{unsent}", soft_wrap=True)
+    for row in result.campaigns:
+        out.print(f"CSV：{row.csv}", soft_wrap=True, highlight=False)
+    out.print(f"用时 {result.seconds:.1f} 秒。")
+    start = "start.bat" if sys.platform == "win32" else "./start.sh"
     out.print(
         "接下来可以试：\n"
-        "  ./start.sh check              检查设置和活动配置\n"
-        "  ./start.sh jobs               看有哪些任务\n"
-        f"  DATA_DIR={result.data_dir} ./start.sh tasks list   看刚才的消息\n"
-        "  把 .env.example 复制为 .env，填好后运行 ./start.sh",
+        f"  {start} check    检查设置和活动配置\n"
+        f"  {start} jobs     看有哪些任务\n"
+        f"  {start} --help   看所有命令\n"
+        f"  把 .env.example 复制为 .env，填好后运行 {start}",
         soft_wrap=True,
         highlight=False,
     )
