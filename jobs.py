@@ -21,10 +21,10 @@ from modules.announcer import Announcements
 from modules.application import Application, open_application
 from modules.contracts import ColumnsError, Contracts, parse_contracts, signed_within
 from modules.database import audit_log, in_words, job_runs
+from modules.outbox import enqueue
 from modules.request_module import MetabaseError, Table
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import LedgerState, Outcome, calculate
-from modules.task_queue import enqueue
 
 log = logging.getLogger(__name__)
 

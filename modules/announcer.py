@@ -14,12 +14,12 @@ from decimal import Decimal
 from typing import Any
 
 from modules.message_sender import message_limit_of
+from modules.outbox import Message
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, Outcome
 from modules.rewards.explain import NOTHING_MISSING, remark
 from modules.rewards.money import format_yuan, parse_decimal
 from modules.settings import Settings
-from modules.task_queue import Message
 from modules.task_states import OnUncertain
 from modules.templates import MessageTemplateError, Templates
 

@@ -19,7 +19,7 @@ from modules.rewards.explain import NOTHING_MISSING, remark
 from modules.rewards.money import parse_fen
 from modules.rewards.rules import NewRows, Verdict, rules_of
 from modules.settings import load_settings
-from modules.views import PERFORMANCE_TITLES, performance_row
+from modules.view_contents import PERFORMANCE_TITLES, performance_row
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from modules.application import Application, open_application
 from modules.campaigns import normalise_name
 from modules.contracts import find_columns
 from modules.file_utils import read_csv_rows, write_json
+from modules.outbox import Message, enqueue
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, best_badge, payee_of
 from modules.rewards.money import multiply, parse_fen
-from modules.task_queue import Message, enqueue
-from modules.views import SENT, WAITING
+from modules.view_contents import SENT, WAITING
 
 
 class PerformanceFileError(Exception):

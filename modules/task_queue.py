@@ -1,4 +1,4 @@
-"""The queue itself: enqueue, claim, mark sending, finish, rescue. The only way out of the house.
+"""The queue itself: claim, mark sending, finish, rescue. The only way out of the house.
 
 Claims are leased and fenced: `locked_by` names worker and claim, and only the holder of the current claim can
 mark or finish its task. `sending_at` is committed before a message leaves, so that a crash before it can be
@@ -7,14 +7,14 @@ repeated safely and a crash after it is known to be unknown.
 
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, fields
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import Database, audit_log, insert_missing, robot_sends, tasks
+from modules.database import Database, audit_log, robot_sends, tasks
 from modules.message_text import split_message
 from modules.senders.outcome import Outcome
 from modules.task_states import (
@@ -25,7 +25,6 @@ from modules.task_states import (
     RUNNING,
     STATUSES,
     UNCERTAIN,
-    OnUncertain,
     Task,
     Transition,
     after_lost_worker,
@@ -44,62 +43,6 @@ class TaskError(Exception):
 
 class ClaimLostError(Exception):
     """The claim is no longer ours: the lease ran out and somebody else has the task, or a person ended it."""
-
-
-@dataclass(frozen=True)
-class Message:
-    """Something to be said once. `dedup_key` names it for all time; `limit` is the most bytes one task may carry."""
-
-    dedup_key: str
-    task_type: str
-    recipient: str
-    text: str
-    limit: int
-    on_uncertain: OnUncertain
-    max_attempts: int
-    expires_at: datetime | None = None
-
-
-def enqueue(connection: Connection, messages: Sequence[Message], now: datetime) -> int:
-    """Put each message into the queue unless it was ever there; returns the number of new tasks.
-
-    A message over its limit becomes several tasks, in order, with the keys `key#1/3` and so on.
-    """
-    known = _known_keys(connection, [message.dedup_key for message in messages])
-    rows = [row for message in messages if message.dedup_key not in known for row in _rows(message, now)]
-    if not rows:
-        return 0
-    statement = insert_missing(connection, tasks, ["dedup_key"])
-    return sum(connection.execute(statement.values(row)).rowcount for row in rows)
-
-
-def _known_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
-    known: set[str] = set()
-    for start in range(0, len(keys), 500):
-        chosen = sa.select(tasks.c.group_key).where(tasks.c.group_key.in_(keys[start : start + 500]))
-        known.update(connection.execute(chosen).scalars())
-    return known
-
-
-def _rows(message: Message, now: datetime) -> list[dict[str, Any]]:
-    parts = split_message(message.text, message.limit)
-    numbered = [f"{message.dedup_key}#{number}/{len(parts)}" for number in range(1, len(parts) + 1)]
-    return [
-        {
-            "task_type": message.task_type,
-            "recipient": message.recipient,
-            "message": part,
-            "status": PENDING,
-            "created_at": now,
-            "updated_at": now,
-            "dedup_key": message.dedup_key if len(parts) == 1 else key,
-            "group_key": message.dedup_key,
-            "max_attempts": message.max_attempts,
-            "on_uncertain": message.on_uncertain,
-            "expires_at": message.expires_at,
-        }
-        for part, key in zip(parts, numbered, strict=True)
-    ]
 
 
 OnCompleted = Callable[[Connection, str, datetime], None]

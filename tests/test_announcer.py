@@ -24,11 +24,11 @@ from modules.clock import SHANGHAI
 from modules.config import REWARD_CONFIGS
 from modules.contracts import parse_contracts
 from modules.message_text import split_message
+from modules.outbox import Message
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, LedgerState, Outcome, calculate
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.settings import Settings, load_settings
-from modules.task_queue import Message
 from modules.templates import MessageTemplateError, Templates
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)

@@ -20,7 +20,7 @@ from modules.config import CITIES, REWARD_CONFIGS
 from modules.rewards.campaign import Campaign, City
 from modules.rewards.validation import ParsedCampaigns, parse_campaigns
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, load_settings, robot_key_variable
-from modules.views import PERFORMANCE_TITLES
+from modules.view_contents import PERFORMANCE_TITLES
 
 README = ROOT / "README.md"
 MANUAL = ROOT / "docs" / "操作手册.md"

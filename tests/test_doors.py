@@ -38,7 +38,7 @@ from modules.rewards.money import plain_yuan
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.task_queue import TaskError
 from modules.task_states import CANCELLED, COMPLETED, PENDING, UNCERTAIN
-from modules.views import PERFORMANCE_TITLES
+from modules.view_contents import PERFORMANCE_TITLES
 from task_manager import TaskRow, create_task, get_pending_tasks, update_task
 
 SHANGHAI_APRIL, BEIJING_APRIL = "SH-2025-04", "BJ-2025-04"

@@ -25,8 +25,9 @@ from sqlalchemy.engine import Connection
 from modules.clock import SHANGHAI
 from modules.database import Database, audit_log, tasks
 from modules.message_text import split_message
+from modules.outbox import Message, enqueue
 from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
-from modules.task_queue import GIVEN_UP, ClaimLostError, Message, TaskError, TaskQueue, enqueue
+from modules.task_queue import GIVEN_UP, ClaimLostError, TaskError, TaskQueue
 from modules.task_states import (
     CANCELLED,
     COMPLETED,

@@ -1,0 +1,133 @@
+"""What the views show: the rows of a performance file and the send statuses, read from the database."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from modules.clock import format_moment
+from modules.contracts import SOURCE_COLUMNS
+from modules.database import awards, campaigns, performance, tasks
+from modules.rewards.money import plain_yuan
+from modules.task_states import COMPLETED, PENDING, RUNNING, UNCERTAIN
+
+_SOURCE_TITLES: Mapping[str, str] = {
+    "_id": "合同ID(_id)",
+    "province": "活动城市(province)",
+    "serviceAppointmentNum": "工单编号(serviceAppointmentNum)",
+    "Status": "Status",
+    "serviceHousekeeper": "管家(serviceHousekeeper)",
+    "contractdocNum": "合同编号(contractdocNum)",
+    "adjustRefundMoney": "合同金额(adjustRefundMoney)",
+    "paidAmount": "支付金额(paidAmount)",
+    "difference": "差额(difference)",
+    "State": "State",
+    "createTime": "创建时间(createTime)",
+    "orgName": "服务商(orgName)",
+    "signedDate": "签约时间(signedDate)",
+    "Doorsill": "Doorsill",
+    "tradeIn": "款项来源类型(tradeIn)",
+    "conversion": "转化率(conversion)",
+    "average": "平均客单价(average)",
+    "sourceType": "工单类型(sourceType)",
+    "projectAddress": "项目地址(projectAddress)",
+}
+_COMPUTED_TITLES = (
+    "活动期内第几个合同",
+    "管家累计单数",
+    "管家累计金额",
+    "奖金池",
+    "计入业绩金额",
+    "管家累计业绩金额",
+    "激活奖励状态",
+    "奖励类型",
+    "奖励名称",
+    "是否发送通知",
+    "备注",
+    "登记时间",
+)
+PERFORMANCE_TITLES = ("活动编号", *(_SOURCE_TITLES[name] for name in SOURCE_COLUMNS), *_COMPUTED_TITLES)
+"""The columns of PerformanceData-<KEY>.csv, in order."""
+
+SENT, WAITING, NOT_SENT, TO_VERIFY = "发送成功", "待发送", "失败", "待核实"
+
+
+def performance_rows(connection: Connection, key: str) -> list[list[object]]:
+    """The rows of PerformanceData-<KEY>.csv, in ledger order; money in yuan."""
+    granted: dict[str, list[tuple[str, str]]] = {}
+    chosen = sa.select(awards.c.contract_id, awards.c.kind, awards.c.name).where(
+        awards.c.campaign == key, awards.c.contract_id.is_not(None)
+    )
+    for contract_id, kind, name in connection.execute(chosen.order_by(awards.c.id)):
+        granted.setdefault(contract_id, []).append((kind, name))
+    rows = connection.execute(
+        sa.select(performance).where(performance.c.campaign == key).order_by(performance.c.id)
+    ).mappings()
+    return [performance_row(dict(row), granted.get(row["contract_id"], [])) for row in rows]
+
+
+def performance_row(row: Mapping[str, Any], granted: Sequence[tuple[str, str]]) -> list[object]:
+    """One row of the performance file: `row` has the columns of the table, `granted` the (kind, name) of its awards."""
+    source = json.loads(row["source"]) | {"adjustRefundMoney": plain_yuan(row["amount"])}
+    return [
+        row["campaign"],
+        *(source.get(name, "") for name in SOURCE_COLUMNS),
+        row["sequence"],
+        row["count"],
+        plain_yuan(row["total"]),
+        plain_yuan(row["bonus_pool"]),
+        plain_yuan(row["performance"]),
+        plain_yuan(row["performance_total"]),
+        1 if granted else 0,
+        ", ".join(kind for kind, _ in granted),
+        ", ".join(name for _, name in granted),
+        "N" if row["notified_at"] is None else "Y",
+        row["remark"],
+        format_moment(row["registered_at"]),
+    ]
+
+
+def send_statuses(connection: Connection, key: str) -> dict[str, str]:
+    """Contract id → what has become of its broadcast."""
+    chosen = (
+        sa.select(performance.c.contract_id, performance.c.notified_at, tasks.c.status)
+        .outerjoin(tasks, tasks.c.group_key == performance.c.broadcast_key)
+        .where(performance.c.campaign == key, performance.c.broadcast_key.is_not(None))
+        .order_by(performance.c.id)
+    )
+    parts: dict[str, set[str]] = {}
+    for contract_id, notified_at, status in connection.execute(chosen):
+        parts.setdefault(contract_id, set()).add(COMPLETED if notified_at else str(status))
+    return {contract_id: _send_status(statuses) for contract_id, statuses in parts.items()}
+
+
+def _send_status(statuses: set[str]) -> str:
+    """Of the parts of one message, the worst counts."""
+    if statuses == {COMPLETED}:
+        return SENT
+    if UNCERTAIN in statuses:
+        return TO_VERIFY
+    return WAITING if statuses & {PENDING, RUNNING} and statuses <= {PENDING, RUNNING, COMPLETED} else NOT_SENT
+
+
+def contents_stamp(connection: Connection, key: str) -> str | None:
+    """What the files of a campaign would show: its revision and the state of its broadcasts; None: nothing yet."""
+    revision = connection.execute(sa.select(campaigns.c.revision).where(campaigns.c.key == key)).scalar()
+    if revision is None:
+        return None
+    joined = sa.join(performance, tasks, tasks.c.group_key == performance.c.broadcast_key)
+    sends = connection.execute(
+        sa.select(tasks.c.status, sa.func.count(), sa.func.max(tasks.c.updated_at))
+        .select_from(joined)
+        .where(performance.c.campaign == key)
+        .group_by(tasks.c.status)
+        .order_by(tasks.c.status)
+    ).all()
+    notified = connection.execute(
+        sa.select(sa.func.count(performance.c.notified_at)).where(performance.c.campaign == key)
+    ).scalar()
+    text = f"{revision} {notified} {[tuple(map(str, row)) for row in sends]}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
