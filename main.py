@@ -62,18 +62,29 @@ def run_daemon() -> None:
     """Pull every few minutes and drain the queue beside it, until Ctrl-C or SIGTERM."""
     settings = load_settings()
     configure_logging(settings, console=True)
-    with daemon_lock(settings.state_dir), open_application(settings, is_daemon=True) as app:
-        _report_configuration(app)
-        stop = threading.Event()
-        worker = task_scheduler.start(app)
-        try:
-            with _stopping_on_signals(stop):
-                _tick(app, stop)
-        except StopRequestedError:
-            log.info("收到停止信号，正在收尾")
-        finally:
-            worker.stop(settings.wecom.connect_timeout + settings.wecom.read_timeout + 5)
+    stop = threading.Event()
+    try:
+        with (
+            _stopping_on_signals(stop),
+            daemon_lock(settings.state_dir),
+            open_application(settings, is_daemon=True) as app,
+        ):
+            _report_configuration(app)
+            _work(app, stop)
+    except StopRequestedError:
+        log.info("启动途中收到停止信号")
     log.info("后台程序已停止")
+
+
+def _work(app: Application, stop: threading.Event) -> None:
+    """Jobs in this thread, sending in another, until asked to stop; the message in hand is finished."""
+    worker = task_scheduler.start(app)
+    try:
+        _tick(app, stop)
+    except StopRequestedError:
+        log.info("收到停止信号，正在收尾")
+    finally:
+        worker.stop(app.settings.wecom.connect_timeout + app.settings.wecom.read_timeout + 5)
 
 
 def _tick(app: Application, stop: threading.Event) -> None:

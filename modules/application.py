@@ -1,5 +1,6 @@
 """The parts of the program, opened and tied together once; jobs, the worker and the doors are handed this."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,8 @@ from modules.settings import Settings, load_settings
 from modules.task_queue import TaskQueue
 from modules.templates import Templates
 from modules.views import Views
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -75,5 +78,6 @@ def open_application(
 def _settle_dead_workers(settings: Settings, queue: TaskQueue, clock: Clock) -> None:
     """Claims of processes that died follow the rule of the state picture, at once and not only when leases run out."""
     dead = dead_workers(settings.state_dir)
-    queue.rescue(clock(), dead)
+    for task, transition in queue.rescue(clock(), dead):
+        log.warning("任务 %s 的发送进程已中断，改为 %s", task.id, transition.status)
     forget_workers(settings.state_dir, dead)

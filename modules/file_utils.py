@@ -47,9 +47,13 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_atomically(path: Path, text: str, encoding: str) -> None:
-    """A temporary file beside `path`, flushed to disk, then put in its place: readers see the old or the new."""
+    """A temporary file beside `path`, flushed to disk, then put in its place: readers see the old or the new.
+
+    One writer of a file at a time (`process_lock.views_lock`): the temporary file has one name, so that a killed
+    writer leaves none behind that the next one would not use.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.tmp")
     try:
         with temporary.open("w", encoding=encoding, newline="") as file:
             file.write(text)

@@ -14,10 +14,12 @@ from modules.campaigns import normalise_name
 from modules.contracts import find_columns
 from modules.file_utils import read_csv_rows, write_json
 from modules.outbox import Message, enqueue
+from modules.process_lock import views_lock
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, best_badge, payee_of
 from modules.rewards.money import multiply, parse_fen
 from modules.view_contents import SENT, WAITING
+from modules.views import LOCK_SECONDS
 
 
 class PerformanceFileError(Exception):
@@ -58,8 +60,9 @@ def _notify(performance_path: Path, status_path: Path, conversions: Mapping[str,
                 waiting[contract_id] = WAITING
         with app.database.writing() as connection:
             queued = enqueue(connection, messages, app.clock())
-    if waiting:
-        write_json(status_path, sent | waiting)
+        if waiting:
+            with views_lock(app.settings.state_dir, LOCK_SECONDS):
+                write_json(status_path, sent | waiting)
     return queued
 
 
