@@ -8,11 +8,12 @@ import getpass
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
+import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
@@ -21,7 +22,8 @@ from modules.announcer import Announcements
 from modules.application import Application, open_application
 from modules.contracts import ColumnsError, Contracts, parse_contracts, signed_within
 from modules.database import audit_log, in_words, job_runs
-from modules.outbox import enqueue
+from modules.errors import JobRefusedError
+from modules.outbox import count_tasks, enqueue, known_keys
 from modules.request_module import MetabaseError, Table
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import LedgerState, Outcome, calculate
@@ -31,10 +33,6 @@ log = logging.getLogger(__name__)
 MAX_TRIES = 5
 SHRINK_SHARE = 0.2
 SHRINK_ROWS = 5
-
-
-class JobRefusedError(Exception):
-    """The job can't run like this; the message says why and what to do, in Chinese."""
 
 
 class PullShrankError(Exception):
@@ -136,11 +134,12 @@ def _run(app: Application, campaign: Campaign, as_of: datetime, options: RunOpti
         prepared = _prepare(app, campaign, as_of, options, opened, table)
         if options.dry_run:
             preview = (prepared.commit.outcome, prepared.announcements)
-            return _report(prepared, "dry-run", len(prepared.announcements.messages), preview)
+            return _report(prepared, "dry-run", count_tasks(prepared.announcements.messages), preview)
         try:
             with app.database.writing() as connection:
                 ledger.commit(connection, prepared.commit, app.clock())
                 _record_acceptance(connection, prepared.commit, app.clock())
+                _mark_announced(connection, prepared.announcements.broadcast_keys, app.clock())
                 tasks = enqueue(connection, prepared.announcements.messages, app.clock())
         except ledger.RevisionConflictError:
             log.info("%s 的台账刚被另一个运行更新，重新计算", campaign.key)
@@ -161,15 +160,19 @@ def _prepare(
     app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, opened: ledger.Opened, table: Table
 ) -> _Prepared:
     needed = ["sourceType"] if campaign.performance_limits.distinguishes_tracks() else []
-    contracts = parse_contracts(table.columns, table.rows, needed)
+
+    def in_time(frame: pd.DataFrame) -> "pd.Series[bool]":
+        within = signed_within(frame, campaign.start, campaign.end)
+        return within & (frame["signed_at"] <= as_of.replace(tzinfo=None))
+
+    contracts = parse_contracts(table.columns, table.rows, needed, preferred=in_time)
     if contracts.differing:
         log.warning("%s 的源数据里有内容不同的重复合同：%s", campaign.key, "、".join(contracts.differing))
     registered = opened.state.registered
     lost = _lost(campaign, opened, contracts, options)
     is_new = ~contracts.frame["contract_id"].isin(registered["contract_id"])
-    in_time = signed_within(contracts.frame, campaign.start, campaign.end)
-    in_time &= contracts.frame["signed_at"] <= as_of.replace(tzinfo=None)
-    new = contracts.frame[is_new & in_time]
+    is_in_time = in_time(contracts.frame)
+    new = contracts.frame[is_new & is_in_time]
     current = contracts.frame.set_index("contract_id")["amount"]
     amounts = registered["contract_id"].map(current).fillna(registered["amount"]).astype("int64")
     changed = registered.assign(now=amounts)[amounts != registered["amount"]]
@@ -186,7 +189,7 @@ def _prepare(
         accept_losses=lost,
         fetched=len(table.rows),
     )
-    return _Prepared(commit, announcements, contracts.duplicates + int((is_new & ~in_time).sum()))
+    return _Prepared(commit, announcements, contracts.duplicates + int((is_new & ~is_in_time).sum()))
 
 
 def _lost(campaign: Campaign, opened: ledger.Opened, contracts: Contracts, options: RunOptions) -> frozenset[str]:
@@ -209,6 +212,13 @@ def _record_acceptance(connection: Connection, commit: ledger.Commit, now: datet
         detail = f"{commit.campaign.key}：承认源数据少了 {len(commit.accept_losses)} 个已登记的合同"
         act = {"at": now, "who": getpass.getuser(), "action": "accept-shrink", "detail": detail}
         connection.execute(sa.insert(audit_log).values(act))
+
+
+def _mark_announced(connection: Connection, broadcast_keys: Sequence[str], now: datetime) -> None:
+    """New rows whose broadcast was sent before they were registered, by `notify_awards_*` on a file."""
+    for key, is_sent in known_keys(connection, broadcast_keys).items():
+        if is_sent:
+            ledger.mark_notified(connection, key, now)
 
 
 def _alert(app: Application, fault: str, text: str) -> None:
@@ -274,6 +284,7 @@ def run_active_campaigns(app: Application, as_of: datetime, should_stop: Callabl
             reports.append(run_campaign(app, campaign, as_of, RunOptions()))
         elif as_of.date() > campaign.last_settle_day:
             app.views.archive_settled(campaign.key, as_of)
+    app.views.prune(app.clock())
     return reports
 
 

@@ -13,27 +13,23 @@ from types import FrameType
 from typing import Annotated
 
 import schedule
-import sqlalchemy as sa
 import typer
 
 import jobs
 import task_scheduler
 from modules import health, task_states, terminal
 from modules.application import Application, open_application
-from modules.campaigns import CampaignsFileError
 from modules.check import check_everything
 from modules.clock import parse_moment, shanghai_now
-from modules.database import DatabaseError, in_words
+from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
 from modules.log_config import configure_logging
-from modules.process_lock import AlreadyRunningError, daemon_lock
+from modules.process_lock import daemon_lock
 from modules.sandbox.demo import run_demo
-from modules.settings import Settings, SettingsError, load_settings
+from modules.settings import load_settings
 from modules.task_queue import GIVEN_UP, TaskError
 from modules.task_states import CANCELLED, COMPLETED, PENDING, STATUSES, UNCERTAIN
 
 log = logging.getLogger("main")
-
-FAILED, MISUSED = 1, 2
 
 cli = typer.Typer(
     help="签约激励调度程序。不带命令即启动后台程序：定时拉取合同、计算奖励、写文件、发消息。",
@@ -187,10 +183,16 @@ def run(
 ) -> None:
     """立即运行一个任务；标准输出的最后一行是 JSON 结果。"""
     options = jobs.RunOptions(dry_run=dry_run, force=force, accept_shrink=accept_shrink)
-    with _opened() as app:
-        as_of = _moment(at) if at else app.clock()
-        report = jobs.run_campaign(app, jobs.find_campaign(app, job, as_of, options), as_of, options)
-        unwritten = app.views.faults()
+    try:
+        with _opened() as app:
+            as_of = _moment(at) if at else app.clock()
+            report = jobs.run_campaign(app, jobs.find_campaign(app, job, as_of, options), as_of, options)
+            unwritten = app.views.faults()
+    except EXPECTED_ERRORS as error:
+        report, unwritten = jobs.JobReport(job, "failed", error=words_of(error)), []
+        exit_code = exit_code_of(error)
+    else:
+        exit_code = FAILED if report.outcome == "failed" else 0
     if report.preview and not as_json:
         terminal.show_preview(*report.preview)
     for fault in unwritten:
@@ -198,8 +200,7 @@ def run(
     if report.error:
         terminal.print_error(report.error)
     terminal.print_json(report.summary())
-    if report.outcome == "failed":
-        raise typer.Exit(FAILED)
+    raise typer.Exit(exit_code)
 
 
 @cli.command()
@@ -268,7 +269,7 @@ def status(as_json: AsJson = False) -> None:
 
 @contextmanager
 def _opened() -> Iterator[Application]:
-    settings: Settings = load_settings()
+    settings = load_settings()
     configure_logging(settings, console=False)
     with open_application(settings) as app:
         yield app
@@ -277,18 +278,20 @@ def _opened() -> Iterator[Application]:
 def _set_status(task_id: int, status: str, allowed_from: set[str] | frozenset[str]) -> None:
     with _opened() as app:
         app.queue.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=allowed_from)
+        app.views.refresh(app.campaigns.valid)
 
 
 def _moment(text: str) -> datetime:
     try:
         return parse_moment(text)
     except ValueError:
-        raise jobs.JobRefusedError(f"--at {text} 读不懂，应像 2025-05-20T12:00") from None
+        raise JobRefusedError(f"--at {text} 读不懂，应像 2025-05-20T12:00") from None
 
 
 def main() -> None:
     """Run a command; every error is one line that says what to do, with the matching exit code."""
-    logging.lastResort = None  # before the log files are open, the one line that is printed has to do
+    logging.getLogger().addHandler(logging.NullHandler())  # until the log files are open, the printed line has to do
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a command that is ended says so, like with Ctrl-C
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(encoding="utf-8")  # redirected on Windows they would be GBK, which has no emoji
@@ -298,16 +301,13 @@ def main() -> None:
         words = " ".join(str(error).split())
         terminal.print_error(f"命令用法不对（{words}）；请用 main.py --help 或 main.py 命令 --help 查看用法")
         sys.exit(MISUSED)
-    except (SettingsError, CampaignsFileError, jobs.JobRefusedError, TaskError) as error:
-        terminal.print_error(str(error))
-        sys.exit(MISUSED)
-    except (DatabaseError, AlreadyRunningError) as error:
-        terminal.print_error(str(error))
+    except (KeyboardInterrupt, typer.Abort):
+        terminal.print_error("已中断；没有做完的，下次运行会接着做")
         sys.exit(FAILED)
-    except sa.exc.DBAPIError as error:
-        log.exception("数据库出错")
-        terminal.print_error(in_words(error))
-        sys.exit(FAILED)
+    except EXPECTED_ERRORS as error:
+        log.exception("命令没有完成")
+        terminal.print_error(words_of(error))
+        sys.exit(exit_code_of(error))
     except Exception as error:
         log.exception("没有料到的错误")
         terminal.print_error(f"没有料到的错误：{type(error).__name__}: {error}；详情见数据文件夹下的 logs/app.log")

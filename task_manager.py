@@ -34,6 +34,7 @@ def update_task(task_id: int, status: str) -> None:
     """Set a task's status. Raises TaskError where there is no such task or status, or it is being sent."""
     with open_application() as app:
         app.queue.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=STATUSES)
+        app.views.refresh(app.campaigns.valid)
 
 
 def get_pending_tasks() -> list[TaskRow]:

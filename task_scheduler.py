@@ -31,10 +31,6 @@ class Drained:
     uncertain: int = 0
     retried: int = 0
 
-    @property
-    def tried(self) -> int:
-        return self.completed + self.failed + self.uncertain + self.retried
-
 
 def check_tasks(
     app: Application, should_stop: Callable[[], bool] = lambda: False, progress: Progress = lambda status: None

@@ -6,7 +6,7 @@ Columns are found by name, never by position. See docs/reward-rules.md, "From so
 import hashlib
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
@@ -15,7 +15,7 @@ import pandas as pd
 
 from modules.campaigns import normalise_name
 from modules.clock import parse_moment
-from modules.rewards.money import parse_fen
+from modules.rewards.money import parse_amount
 
 SOURCE_COLUMNS = (
     "_id",
@@ -108,11 +108,15 @@ _FRAME_TYPES = {
 
 
 def parse_contracts(
-    columns: Sequence[str], rows: Sequence[Sequence[object]], also_required: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    also_required: Sequence[str] = (),
+    preferred: Callable[[pd.DataFrame], "pd.Series[bool]"] | None = None,
 ) -> Contracts:
     """Every row becomes a contract or a `Rejected` with its reason.
 
-    Raises ColumnsError where a required column (or one that an enabled section needs) is missing.
+    Of rows with one id the `preferred` ones (those that may be registered) come before all others. Raises
+    ColumnsError where a required column (or one that an enabled section needs) is missing.
     """
     positions = find_columns(columns, (*REQUIRED_COLUMNS, *also_required))
     usable: list[tuple[object, ...]] = []
@@ -125,7 +129,8 @@ def parse_contracts(
         except ValueError as error:
             rejected.append(Rejected(record["_id"], str(error), source))
     frame = pd.DataFrame(usable, columns=list(_FRAME_TYPES)).astype(_FRAME_TYPES)
-    return _deduplicated(frame, rejected)
+    first = frame.assign(later=~preferred(frame)) if preferred else frame.assign(later=False)
+    return _deduplicated(first, rejected)
 
 
 def find_columns(columns: Sequence[str], required: Sequence[str]) -> dict[str, int]:
@@ -159,11 +164,9 @@ def _typed(record: Mapping[str, str], amount: object) -> tuple[object, ...]:
     if not housekeeper:
         raise ValueError("没有管家（serviceHousekeeper 为空）")
     try:
-        fen = parse_fen(amount)
+        fen = parse_amount(amount)
     except ValueError as error:
         raise ValueError(f"合同金额 adjustRefundMoney {error}") from error
-    if fen < 0:
-        raise ValueError(f"合同金额 adjustRefundMoney {amount} 是负数")
     return (
         record["_id"],
         housekeeper,
@@ -192,7 +195,7 @@ def _signed_at(text: str) -> datetime:
 
 def _text(value: object) -> str:
     """As the source shows it; nothing for null and NaN. Ids of any length keep all digits."""
-    if value is None or value != value:
+    if value is None or value is pd.NA or value != value:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
@@ -203,9 +206,9 @@ def _text(value: object) -> str:
 def _deduplicated(frame: pd.DataFrame, rejected: list[Rejected]) -> Contracts:
     """Of rows with one id the first by (signed time, amount, contract number) is kept."""
     if frame["contract_id"].is_unique:
-        return Contracts(frame, tuple(rejected), 0, ())
-    ordered = frame.sort_values(["signed_at", "amount", "contract_number", "source"], kind="stable")
-    kept = ordered.drop_duplicates("contract_id")
+        return Contracts(frame.drop(columns="later"), tuple(rejected), 0, ())
+    ordered = frame.sort_values(["later", "signed_at", "amount", "contract_number", "source"], kind="stable")
+    kept = ordered.drop_duplicates("contract_id").drop(columns="later")
     variants = ordered.drop_duplicates(["contract_id", "source"])["contract_id"]
     differing = sorted(set(variants[variants.duplicated()]))
     return Contracts(kept.reset_index(drop=True), tuple(rejected), len(frame) - len(kept), tuple(differing))

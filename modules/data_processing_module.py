@@ -16,7 +16,7 @@ from modules.rewards import totals
 from modules.rewards.campaign import TIER, Campaign
 from modules.rewards.engine import PAYEE_SEPARATOR, LedgerState, Outcome, calculate, payee_of
 from modules.rewards.explain import NOTHING_MISSING, remark
-from modules.rewards.money import parse_fen
+from modules.rewards.money import parse_amount
 from modules.rewards.rules import NewRows, Verdict, rules_of
 from modules.settings import load_settings
 from modules.view_contents import PERFORMANCE_TITLES, performance_row
@@ -34,9 +34,9 @@ def determine_rewards_generic(
     far, to which newly granted ones are appended. `gap` is what is missing for the next tier, empty for nothing.
     An unknown `config_key` is logged and gives three empty texts. Raises ValueError for negative numbers.
     """
-    amount = _not_negative("合同金额", current_contract_amount)
-    performance = _not_negative("performance_amount", housekeeper_data["performance_amount"])
-    _not_negative("total_amount", housekeeper_data.get("total_amount", 0))
+    amount = _amount("合同金额", current_contract_amount)
+    performance = _amount("performance_amount", housekeeper_data["performance_amount"])
+    _amount("total_amount", housekeeper_data.get("total_amount", 0))
     if contract_number < 0 or housekeeper_data["count"] < 0:
         raise ValueError("合同序号和累计单数不能是负数")
     campaign = _campaign(config_key)
@@ -74,7 +74,7 @@ def process_data(
     campaign = _campaign(config_key)
     if campaign is None or not contract_data:
         return []
-    columns = list(contract_data[0])
+    columns = list(dict.fromkeys(column for row in contract_data for column in row))
     contracts = parse_contracts(columns, [[row.get(column) for column in columns] for row in contract_data])
     for rejected in contracts.rejected:
         log.warning("%s 的合同 %s 用不了：%s", config_key, rejected.contract_id or "（无编号）", rejected.reason)
@@ -109,11 +109,11 @@ def process_data_shanghai_apr(
     return process_data("SH-2025-04", contract_data, existing_contract_ids, housekeeper_award_lists)
 
 
-def _not_negative(name: str, value: object) -> int:
-    fen = parse_fen(value)
-    if fen < 0:
-        raise ValueError(f"{name} {value} 是负数")
-    return fen
+def _amount(name: str, value: object) -> int:
+    try:
+        return parse_amount(value)
+    except ValueError as error:
+        raise ValueError(f"{name} {error}") from error
 
 
 def _campaign(key: str) -> Campaign | None:

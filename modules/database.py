@@ -246,8 +246,10 @@ class Database:
             raise DatabaseError(f"数据库文件夹建不了（{error}）；请检查 DATA_DIR 和 DATABASE_URL") from error
 
     @property
-    def is_sqlite(self) -> bool:
-        return self.engine.dialect.name == "sqlite"
+    def place(self) -> str:
+        """The file on SQLite, else the address without its password: for people."""
+        url = self.engine.url
+        return url.database or "" if url.drivername.startswith("sqlite") else url.render_as_string(hide_password=True)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -264,7 +266,7 @@ class Database:
     def upgrade(self) -> None:
         """Bring the tables up to date; an old tasks.db of the present system keeps its rows. Raises DatabaseError."""
         config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         newest = ScriptDirectory.from_config(config).get_current_head()
         try:
             with self.reading() as connection:

@@ -33,7 +33,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     writer = csv.writer(buffer)
     writer.writerow(header)
     writer.writerows([excel_safe(cell) for cell in row] for row in rows)
-    return buffer.getvalue()
+    return buffer.getvalue().encode("utf-8", "replace").decode()  # half a surrogate pair becomes ?
 
 
 def write_csv(path: Path, text: str) -> None:

@@ -65,7 +65,7 @@ def status(app: Application, now: datetime) -> dict[str, object]:
     return {
         "at": format_moment(now),
         "daemon_running": daemon_is_alive(app.settings.state_dir),
-        "database": app.database.engine.url.render_as_string(hide_password=True),
+        "database": app.database.place,
         "data_dir": str(app.settings.data_dir),
         "jobs": [state.__dict__ for state in job_states(app, now)],
         "queue": app.queue.counts(),

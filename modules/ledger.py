@@ -104,6 +104,7 @@ def commit(connection: Connection, commit: Commit, now: datetime) -> None:
     _take_revision(connection, key, commit.revision, changed=len(commit.outcome.rows) > 0)
     pull = {"last_pull_at": now, "last_pull_rows": commit.fetched}
     connection.execute(sa.update(campaigns).where(campaigns.c.key == key).values(pull))
+    _store_config(connection, commit.campaign, now)
     if len(commit.outcome.rows):
         _insert_rows(connection, commit, now)
         _insert_awards(connection, commit.campaign, commit.outcome.awards, now)
@@ -150,16 +151,20 @@ def _insert_rows(connection: Connection, commit: Commit, now: datetime) -> None:
     connection.execute(sa.insert(performance), rows)
 
 
-def _insert_awards(connection: Connection, campaign: Campaign, granted: Iterable[Award], now: datetime) -> None:
+def _store_config(connection: Connection, campaign: Campaign, now: datetime) -> None:
+    """The configuration of every run, once per hash."""
     snapshot = {"hash": campaign.config_hash(), "campaign": campaign.key, "config": campaign.config_json()}
     insert = insert_missing(connection, config_snapshots, ["hash"])
     connection.execute(insert.values(**snapshot, created_at=now))
+
+
+def _insert_awards(connection: Connection, campaign: Campaign, granted: Iterable[Award], now: datetime) -> None:
     rows = [
         asdict(award)
         | {
             "campaign": campaign.key,
             "reason": json.dumps(award.reason, ensure_ascii=False),
-            "config_hash": snapshot["hash"],
+            "config_hash": campaign.config_hash(),
             "granted_at": now,
         }
         for award in granted

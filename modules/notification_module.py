@@ -13,7 +13,7 @@ from modules.application import Application, open_application
 from modules.campaigns import normalise_name
 from modules.contracts import find_columns
 from modules.file_utils import read_csv_rows, write_json
-from modules.outbox import Message, enqueue
+from modules.outbox import Message, enqueue, known_keys
 from modules.process_lock import views_lock
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, best_badge, payee_of
@@ -57,12 +57,14 @@ def _notify(performance_path: Path, status_path: Path, conversions: Mapping[str,
             contract_id = row["合同ID(_id)"]
             if row["是否发送通知"] == "N" and sent.get(contract_id) != SENT:
                 messages += _messages(app, row, line, conversions)
-                waiting[contract_id] = WAITING
+                waiting[broadcast_key(row["活动编号"], contract_id)] = contract_id
         with app.database.writing() as connection:
+            known = known_keys(connection, list(waiting))
             queued = enqueue(connection, messages, app.clock())
-        if waiting:
+        new = {contract_id: WAITING for key, contract_id in waiting.items() if key not in known}
+        if new:
             with views_lock(app.settings.state_dir, LOCK_SECONDS):
-                write_json(status_path, sent | waiting)
+                write_json(status_path, sent | new)
     return queued
 
 

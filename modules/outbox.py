@@ -10,7 +10,10 @@ from sqlalchemy.engine import Connection
 
 from modules.database import insert_missing, tasks
 from modules.message_text import split_message
-from modules.task_states import PENDING, OnUncertain
+from modules.task_states import COMPLETED, PENDING, OnUncertain
+
+KEYS_AT_ONCE = 500
+"""Databases take only so many values in one question."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,7 @@ def enqueue(connection: Connection, messages: Sequence[Message], now: datetime) 
 
     A message over its limit becomes several tasks, in order, with the keys `key#1/3` and so on.
     """
-    known = _known_keys(connection, [message.dedup_key for message in messages])
+    known = known_keys(connection, [message.dedup_key for message in messages])
     rows = [row for message in messages if message.dedup_key not in known for row in _rows(message, now)]
     if not rows:
         return 0
@@ -40,12 +43,20 @@ def enqueue(connection: Connection, messages: Sequence[Message], now: datetime) 
     return sum(connection.execute(statement.values(row)).rowcount for row in rows)
 
 
-def _known_keys(connection: Connection, keys: Sequence[str]) -> set[str]:
-    known: set[str] = set()
-    for start in range(0, len(keys), 500):
-        chosen = sa.select(tasks.c.group_key).where(tasks.c.group_key.in_(keys[start : start + 500]))
-        known.update(connection.execute(chosen).scalars())
+def known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
+    """Which of these messages were ever queued, and whether they have been sent whole."""
+    known: dict[str, bool] = {}
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        chosen = tasks.c.group_key.in_(keys[start : start + KEYS_AT_ONCE])
+        unsent = sa.func.sum(sa.case((tasks.c.status == COMPLETED, 0), else_=1))
+        rows = connection.execute(sa.select(tasks.c.group_key, unsent).where(chosen).group_by(tasks.c.group_key))
+        known |= {key: number == 0 for key, number in rows}
     return known
+
+
+def count_tasks(messages: Sequence[Message]) -> int:
+    """How many tasks these messages would be."""
+    return sum(len(split_message(message.text, message.limit)) for message in messages)
 
 
 def _rows(message: Message, now: datetime) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import quote
 
 import yaml
 from dotenv import dotenv_values
@@ -185,10 +186,11 @@ def load_settings(environ: Mapping[str, str] | None = None, root: Path = ROOT) -
         faults = faults_of(error, Settings, lambda loc: _where(loc, sources, overridden))
         raise SettingsError(faults) from None  # pydantic's own error shows the values, secrets among them
     data_dir = root / settings.data_dir
+    database_file = quote((data_dir / "tasks.db").as_posix(), safe="/:")
     return settings.model_copy(
         update={
             "data_dir": data_dir,
-            "database_url": settings.database_url or f"sqlite:///{(data_dir / 'tasks.db').as_posix()}",
+            "database_url": settings.database_url or f"sqlite:///{database_file}",
             "campaigns_file": root / settings.campaigns_file,
         }
     )

@@ -121,14 +121,11 @@ class TaskQueue:
             connection.execute(sa.update(robot_sends).where(robot_sends.c.task_id == task.id).values(sent_at=now))
         return transition
 
-    def give_back(self, task: Task, now: datetime) -> None:
-        """Return a claim whose message has not left, as at shutdown."""
-        with self._database.writing() as connection:
-            self._move(connection, task, Transition(PENDING, task.run_at, task.last_error), now)
-
     def rescue(self, now: datetime, dead_workers: Collection[str]) -> list[tuple[Task, Transition]]:
         """Tasks whose lease ran out, or whose worker is known to be dead, follow the rule of the state picture."""
-        moved = []
+        moved: list[tuple[Task, Transition]] = []
+        if not self.list([RUNNING]):
+            return moved  # nothing to move: needs no lock, so that looking at a busy database works
         with self._database.writing() as connection:
             for row in connection.execute(sa.select(*_COLUMNS).where(tasks.c.status == RUNNING)).all():
                 task = Task(*row)
@@ -204,6 +201,8 @@ class TaskQueue:
             if task.status not in allowed_from:
                 raise TaskError(f"任务 {task_id} 的状态是 {task.status}，不能改为 {status}")
             values = {"status": status, "updated_at": now, "run_at": None, **_UNLOCKED}
+            if status in (PENDING, COMPLETED):
+                values["last_error"] = None
             if status == PENDING:
                 values |= {"attempts": 0, "expires_at": None}
             connection.execute(sa.update(tasks).where(tasks.c.id == task_id).values(values))

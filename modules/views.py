@@ -23,6 +23,7 @@ from modules.view_contents import PERFORMANCE_TITLES, contents_stamp, performanc
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 30.0
+ARCHIVED_PULLS = "ContractData-"
 
 Rows = Sequence[Sequence[object]]
 
@@ -57,10 +58,13 @@ class Views:
 
     def refresh(self, keys: Iterable[str]) -> list[ViewFault]:
         """Rewrite the performance and send status files that are behind. A live daemon elsewhere does it itself."""
-        return self._locked(lambda: [fault for key in keys for fault in self._refresh_campaign(key)])
+        return self._as_owner(lambda: [fault for key in keys for fault in self._refresh_campaign(key)])
 
     def store_pull(self, key: str, columns: Sequence[str], rows: Rows, now: datetime) -> list[ViewFault]:
-        """ContractData-<KEY>.csv: the last raw pull; one that differs is archived too, old ones are pruned."""
+        """ContractData-<KEY>.csv: the last raw pull; one that differs is archived too, old ones are pruned.
+
+        Unlike the other files it can't be made again from the database, so whoever has pulled writes it.
+        """
         text = csv_text(columns, rows)
         return self._locked(lambda: self._store_pull(contract_file(self._settings.data_dir, key), text, now))
 
@@ -77,19 +81,25 @@ class Views:
             self._remember(path, {**entry, "archived": entry["stamp"]})
             return []
 
-        return self._locked(act)
+        return self._as_owner(act)
+
+    def prune(self, now: datetime) -> None:
+        """Delete the archived pulls that are too old."""
+        prune_archive(self._settings.archive_dir, ARCHIVED_PULLS, now, self._settings.files.archive_days)
 
     def faults(self) -> list[ViewFault]:
         """Files that could not be written when it was last tried."""
         return [ViewFault(name, entry["error"]) for name, entry in self._memory().items() if entry.get("error")]
 
-    def _locked(self, act: Callable[[], list[ViewFault]]) -> list[ViewFault]:
-        state_dir = self._settings.state_dir
-        if not self._owns_folder and daemon_is_alive(state_dir):
+    def _as_owner(self, act: Callable[[], list[ViewFault]]) -> list[ViewFault]:
+        if not self._owns_folder and daemon_is_alive(self._settings.state_dir):
             log.info("后台程序正在运行，文件由它更新")
             return []
+        return self._locked(act)
+
+    def _locked(self, act: Callable[[], list[ViewFault]]) -> list[ViewFault]:
         try:
-            with views_lock(state_dir, LOCK_SECONDS):
+            with views_lock(self._settings.state_dir, LOCK_SECONDS):
                 return act()
         except Timeout:
             log.warning("另一个命令正在写文件，本次跳过，下次再写")
@@ -123,7 +133,7 @@ class Views:
         def write() -> None:
             write_csv(path, text)
             copy_to_archive(path, self._settings.archive_dir, now)
-            prune_archive(self._settings.archive_dir, path.stem, now, self._settings.files.archive_days)
+            self.prune(now)
 
         return self._try(path, write, stamp)
 

@@ -23,19 +23,10 @@ from pydantic import (
 )
 
 from modules.rewards.faults import PathPart
-from modules.rewards.money import parse_decimal, parse_fen
+from modules.rewards.money import parse_amount, parse_decimal
 
 LUCKY_NUMBER = "幸运数字"
 TIER = "节节高"
-REWARD_KINDS = (LUCKY_NUMBER, TIER)
-"""Every kind of reward, in the order in which a row's awards are recorded."""
-
-
-def _fen(value: object) -> int:
-    fen = parse_fen(value)
-    if fen < 0:
-        raise ValueError(f"{value} 是负数，应不小于 0")
-    return fen
 
 
 def _ratio(value: object) -> Decimal:
@@ -61,7 +52,7 @@ def _digit(value: object) -> int:
     return int(text)
 
 
-Fen = Annotated[int, BeforeValidator(_fen)]
+Fen = Annotated[int, BeforeValidator(parse_amount)]
 Ratio = Annotated[Decimal, BeforeValidator(_ratio)]
 Multiplier = Annotated[Decimal, BeforeValidator(_multiplier)]
 Digit = Annotated[int, BeforeValidator(_digit)]
@@ -181,7 +172,7 @@ class City(_Section):
 class Campaign(_Section):
     """One campaign, validated. Money in fen; dates are days in Asia/Shanghai, both ends inclusive."""
 
-    key: str
+    key: str = Field(json_schema_extra={"derived": True})
     title: str
     city: str
     start: date

@@ -72,7 +72,8 @@ def _fault(item: Any, model: type[BaseModel], path_of: Callable[[Sequence[PathPa
     value = item["input"]
     if kind == "extra_forbidden":
         parent = _model_at(model, location[:-1])
-        known = parent.model_fields if parent else ()
+        fields = parent.model_fields if parent else {}
+        known = [name for name, field in fields.items() if not field.json_schema_extra]  # what a person may write
         return Fault(path_of(location), f"未知的键{suggest(str(location[-1]), known)}")
     if kind == "missing":
         return Fault(path_of(location), "缺少这一项，请补上")

@@ -2,6 +2,7 @@
 
 import re
 from decimal import ROUND_HALF_UP, Decimal
+from numbers import Integral
 
 MAX_FEN = 10**12
 """Ten billion yuan. Nothing real is larger, and a million such amounts still add up within 64 bits."""
@@ -22,7 +23,7 @@ def parse_decimal(value: object) -> Decimal:
 
     A float counts as the shortest decimal that reads back as it. Raises ValueError in Chinese.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float | str | Decimal):
+    if isinstance(value, bool) or not isinstance(value, Integral | float | str | Decimal):
         raise ValueError(f"{value!r} 不是数字" if value is not None else "为空")  # noqa: TRY004 - one kind of fault
     text = str(value).strip()
     if not text:
@@ -43,6 +44,14 @@ def parse_fen(value: object) -> int:
     fen = int(number.quantize(_CENT, rounding=ROUND_HALF_UP) * 100) if number.adjusted() < 15 else MAX_FEN + 1
     if abs(fen) > MAX_FEN:
         raise ValueError(f"{value} 太大，超过一百亿元")
+    return fen
+
+
+def parse_amount(value: object) -> int:
+    """`parse_fen` of what can't be negative, not even by a fraction of a fen. Raises ValueError in Chinese."""
+    fen = parse_fen(value)
+    if parse_decimal(value) < 0:
+        raise ValueError(f"{value} 是负数，应不小于 0")
     return fen
 
 

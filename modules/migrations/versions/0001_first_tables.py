@@ -151,7 +151,8 @@ def upgrade() -> None:
 
 def _tasks() -> None:
     """The queue: its seven known columns, and what it needs beside them."""
-    if not sa.inspect(op.get_bind()).has_table("tasks"):
+    is_old = sa.inspect(op.get_bind()).has_table("tasks")
+    if not is_old:
         op.create_table(
             "tasks",
             sa.Column("id", sa.Integer, autoincrement=True, nullable=False),
@@ -178,3 +179,23 @@ def _tasks() -> None:
         sa.Column("last_error", sa.Text),
     ):
         op.add_column("tasks", column)
+    if is_old:
+        _mend_old_tasks()
+
+
+def _mend_old_tasks() -> None:
+    """What the present system allowed and ours doesn't: other statuses, and nothing where something must stand.
+
+    One that was being sent when that system ended may or may not have arrived.
+    """
+    for statement in (
+        "UPDATE tasks SET last_error = '升级前的状态：' || COALESCE(status, '空') "
+        "WHERE status IS NULL OR status NOT IN ('pending', 'completed', 'failed', 'uncertain', 'cancelled')",
+        "UPDATE tasks SET status = CASE status WHEN 'running' THEN 'uncertain' ELSE 'failed' END "
+        "WHERE last_error IS NOT NULL",
+        "UPDATE tasks SET task_type = COALESCE(task_type, ''), recipient = COALESCE(recipient, ''), "
+        "message = COALESCE(message, '')",
+        "UPDATE tasks SET created_at = COALESCE(created_at, updated_at, '2000-01-01T00:00:00.000000+08:00')",
+        "UPDATE tasks SET updated_at = COALESCE(updated_at, created_at)",
+    ):
+        op.execute(statement)

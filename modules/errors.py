@@ -1,0 +1,37 @@
+"""Every error that can be said in words that tell what to do, and the exit code that goes with it.
+
+0 ok, 1 the work failed, 2 wrong use or configuration. Any other exception is a fault of the program.
+"""
+
+import sqlalchemy as sa
+
+from modules.campaigns import CampaignsFileError
+from modules.database import DatabaseError, in_words
+from modules.process_lock import AlreadyRunningError
+from modules.settings import SettingsError
+from modules.task_queue import TaskError
+
+FAILED, MISUSED = 1, 2
+
+
+class JobRefusedError(Exception):
+    """The job can't run like this; the message says why and what to do, in Chinese."""
+
+
+MISUSES = (SettingsError, CampaignsFileError, JobRefusedError, TaskError)
+EXPECTED_ERRORS = (*MISUSES, DatabaseError, AlreadyRunningError, sa.exc.DBAPIError, OSError)
+
+
+def words_of(error: Exception) -> str:
+    """An expected error in Chinese, without a library's own words around it."""
+    if isinstance(error, sa.exc.DBAPIError):
+        return in_words(error)
+    if isinstance(error, OSError):
+        reason = error.strerror or type(error).__name__
+        return f"读写不了 {error.filename or '文件'}（{reason}）；请检查 DATA_DIR、磁盘空间和权限"
+    return str(error)
+
+
+def exit_code_of(error: Exception) -> int:
+    """The exit code for an expected error."""
+    return MISUSED if isinstance(error, MISUSES) else FAILED
