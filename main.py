@@ -305,7 +305,7 @@ def main() -> None:
         terminal.print_error("已中断；没有做完的，下次运行会接着做")
         sys.exit(FAILED)
     except EXPECTED_ERRORS as error:
-        log.exception("命令没有完成")
+        log.error("命令没有完成：%s", words_of(error))  # noqa: TRY400 - the words say it all
         terminal.print_error(words_of(error))
         sys.exit(exit_code_of(error))
     except Exception as error:

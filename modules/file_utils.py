@@ -101,8 +101,16 @@ def prune_archive(archive_dir: Path, prefix: str, now: datetime, days: int) -> N
         except ValueError:
             continue  # somebody else's file
         if now - archived > timedelta(days=days):
-            file.unlink(missing_ok=True)
-            log.info("已删除过期的归档文件 %s", file.name)
+            _delete(file)
+
+
+def _delete(file: Path) -> None:
+    """One that Excel holds open stays until next time."""
+    try:
+        file.unlink(missing_ok=True)
+        log.info("已删除过期的归档文件 %s", file.name)
+    except OSError as error:
+        log.warning("删不掉过期的归档文件 %s：%s", file.name, error.strerror or error)
 
 
 def _as_written(cell: str | None) -> str:

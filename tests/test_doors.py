@@ -450,6 +450,21 @@ def test_what_a_run_has_queued_is_not_queued_by_notify(doors: Desk) -> None:
     assert notify(doors) == 0
 
 
+def test_a_broadcast_that_was_sent_before_its_contract_was_registered_is_marked(doors: Desk, tmp_path: Path) -> None:
+    """Somebody announces a file that was made elsewhere; only then does this installation run."""
+    file = tmp_path / "elsewhere.csv"
+    source = contracts(1, 2)
+    rows = [list(row.values()) for row in process_data(BEIJING, as_dicts(source), [], {})]
+    file.write_text(csv_text(PERFORMANCE_TITLES, rows), encoding="utf-8-sig")
+    assert notify_awards_apr_beijing(str(file), str(tmp_path / "status.json")) == 2
+    doors.clock.now = shanghai_now()
+    doors.robot.inject(93000)
+    assert doors.drain().completed == 1
+    doors.show(source)
+    assert doors.run().tasks == 0
+    assert [row["是否发送通知"] for row in in_file(doors, BEIJING)] == ["N", "Y"]
+
+
 def test_rows_marked_y_are_left_out(doors: Desk, announced: list[dict[str, Any]]) -> None:
     rewrite(performance_csv(doors), lambda rows: [row.update({"是否发送通知": "Y"}) for row in rows[:5]])
     assert notify(doors) == 2

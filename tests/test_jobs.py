@@ -258,6 +258,13 @@ def test_a_row_that_comes_twice_is_taken_once(desk: Desk, caplog: pytest.LogCapt
     assert contract_id(2) not in caplog.text
 
 
+def test_of_a_row_that_comes_twice_the_one_in_time_is_taken(desk: Desk) -> None:
+    desk.show([contract(1, 5000, signedDate="2025-04-30T09:00:00"), contract(1, 7000)])
+    report = desk.run()
+    assert (report.registered, report.skipped) == (1, 1)
+    assert registered(desk, "amount") == [(700_000,)]
+
+
 def test_rejected_rows_are_stored_once_with_their_reason(desk: Desk) -> None:
     desk.show([contract(1), contract(2, "待定"), contract(3, serviceHousekeeper=" "), contract(4, -1)])
     for _ in range(2):
@@ -267,7 +274,7 @@ def test_rejected_rows_are_stored_once_with_their_reason(desk: Desk) -> None:
     assert found == [
         (contract_id(2), "合同金额 adjustRefundMoney '待定' 不是数字", None),
         (contract_id(3), "没有管家（serviceHousekeeper 为空）", None),
-        (contract_id(4), "合同金额 adjustRefundMoney -1 是负数", None),
+        (contract_id(4), "合同金额 adjustRefundMoney -1 是负数，应不小于 0", None),
     ]
     assert json.loads(desk.table(rejected_rows)[0]["source"])["contractdocNum"] == "YHWX-00002"
 
@@ -701,7 +708,7 @@ def test_every_run_is_on_record(desk: Desk) -> None:
 
 
 def test_a_run_that_is_shut_down_is_on_record(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(jobs, "parse_contracts", interrupted)

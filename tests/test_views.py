@@ -325,12 +325,13 @@ def test_the_files_of_two_folders_with_one_database_do_not_mix(desk: Desk, tmp_p
 
 
 def test_while_a_daemon_holds_the_folder_only_it_writes(open_desk: Opening) -> None:
+    """But for the raw pull, which nobody else has."""
     with open_desk(is_daemon=True) as daemon, daemon_lock(daemon.app.settings.state_dir):
         with open_desk() as one_shot:
             one_shot.show(contracts(1))
             assert one_shot.run().registered == 1
             one_shot.drain()
-            assert list(one_shot.data_dir.glob("*.csv")) == []
+            assert [path.name for path in one_shot.data_dir.glob("*.csv")] == [f"ContractData-{BEIJING}.csv"]
             assert not status_file(one_shot).exists()
         refresh(daemon)
         assert column(daemon, "是否发送通知") == ["Y"]
@@ -473,6 +474,36 @@ def test_archived_pulls_are_pruned_after_the_set_days(desk: Desk) -> None:
         desk.run()
     name = f"ContractData-{BEIJING}"
     assert archived(desk, name) == [f"{name}-20250619-120000.csv", f"{name}-20250620-120000.csv"]
+
+
+def test_archived_pulls_are_pruned_though_no_campaign_is_active(desk: Desk) -> None:
+    desk.show(contracts(1))
+    desk.run()
+    desk.clock.now = datetime(2026, 1, 1, tzinfo=SHANGHAI)
+    jobs.run_active_campaigns(desk.app, desk.clock(), lambda: False)
+    assert archived(desk, "ContractData-") == []
+
+
+def test_an_archived_file_that_excel_holds_open_stays_until_next_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Windows does it: what is open can't be deleted."""
+    names = [f"ContractData-BJ-2025-05-2024010{day}-000000.csv" for day in (1, 2)]
+    for name in names:
+        (tmp_path / name).touch()
+    real_unlink = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        if path.name == names[0]:
+            raise PermissionError(13, "Permission denied")
+        real_unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", unlink)
+        prune_archive(tmp_path, "ContractData-", NOON, 30)
+        assert [path.name for path in tmp_path.iterdir()] == names[:1]
+    prune_archive(tmp_path, "ContractData-", NOON, 30)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_pruning_leaves_all_else_alone(tmp_path: Path) -> None:
