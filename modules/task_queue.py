@@ -59,21 +59,26 @@ class TaskQueue:
         self._on_completed = on_completed
 
     def claim(self, now: datetime) -> Task | None:
-        """Take the oldest task that is due, or None. Per recipient only the first open one can be taken."""
+        """Take the oldest task that is due, or None.
+
+        Per recipient only the first pending one can be taken, and only while none is being sent.
+        """
         with self._database.writing() as connection:
             _expire(connection, now)
             row = connection.execute(self._claim_statement(now)).one_or_none()
         return None if row is None else Task(*row)
 
     def _claim_statement(self, now: datetime) -> Any:
-        earlier = tasks.alias("earlier")
-        is_first = ~sa.exists().where(
-            earlier.c.recipient == tasks.c.recipient,
-            earlier.c.id < tasks.c.id,
-            earlier.c.status.in_([PENDING, RUNNING]),
+        other = tasks.alias("other")
+        before_it = (other.c.status == PENDING) & (other.c.id < tasks.c.id)
+        is_next = ~sa.exists().where(
+            other.c.recipient == tasks.c.recipient,
+            other.c.id != tasks.c.id,
+            other.c.status.in_([PENDING, RUNNING]),  # said in these words, the index of open tasks serves
+            (other.c.status == RUNNING) | before_it,
         )
         due = (
-            sa.select(tasks.c.id).where(tasks.c.status == PENDING, _is_due(now), is_first).order_by(tasks.c.id).limit(1)
+            sa.select(tasks.c.id).where(tasks.c.status == PENDING, _is_due(now), is_next).order_by(tasks.c.id).limit(1)
         )
         if self._database.engine.dialect.name == "postgresql":
             due = due.with_for_update(skip_locked=True)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -254,6 +254,17 @@ def test_a_cancelled_one_does_not_block(queue: TaskQueue, put: Put) -> None:
     put(message("b1"), message("b2"))
     queue.set_status(1, CANCELLED, NOW, "王", allowed_from=STATUSES)
     assert claimed(queue).dedup_key == "b2"
+
+
+def test_one_that_a_person_sends_back_waits_for_the_one_being_sent(queue: TaskQueue, put: Put) -> None:
+    put(message("b1"), message("b2"), message("s1", "sh_group"))
+    send_next(queue, Failed("密钥无效"))
+    being_sent = marked(queue)
+    queue.set_status(1, PENDING, NOW, "王", allowed_from=GIVEN_UP)
+    assert claimed(queue).dedup_key == "s1"
+    assert queue.claim(NOW) is None
+    queue.finish(being_sent, Sent(), NOW)
+    assert claimed(queue).dedup_key == "b1"
 
 
 @pytest.mark.parametrize(("late", "status"), [(-SECOND, RUNNING), (0 * SECOND, CANCELLED), (SECOND, CANCELLED)])
@@ -670,7 +681,9 @@ class QueueMachine(RuleBasedStateMachine):
         for task_id, status in self.status.items():
             if status in (PENDING, RUNNING):
                 first.setdefault(self.recipient[task_id], task_id)
-        due = [i for i in first.values() if self.status[i] == PENDING and waits_until[i] <= self.now]
+        busy = {self.recipient[task_id] for task_id, status in self.status.items() if status == RUNNING}
+        free = [task_id for recipient, task_id in first.items() if recipient not in busy]
+        due = [task_id for task_id in free if waits_until[task_id] <= self.now]
         task = self.queues[worker].claim(self.now)
         assert (task.id if task else None) == min(due, default=None), "the first open one of its recipient, if due"
         if task is not None:
@@ -774,6 +787,7 @@ def test_the_queue_behaves_like_its_model(empty_database: Path) -> None:
             max_examples=40,
             stateful_step_count=40,
             deadline=None,
+            phases=[Phase.reuse, Phase.generate],  # to shrink what fails would take minutes
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
         ),
     )
