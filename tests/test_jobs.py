@@ -25,6 +25,7 @@ from modules.database import (
     rejected_rows,
     tasks,
 )
+from modules.request_module import Table
 from modules.sandbox.metabase import Fault
 from modules.templates import Templates
 
@@ -758,3 +759,19 @@ def test_the_run_says_so_when_somebody_else_holds_the_database(desk: Desk) -> No
     assert report.outcome == "failed"
     assert "数据库被别的程序占用" in (report.error or "")
     assert desk.run().registered == 1
+
+
+def test_half_a_character_in_the_source_stops_nothing(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [list(contract(1, serviceHousekeeper="沈\ud83d川")), list(contract(2))]
+    pulled = Table(tuple(name if isinstance(name, str) else name[0] for name in COLUMNS), rows)
+    monkeypatch.setattr(desk.app.metabase, "fetch_card", lambda _card: pulled)
+    assert desk.run().outcome == "ok"
+    assert registered(desk, "contract_id") == [(contract_id(1),), (contract_id(2),)]
+    assert (desk.data_dir / f"PerformanceData-{BEIJING}.csv").exists()
+    assert (desk.data_dir / f"ContractData-{BEIJING}.csv").exists()
+
+
+def test_of_rows_with_one_id_the_one_in_the_period_is_registered(desk: Desk) -> None:
+    desk.show([contract(1, 7000, signedDate="2025-04-30T10:00:00"), contract(1, 8000)])
+    assert desk.run().registered == 1
+    assert registered(desk, "amount") == [(800_000,)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,6 +13,7 @@ from modules.rewards.money import (
     MAX_FEN,
     format_yuan,
     multiply,
+    parse_amount,
     parse_decimal,
     parse_fen,
     plain_yuan,
@@ -156,3 +158,14 @@ def test_multiplied_half_up(fen: int, factor: str, product: int) -> None:
 @pytest.mark.parametrize(("value", "whole"), [("2.5", 3), ("3.5", 4), ("-2.5", -3), ("2.4999", 2)])
 def test_halves_go_away_from_zero(value: str, whole: int) -> None:
     assert round_half_up(Decimal(value)) == whole
+
+
+@pytest.mark.parametrize("value", ["-0.001", -0.004, "-1", -5])
+def test_an_amount_is_not_negative_not_even_by_a_fraction_of_a_fen(value: object) -> None:
+    with pytest.raises(ValueError, match="是负数"):
+        parse_amount(value)
+
+
+@pytest.mark.parametrize("value", [np.int64(15000), np.float64(15000), 15000, "15,000"])
+def test_numbers_out_of_a_data_frame_are_numbers(value: object) -> None:
+    assert parse_amount(value) == 1_500_000

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from modules.database import Database
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, SettingsError, load_settings, robot_key_variable
 
 KEYS = {
@@ -297,3 +298,11 @@ def test_no_metabase_address_and_no_credentials_are_warnings(tmp_path: Path) -> 
     assert warned(load_settings({**KEYS, "METABASE_URL": "http://m"}, tmp_path)) == ["METABASE_API_KEY"]
     login = {"METABASE_URL": "http://m", "METABASE_USERNAME": "u", "METABASE_PASSWORD": "p"}
     assert warned(load_settings({**KEYS, **login}, tmp_path)) == []
+
+
+@pytest.mark.parametrize("name", ["a%20b", "we?ird", "带 空格"])
+def test_the_database_lies_in_the_data_folder_whatever_its_name(tmp_path: Path, name: str) -> None:
+    database = Database(load_settings({"DATA_DIR": name}, tmp_path).database_url)
+    database.upgrade()
+    database.close()
+    assert (tmp_path / name / "tasks.db").exists()

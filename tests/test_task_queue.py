@@ -661,8 +661,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @initialize()
     def something_waits(self) -> None:
-        for recipient in (*self.recipients, *self.recipients):
-            self.enqueue(recipient, "hold")
+        for on_uncertain in ("retry", "hold"):
+            for recipient in self.recipients:
+                self.enqueue(recipient, on_uncertain)
 
     @rule(recipient=st.sampled_from(recipients), on_uncertain=st.sampled_from(["hold", "retry"]))
     def enqueue(self, recipient: str, on_uncertain: OnUncertain) -> None:
