@@ -21,7 +21,7 @@ from modules import ledger
 from modules.announcer import Announcements
 from modules.application import Application, open_application
 from modules.contracts import ColumnsError, Contracts, parse_contracts, signed_within
-from modules.database import audit_log, in_words, job_runs
+from modules.database import in_words, job_runs, record_act
 from modules.errors import JobRefusedError
 from modules.outbox import count_tasks, enqueue, known_keys
 from modules.request_module import MetabaseError, Table
@@ -210,8 +210,7 @@ def _record_acceptance(connection: Connection, commit: ledger.Commit, now: datet
     """To accept a shrunken pull is a person's act."""
     if commit.accept_losses:
         detail = f"{commit.campaign.key}：承认源数据少了 {len(commit.accept_losses)} 个已登记的合同"
-        act = {"at": now, "who": getpass.getuser(), "action": "accept-shrink", "detail": detail}
-        connection.execute(sa.insert(audit_log).values(act))
+        record_act(connection, now, getpass.getuser(), "accept-shrink", detail)
 
 
 def _mark_announced(connection: Connection, broadcast_keys: Sequence[str], now: datetime) -> None:

@@ -60,11 +60,8 @@ def run_daemon() -> None:
     configure_logging(settings, console=True)
     stop = threading.Event()
     try:
-        with (
-            _stopping_on_signals(stop),
-            daemon_lock(settings.state_dir),
-            open_application(settings, is_daemon=True) as app,
-        ):
+        _stop_on_signals(stop)
+        with daemon_lock(settings.state_dir), open_application(settings, is_daemon=True) as app:
             _report_configuration(app)
             _work(app, stop)
     except StopRequestedError:
@@ -115,8 +112,7 @@ def _report_configuration(app: Application) -> None:
         log.warning("配置提醒：%s", warning)
 
 
-@contextmanager
-def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+def _stop_on_signals(stop: threading.Event) -> None:
     """SIGTERM, Ctrl-C and Ctrl-Break set `stop` and end the main thread's work; a second one changes nothing."""
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -127,7 +123,6 @@ def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
     for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), on_signal)
-    yield
 
 
 @cli.command()

@@ -284,6 +284,11 @@ class Database:
         self.engine.dispose()
 
 
+def record_act(connection: Connection, now: datetime, who: str, action: str, detail: str) -> None:
+    """What a person did goes into the audit log, in the transaction that does it."""
+    connection.execute(sa.insert(audit_log).values(at=now, who=who, action=action, detail=detail))
+
+
 def in_words(error: sa.exc.DBAPIError) -> str:
     """What the database complains of, on one line, without the statement and its data; and what to do."""
     reason = " ".join(str(error.orig).split())

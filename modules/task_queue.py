@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import Database, audit_log, robot_sends, tasks
+from modules.database import Database, record_act, robot_sends, tasks
 from modules.message_text import split_message
 from modules.senders.outcome import Outcome
 from modules.task_states import (
@@ -212,7 +212,7 @@ class TaskQueue:
                 values |= {"attempts": 0, "expires_at": None}
             connection.execute(sa.update(tasks).where(tasks.c.id == task_id).values(values))
             detail = f"任务 {task_id}：{task.status} → {status}"
-            connection.execute(sa.insert(audit_log).values(at=now, who=who, action="tasks", detail=detail))
+            record_act(connection, now, who, "tasks", detail)
             if status == COMPLETED:
                 _completed(connection, task, now, self._on_completed)
 
