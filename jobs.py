@@ -13,39 +13,47 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-import pandas as pd
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules import ledger
-from modules.announcer import Announcements
+from modules import config_guard, ledger
+from modules.announcer import Announcements, nothing_to_say
 from modules.application import Application, open_application
-from modules.contracts import ColumnsError, Contracts, parse_contracts, signed_within
+from modules.campaign_pull import (
+    campaign_named,
+    fetch,
+    hold_against_ledger,
+    lost_beyond_belief,
+    require_belief,
+    retry_when_overtaken,
+)
 from modules.database import in_words, job_runs, record_act
-from modules.errors import JobRefusedError
+from modules.errors import PULL_ERRORS, JobRefusedError, PullShrankError
 from modules.outbox import count_tasks, enqueue, known_keys
-from modules.request_module import MetabaseError, Table
+from modules.request_module import Table
 from modules.rewards.campaign import Campaign
-from modules.rewards.engine import LedgerState, Outcome, calculate
+from modules.rewards.engine import Outcome, calculate
 
 log = logging.getLogger(__name__)
 
-MAX_TRIES = 5
-SHRINK_SHARE = 0.2
-SHRINK_ROWS = 5
+RUN_ERRORS = (*PULL_ERRORS, ledger.CampaignClosedError, config_guard.ConfigNotAcceptedError)
+"""What can be said in words when a run fails."""
 
-
-class PullShrankError(Exception):
-    """A whole pull that lacks too many registered contracts to be believed."""
+ALERTS: dict[type[Exception], str] = {PullShrankError: "shrink", config_guard.ConfigNotAcceptedError: "config"}
+"""What a person must decide on before a campaign runs again: told to operations too, under this name."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How a run was asked for: nothing is written with `dry_run`; `accept_shrink` takes a pull that shrank."""
+    """How a run was asked for: nothing is written with `dry_run`; `accept_shrink` takes a pull that shrank.
+
+    `silent` registers and awards without a word to anybody.
+    """
 
     dry_run: bool = False
     force: bool = False
     accept_shrink: bool = False
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,20 +89,23 @@ class _Prepared:
 
 
 def find_campaign(app: Application, key: str, as_of: datetime, options: RunOptions) -> Campaign:
-    """The campaign to run. Raises JobRefusedError where there is none, it has faults, or its time is not now."""
-    faults = app.campaigns.faults_with(key)
-    if faults:
-        raise JobRefusedError("活动配置有错，未运行：\n" + "\n".join(map(str, faults)))
-    campaign = app.campaigns.valid.get(key)
-    if campaign is None:
-        raise JobRefusedError(f"没有名为 {key} 的任务；现有：{'、'.join(app.campaigns.valid) or '无'}")
+    """The campaign to run.
+
+    Raises JobRefusedError where there is none, it has faults, its time is not now, or a person must accept changes,
+    CampaignClosedError where it is closed.
+    """
+    campaign = campaign_named(app, key)
     if campaign.card_id is None:
         raise JobRefusedError(f"{key} 没有写问题卡编号 card_id，请在活动配置里补上")
+    if key in closed_campaigns(app):
+        raise ledger.CampaignClosedError(key)
     if not campaign.is_active(as_of.date()) and not options.force:
         raise JobRefusedError(
             f"{as_of:%Y-%m-%d} 不在 {key} 的运行期（{campaign.start} 至 {campaign.last_settle_day}）内；"
             "确要运行请加 --force，或用 --at 指定时间"
         )
+    with app.database.reading() as connection:
+        config_guard.require_accepted(connection, campaign)
     return campaign
 
 
@@ -103,12 +114,12 @@ def run_campaign(app: Application, campaign: Campaign, as_of: datetime, options:
     started = time.monotonic()
     run_id = None if options.dry_run else _start_run(app, campaign.key, as_of)
     try:
-        report = _run(app, campaign, as_of, options)
-    except (MetabaseError, ColumnsError, PullShrankError, ledger.RevisionConflictError) as error:
+        report = retry_when_overtaken(campaign.key, lambda: _run(app, campaign, as_of, options))
+    except RUN_ERRORS as error:
         log.error("%s 运行失败：%s", campaign.key, error)  # noqa: TRY400 - the words say it all
         report = JobReport(campaign.key, "failed", error=str(error))
-        if isinstance(error, PullShrankError) and not options.dry_run:
-            _alert(app, f"shrink:{campaign.key}", f"{campaign.key} 运行失败：{error}")
+        if type(error) in ALERTS and not options.dry_run:
+            _alert(app, f"{ALERTS[type(error)]}:{campaign.key}", f"{campaign.key} 运行失败：{error}")
     except sa.exc.DBAPIError as error:
         log.exception("%s 运行失败", campaign.key)
         report = JobReport(campaign.key, "failed", error=in_words(error))
@@ -127,83 +138,47 @@ def run_campaign(app: Application, campaign: Campaign, as_of: datetime, options:
 
 
 def _run(app: Application, campaign: Campaign, as_of: datetime, options: RunOptions) -> JobReport:
-    for _ in range(MAX_TRIES):
-        with app.database.reading() as connection:
-            opened = ledger.read(connection, campaign.key)
-        table = _fetch(app, campaign)
-        prepared = _prepare(app, campaign, as_of, options, opened, table)
-        if options.dry_run:
-            preview = (prepared.commit.outcome, prepared.announcements)
-            return _report(prepared, "dry-run", count_tasks(prepared.announcements.messages), preview)
-        try:
-            with app.database.writing() as connection:
-                ledger.commit(connection, prepared.commit, app.clock())
-                _record_acceptance(connection, prepared.commit, app.clock())
-                _mark_announced(connection, prepared.announcements.broadcast_keys, app.clock())
-                tasks = enqueue(connection, prepared.announcements.messages, app.clock())
-        except ledger.RevisionConflictError:
-            log.info("%s 的台账刚被另一个运行更新，重新计算", campaign.key)
-            continue
-        app.views.store_pull(campaign.key, table.columns, table.rows, app.clock())
-        app.views.refresh([campaign.key])
-        return _report(prepared, "ok", tasks, None)
-    raise ledger.RevisionConflictError(f"{campaign.key} 的台账一直在被别的运行更新，已试 {MAX_TRIES} 次，请稍后再试")
-
-
-def _fetch(app: Application, campaign: Campaign) -> Table:
-    if campaign.card_id is None:
-        raise JobRefusedError(f"{campaign.key} 没有写问题卡编号 card_id")
-    return app.metabase.fetch_card(campaign.card_id)
+    with app.database.reading() as connection:
+        opened = ledger.read(connection, campaign.key)
+        changes = config_guard.require_accepted(connection, campaign).warnings
+    table = fetch(app, campaign)
+    prepared = _prepare(app, campaign, as_of, options, opened, table)
+    if options.dry_run:
+        preview = (prepared.commit.outcome, prepared.announcements)
+        return _report(prepared, "dry-run", count_tasks(prepared.announcements.messages), preview)
+    with app.database.writing() as connection:
+        ledger.commit(connection, prepared.commit, app.clock())
+        _record_acceptance(connection, prepared.commit, app.clock())
+        _mark_announced(connection, prepared.announcements.broadcast_keys, app.clock())
+        tasks = enqueue(connection, prepared.announcements.messages, app.clock())
+    for change in changes:
+        log.warning("活动配置有改动，已照此运行：%s", change)
+    app.views.store_pull(campaign.key, table.columns, table.rows, app.clock())
+    app.views.refresh([campaign.key])
+    return _report(prepared, "ok", tasks, None)
 
 
 def _prepare(
     app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, opened: ledger.Opened, table: Table
 ) -> _Prepared:
-    needed = ["sourceType"] if campaign.performance_limits.distinguishes_tracks() else []
-
-    def in_time(frame: pd.DataFrame) -> "pd.Series[bool]":
-        within = signed_within(frame, campaign.start, campaign.end)
-        return within & (frame["signed_at"] <= as_of.replace(tzinfo=None))
-
-    contracts = parse_contracts(table.columns, table.rows, needed, preferred=in_time)
-    if contracts.differing:
-        log.warning("%s 的源数据里有内容不同的重复合同：%s", campaign.key, "、".join(contracts.differing))
-    registered = opened.state.registered
-    lost = _lost(campaign, opened, contracts, options)
-    is_new = ~contracts.frame["contract_id"].isin(registered["contract_id"])
-    is_in_time = in_time(contracts.frame)
-    new = contracts.frame[is_new & is_in_time]
-    current = contracts.frame.set_index("contract_id")["amount"]
-    amounts = registered["contract_id"].map(current).fillna(registered["amount"]).astype("int64")
-    changed = registered.assign(now=amounts)[amounts != registered["amount"]]
-    state = LedgerState(registered.assign(amount=amounts), opened.state.granted)
-    outcome = calculate(campaign, state, contracts.shown_ids(), new)
-    announcements = app.announcer.announce(campaign, outcome, app.clock())
+    if opened.closed_at is not None:
+        raise ledger.CampaignClosedError(campaign.key)
+    pull = hold_against_ledger(campaign, as_of, opened, table)
+    if not options.accept_shrink:
+        require_belief(campaign, opened, pull.shown)
+    outcome = calculate(campaign, pull.state, pull.shown, pull.new)
+    said = nothing_to_say(outcome) if options.silent else app.announcer.announce(campaign, outcome, app.clock())
     commit = ledger.Commit(
         campaign=campaign,
         revision=opened.revision,
         outcome=outcome,
-        broadcast_keys=announcements.broadcast_keys,
-        source_amounts=dict(zip(changed["contract_id"], changed["now"].tolist(), strict=True)),
-        rejected=contracts.rejected,
-        accept_losses=lost,
+        broadcast_keys=said.broadcast_keys,
+        source_amounts=pull.changed_amounts,
+        rejected=pull.contracts.rejected,
+        accept_losses=lost_beyond_belief(opened, pull.shown),
         fetched=len(table.rows),
     )
-    return _Prepared(commit, announcements, contracts.duplicates + int((is_new & ~is_in_time).sum()))
-
-
-def _lost(campaign: Campaign, opened: ledger.Opened, contracts: Contracts, options: RunOptions) -> frozenset[str]:
-    """Registered contracts that this run accepts to be gone. Raises PullShrankError."""
-    known = frozenset(opened.state.registered["contract_id"])
-    lost = known - contracts.shown_ids() - opened.accepted_losses
-    if len(lost) <= SHRINK_ROWS or len(lost) <= SHRINK_SHARE * len(known):
-        return frozenset()
-    if options.accept_shrink:
-        return lost
-    raise PullShrankError(
-        f"源数据比已登记的少了 {len(lost)} 个合同（已登记 {len(known)} 个），不予采信，什么也没有登记；"
-        f"请检查问题卡 {campaign.card_id}，若确实如此，运行 run {campaign.key} --accept-shrink"
-    )
+    return _Prepared(commit, said, pull.skipped)
 
 
 def _record_acceptance(connection: Connection, commit: ledger.Commit, now: datetime) -> None:
@@ -213,9 +188,10 @@ def _record_acceptance(connection: Connection, commit: ledger.Commit, now: datet
         record_act(connection, now, getpass.getuser(), "accept-shrink", detail)
 
 
-def _mark_announced(connection: Connection, broadcast_keys: Sequence[str], now: datetime) -> None:
+def _mark_announced(connection: Connection, broadcast_keys: Sequence[str | None], now: datetime) -> None:
     """New rows whose broadcast was sent before they were registered, by `notify_awards_*` on a file."""
-    for key, is_sent in known_keys(connection, broadcast_keys).items():
+    keys = [key for key in broadcast_keys if key is not None]
+    for key, is_sent in known_keys(connection, keys).items():
         if is_sent:
             ledger.mark_notified(connection, key, now)
 
@@ -274,17 +250,31 @@ def _end_run(app: Application, run_id: int, report: JobReport) -> None:
 
 
 def run_active_campaigns(app: Application, as_of: datetime, should_stop: Callable[[], bool]) -> list[JobReport]:
-    """All campaigns whose time it is, one after another, each isolated from the others' failures."""
+    """All campaigns whose time it is and that nobody has closed, one after another.
+
+    Each is isolated from the others' failures.
+    """
     reports = []
+    closed = closed_campaigns(app)
     for campaign in app.campaigns.valid.values():
         if should_stop():
             break
-        if campaign.card_id is not None and campaign.is_active(as_of.date()):
+        if campaign.card_id is not None and campaign.is_active(as_of.date()) and campaign.key not in closed:
             reports.append(run_campaign(app, campaign, as_of, RunOptions()))
         elif as_of.date() > campaign.last_settle_day:
             app.views.archive_settled(campaign.key, as_of)
     app.views.prune(app.clock())
     return reports
+
+
+def closed_campaigns(app: Application) -> frozenset[str]:
+    """What a person has closed; nothing where even that can't be read: the run itself will then say why."""
+    try:
+        with app.database.reading() as connection:
+            return ledger.closed(connection)
+    except sa.exc.DBAPIError:
+        log.exception("读不到哪些活动已经结账")
+        return frozenset()
 
 
 def run_now(key: str) -> JobReport:

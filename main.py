@@ -5,9 +5,7 @@ import logging
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import datetime
+from collections.abc import Callable
 from io import TextIOWrapper
 from types import FrameType
 from typing import Annotated
@@ -19,9 +17,11 @@ import jobs
 import task_scheduler
 from modules import health, task_states, terminal
 from modules.application import Application, open_application
-from modules.check import check_everything
-from modules.clock import parse_moment, shanghai_now
-from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
+from modules.check import accept_changes, check_everything
+from modules.clock import shanghai_now
+from modules.commands import corrections, payouts, simulation, takeover
+from modules.commands.shared import AsJson, At, DryRun, moment, opened
+from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, exit_code_of, words_of
 from modules.log_config import configure_logging
 from modules.process_lock import daemon_lock
 from modules.sandbox.demo import run_demo
@@ -40,7 +40,8 @@ cli = typer.Typer(
 tasks_cli = typer.Typer(help="查看和处理消息队列。")
 cli.add_typer(tasks_cli, name="tasks")
 
-AsJson = Annotated[bool, typer.Option("--json", help="输出 JSON，供程序读取。")]
+for commands in (corrections, payouts, simulation, takeover):
+    commands.register(cli)
 
 
 class StopRequestedError(BaseException):
@@ -145,8 +146,18 @@ def demo(as_json: AsJson = False) -> None:
 def check(
     as_json: AsJson = False,
     online: Annotated[bool, typer.Option("--online", help="同时试连 Metabase 和企业微信（不发消息）。")] = False,
+    accept: Annotated[
+        str | None, typer.Option("--accept", metavar="KEY", help="确认这个已运行的活动改动的配置，不作其他检查。")
+    ] = None,
 ) -> None:
-    """检查设置、活动配置、模板和收件人。"""
+    """检查设置、活动配置、模板和收件人，以及已运行的活动改动了什么。"""
+    if accept is not None:
+        accepted = accept_changes(accept, shanghai_now(), getpass.getuser())
+        if as_json:
+            terminal.print_json({"accepted": [fault.__dict__ for fault in accepted]})
+        else:
+            terminal.show_accepted(accept, accepted)
+        return
     findings = check_everything(shanghai_now(), online=online)
     if as_json:
         terminal.print_json(findings.summary())
@@ -159,7 +170,7 @@ def check(
 @cli.command("jobs")
 def list_jobs(as_json: AsJson = False) -> None:
     """列出任务和上次运行的结果。"""
-    with _opened() as app:
+    with opened() as app:
         states = health.job_states(app, app.clock())
         if as_json:
             terminal.print_json([state.__dict__ for state in states])
@@ -170,17 +181,18 @@ def list_jobs(as_json: AsJson = False) -> None:
 @cli.command()
 def run(
     job: Annotated[str, typer.Argument(help="活动编号，如 BJ-2025-05。")],
-    at: Annotated[str | None, typer.Option("--at", help="按这个时间运行，如 2025-05-20T12:00。")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="只算不写：看看会登记什么、发什么。")] = False,
+    at: At = None,
+    dry_run: DryRun = False,
     force: Annotated[bool, typer.Option("--force", help="在活动运行期之外也运行。")] = False,
     accept_shrink: Annotated[bool, typer.Option("--accept-shrink", help="源数据大幅减少属实，照此运行。")] = False,
+    silent: Annotated[bool, typer.Option("--silent", help="照常登记和发奖，但不发任何消息。")] = False,
     as_json: AsJson = False,
 ) -> None:
     """立即运行一个任务；标准输出的最后一行是 JSON 结果。"""
-    options = jobs.RunOptions(dry_run=dry_run, force=force, accept_shrink=accept_shrink)
+    options = jobs.RunOptions(dry_run=dry_run, force=force, accept_shrink=accept_shrink, silent=silent)
     try:
-        with _opened() as app:
-            as_of = _moment(at) if at else app.clock()
+        with opened() as app:
+            as_of = moment(at, app.clock())
             report = jobs.run_campaign(app, jobs.find_campaign(app, job, as_of, options), as_of, options)
             unwritten = app.views.faults()
     except EXPECTED_ERRORS as error:
@@ -190,8 +202,7 @@ def run(
         exit_code = FAILED if report.outcome == "failed" else 0
     if report.preview and not as_json:
         terminal.show_preview(*report.preview)
-    for fault in unwritten:
-        terminal.print_error(f"写不了文件 {fault.file}：{fault.reason}")
+    terminal.print_unwritten(unwritten)
     if report.error:
         terminal.print_error(report.error)
     terminal.print_json(report.summary())
@@ -201,7 +212,7 @@ def run(
 @cli.command()
 def drain(as_json: AsJson = False) -> None:
     """发送队列里到点的消息，发完即返回；标准输出的最后一行是 JSON 结果。"""
-    with _opened() as app, terminal.progress_bar() as progress:
+    with opened() as app, terminal.progress_bar() as progress:
         bar = progress.add_task("发送", total=app.queue.counts()[PENDING])
         sent = task_scheduler.check_tasks(app, progress=lambda _status: progress.advance(bar))
         app.views.refresh(app.campaigns.valid)  # where nothing was sent, a crash may have left them behind
@@ -217,7 +228,7 @@ def list_tasks(
     """列出队列里的任务。"""
     if status is not None and status not in STATUSES:
         raise TaskError(f"没有状态 {status}，可用：{'、'.join(STATUSES)}")
-    with _opened() as app:
+    with opened() as app:
         found = app.queue.list(None if status is None else [status])
     if as_json:
         terminal.print_json([task.__dict__ for task in found])
@@ -254,7 +265,7 @@ def resolve_task(
 @cli.command()
 def status(as_json: AsJson = False) -> None:
     """看后台程序、任务、队列和文件的状态。"""
-    with _opened() as app:
+    with opened() as app:
         found = health.status(app, app.clock())
     if as_json:
         terminal.print_json(found)
@@ -262,25 +273,10 @@ def status(as_json: AsJson = False) -> None:
         terminal.show_status(found)
 
 
-@contextmanager
-def _opened() -> Iterator[Application]:
-    settings = load_settings()
-    configure_logging(settings, console=False)
-    with open_application(settings) as app:
-        yield app
-
-
 def _set_status(task_id: int, status: str, allowed_from: set[str] | frozenset[str]) -> None:
-    with _opened() as app:
+    with opened() as app:
         app.queue.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=allowed_from)
         app.views.refresh(app.campaigns.valid)
-
-
-def _moment(text: str) -> datetime:
-    try:
-        return parse_moment(text)
-    except ValueError:
-        raise JobRefusedError(f"--at {text} 读不懂，应像 2025-05-20T12:00") from None
 
 
 def main() -> None:

@@ -13,11 +13,12 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from modules.explanation_words import provider_of
 from modules.message_sender import message_limit_of
 from modules.outbox import Message
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, Outcome
-from modules.rewards.explain import NOTHING_MISSING, remark
+from modules.rewards.explain import NOTHING_MISSING, remarks, why
 from modules.rewards.money import format_yuan, parse_decimal
 from modules.settings import Settings
 from modules.task_states import OnUncertain
@@ -28,16 +29,22 @@ log = logging.getLogger(__name__)
 BROADCAST = "send_wecom_message"
 NOTICE = "send_wechat_message"
 AWARD_TEMPLATE = "award_notice"
+CORRECTION_TEMPLATE = "correction_notice"
 OPERATIONS = "ops"
 """The recipient that hears of what operations should mend."""
 
 
 @dataclass(frozen=True)
 class Announcements:
-    """What a run has to say: all messages in order, and each new contract's broadcast key."""
+    """What a run has to say: all messages in order, and each new contract's broadcast key (None: it has none)."""
 
     messages: tuple[Message, ...]
-    broadcast_keys: tuple[str, ...]
+    broadcast_keys: tuple[str | None, ...]
+
+
+def nothing_to_say(outcome: Outcome) -> Announcements:
+    """For a run that registers in silence."""
+    return Announcements((), (None,) * len(outcome.rows))
 
 
 def broadcast_key(campaign_key: str, contract_id: str) -> str:
@@ -50,6 +57,16 @@ def award_key(campaign_key: str, contract_id: str) -> str:
     return f"award:{campaign_key}:{contract_id}"
 
 
+def correction_key(campaign_key: str, payee: str, award: str) -> str:
+    """Names the one notice of a correction; several awards granted at once are in the notice of the first."""
+    return f"correction:{campaign_key}:{payee}:{award}"
+
+
+def keys_start(campaign_key: str) -> tuple[str, ...]:
+    """How the keys of everything that is said of a campaign's contracts and awards start."""
+    return tuple(f"{kind}:{campaign_key}:" for kind in ("broadcast", "award", "correction"))
+
+
 class Announcer:
     """Turns what a run has found into messages."""
 
@@ -58,19 +75,24 @@ class Announcer:
         self._templates = templates
 
     def announce(self, campaign: Campaign, outcome: Outcome, now: datetime) -> Announcements:
-        """The broadcasts and award notices of a run's new rows, in frame order."""
-        granted: dict[str, list[Award]] = {}
-        for award in outcome.awards:
+        """The broadcasts and award notices of a run's new rows, in frame order; none of a historical contract."""
+        granted: dict[str | None, list[Award]] = {}
+        for award in outcome.award_list:
             granted.setdefault(award.contract_id, []).append(award)
         messages: list[Message] = []
-        keys = []
-        for position, record in enumerate(outcome.rows.to_dict("records")):
-            values = broadcast_values(campaign, record, remark(outcome.missing, position))
-            keys.append(broadcast_key(campaign.key, record["contract_id"]))
-            messages += self.broadcast(campaign, keys[-1], values, now)
-            if record["contract_id"] in granted:
-                key = award_key(campaign.key, record["contract_id"])
-                messages += self.award_notice(campaign, key, values, granted[record["contract_id"]], now)
+        keys: list[str | None] = []
+        for record, remark in zip(outcome.rows.to_dict("records"), remarks(outcome), strict=True):
+            if record["historical"]:
+                keys.append(None)
+                continue
+            contract_id, values = record["contract_id"], broadcast_values(campaign, record, remark)
+            key = broadcast_key(campaign.key, contract_id)
+            keys.append(key)
+            messages += self.broadcast(campaign, key, values, now)
+            if contract_id in granted:
+                messages += self.award_notice(
+                    campaign, award_key(campaign.key, contract_id), values, granted[contract_id], now
+                )
         return Announcements(tuple(messages), tuple(keys))
 
     def broadcast(self, campaign: Campaign, key: str, values: Mapping[str, Any], now: datetime) -> list[Message]:
@@ -89,6 +111,20 @@ class Announcer:
         text, alerts = self._render(AWARD_TEMPLATE, values, _plain_notice, now)
         attempts = self._settings.queue.notice_max_attempts
         return [self._message(key, NOTICE, campaign.notification.contact, text, "hold", attempts), *alerts]
+
+    def correction_notices(self, campaign: Campaign, granted: Sequence[Award], now: datetime) -> list[Message]:
+        """What was granted without a contract, for the contact: one notice per payee."""
+        by_payee: dict[str, list[Award]] = {}
+        for award in granted:
+            by_payee.setdefault(award.payee, []).append(award)
+        messages: list[Message] = []
+        attempts, to = self._settings.queue.notice_max_attempts, campaign.notification.contact
+        for payee, own in by_payee.items():
+            values = correction_values(campaign, own)
+            text, alerts = self._render(CORRECTION_TEMPLATE, values, _plain_correction, now)
+            key = correction_key(campaign.key, payee, own[0].name)
+            messages += [self._message(key, NOTICE, to, text, "hold", attempts), *alerts]
+        return messages
 
     def alert(self, fault: str, text: str, now: datetime) -> list[Message]:
         """Tell operations what to mend, once a day per `fault`; nobody where settings know no such recipient."""
@@ -162,6 +198,21 @@ def award_values(campaign: Campaign, granted: Sequence[Award]) -> dict[str, Any]
     }
 
 
+def correction_values(campaign: Campaign, granted: Sequence[Award]) -> dict[str, Any]:
+    """What the notice of one payee's corrections can show: each award with the sentence that says why."""
+    first = granted[0]
+    awards = [_one_award(campaign, award) | {"why": why(award.reason)} for award in granted]
+    return {
+        "title": campaign.title,
+        "city": campaign.city,
+        "badge": campaign.badge_labels(first.housekeeper),
+        "housekeeper": first.housekeeper,
+        "provider": provider_of(first.payee) or "",
+        **award_values(campaign, granted),
+        "awards": awards,
+    }
+
+
 def sample_broadcast_values(campaign: Campaign) -> dict[str, Any]:
     """An invented contract, to try a template on."""
     numbers = {"amount": 1234500, "sequence": 6, "count": 6, "total": 5000000, "performance_total": 5000000}
@@ -171,9 +222,17 @@ def sample_broadcast_values(campaign: Campaign) -> dict[str, Any]:
 
 def sample_award_values(campaign: Campaign) -> dict[str, Any]:
     """The same with an award that is doubled and one that is not, to try a template on."""
-    single = Award("", "", "", "示例", "示例奖", 20000, 20000, "", "1", 0, {})
-    doubled = replace(single, amount=40000, badge=next(iter(campaign.badges), ""), multiplier="2")
-    return {**sample_broadcast_values(campaign), **award_values(campaign, [single, doubled])}
+    return {**sample_broadcast_values(campaign), **award_values(campaign, _sample_awards(campaign))}
+
+
+def sample_correction_values(campaign: Campaign) -> dict[str, Any]:
+    """Invented corrections, to try a template on."""
+    return correction_values(campaign, _sample_awards(campaign))
+
+
+def _sample_awards(campaign: Campaign) -> list[Award]:
+    single = Award("", "张示例", "张示例", "示例", "示例奖", 20000, 20000, "", "1", 0, {"why": "示例"})
+    return [single, replace(single, amount=40000, badge=next(iter(campaign.badges), ""), multiplier="2")]
 
 
 def _one_award(campaign: Campaign, award: Award) -> dict[str, Any]:
@@ -199,11 +258,18 @@ def _plain_broadcast(values: Mapping[str, Any]) -> str:
 
 
 def _plain_notice(values: Mapping[str, Any]) -> str:
-    listed = "；".join(
-        f"{award['name']} {award['base_amount']} 元 → {award['amount']} 元"
-        if award["is_multiplied"]
-        else f"{award['name']} {award['amount']} 元"
-        for award in values["awards"]
-    )
+    listed = "；".join(map(_plain_award, values["awards"]))
     who = f"{values['housekeeper']} 合同 {values['contract_number']}"
     return f"{who} 获得奖励：{listed}；合计 {values['award_total']} 元。"
+
+
+def _plain_correction(values: Mapping[str, Any]) -> str:
+    listed = "；".join(f"{_plain_award(award)}（{award['why']}）" for award in values["awards"])
+    who = f"{values['housekeeper']}（{values['provider']}）" if values["provider"] else values["housekeeper"]
+    return f"{who} 补发奖励：{listed}；合计 {values['award_total']} 元。"
+
+
+def _plain_award(award: Mapping[str, Any]) -> str:
+    if award["is_multiplied"]:
+        return f"{award['name']} {award['base_amount']} 元 → {award['amount']} 元"
+    return f"{award['name']} {award['amount']} 元"

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
@@ -28,6 +29,7 @@ def parse_moment(text: str) -> datetime:
     return in_shanghai(datetime.fromisoformat(text.strip().replace("/", "-")))
 
 
+@lru_cache(maxsize=1024)
 def format_moment(moment: datetime) -> str:
     """`2025-05-20 12:00:00` in Asia/Shanghai, for people."""
     return in_shanghai(moment).strftime("%Y-%m-%d %H:%M:%S")

@@ -11,13 +11,15 @@ import pandas as pd
 
 from modules.campaigns import BADGES_FILE, load_campaigns
 from modules.clock import shanghai_now
-from modules.contracts import parse_contracts, signed_within
-from modules.rewards import totals
-from modules.rewards.campaign import TIER, Campaign
-from modules.rewards.engine import PAYEE_SEPARATOR, LedgerState, Outcome, calculate, payee_of
-from modules.rewards.explain import NOTHING_MISSING, remark
+from modules.contracts import parse_contracts
+from modules.rewards.campaign import Campaign
+from modules.rewards.engine import Outcome, calculate
+from modules.rewards.explain import gap, remarks
+from modules.rewards.frame import PAYEE_SEPARATOR, LedgerState, payee_of
 from modules.rewards.money import parse_amount
-from modules.rewards.rules import NewRows, Verdict, rules_of
+from modules.rewards.rule import NewRows, Verdict
+from modules.rewards.rules import Tiers, rules_of
+from modules.rewards.totals import IntArray
 from modules.settings import load_settings
 from modules.view_contents import PERFORMANCE_TITLES, performance_row
 
@@ -43,18 +45,11 @@ def determine_rewards_generic(
     if campaign is None:
         return "", "", ""
     awarded: list[str] = housekeeper_data["awarded"]
-    row = NewRows(
-        payees=1,
-        sequence=np.array([contract_number]),
-        payee=np.array([0]),
-        amount=np.array([amount]),
-        count=np.array([housekeeper_data["count"]]),
-        performance_total=np.array([performance]),
-    )
-    granted = {(TIER, name): [0] for name in awarded}
+    row = _one_row(contract_number, housekeeper_data["count"], amount, performance)
+    granted = {(Tiers.kind, name): np.array([0]) for name in awarded}
     verdicts = [rule.judge(row, granted) for rule in rules_of(campaign)]
     won = [(grant.kind, grant.name) for verdict in verdicts for grant in verdict.grants if len(grant.rows)]
-    awarded.extend(name for kind, name in won if kind == TIER)
+    awarded.extend(name for kind, name in won if kind == Tiers.kind)
     return ", ".join(kind for kind, _ in won), ", ".join(name for _, name in won), _gap(verdicts)
 
 
@@ -75,7 +70,8 @@ def process_data(
     if campaign is None or not contract_data:
         return []
     columns = list(dict.fromkeys(column for row in contract_data for column in row))
-    contracts = parse_contracts(columns, [[row.get(column) for column in columns] for row in contract_data])
+    rows = [[row.get(column) for column in columns] for row in contract_data]
+    contracts = parse_contracts(columns, rows, campaign.source_columns())
     for rejected in contracts.rejected:
         log.warning("%s 的合同 %s 用不了：%s", config_key, rejected.contract_id or "（无编号）", rejected.reason)
     existing = [str(contract_id).strip() for contract_id in existing_contract_ids]
@@ -84,9 +80,10 @@ def process_data(
     granted = _granted(campaign, contracts.frame, housekeeper_award_lists)
     state = LedgerState(_registered(campaign, contracts.frame, existing), granted)
     new = contracts.frame[~contracts.frame["contract_id"].isin(existing)]
-    outcome = calculate(campaign, state, contracts.shown_ids(), new[signed_within(new, campaign.start, campaign.end)])
-    for award in outcome.awards:
-        if award.kind == TIER:
+    taken = contracts.with_sources(new[campaign.takes(new)])
+    outcome = calculate(campaign, state, contracts.shown_ids(), taken)
+    for award in outcome.award_list:
+        if award.kind == Tiers.kind:
             housekeeper_award_lists.setdefault(_list_key(award.payee), []).append(award.name)
     return _rows(campaign, outcome)
 
@@ -130,10 +127,33 @@ def _campaigns(path: Path, _changed: int, _badges_changed: int) -> Mapping[str, 
     return load_campaigns(path, shanghai_now().date()).valid
 
 
+def _one_row(sequence: int, count: int, amount: int, performance: int) -> NewRows:
+    """A platform row by itself: its payee's totals are what the caller says, its personal sequence is its count."""
+
+    def one(value: int) -> IntArray:
+        return np.array([value], dtype=np.int64)
+
+    return NewRows(
+        payees=1,
+        payee=one(0),
+        sequence=one(sequence),
+        personal_sequence=one(count),
+        platform_sequence=one(count),
+        amount=one(amount),
+        self_referral=np.array([False]),
+        is_first_at_address=np.array([False]),
+        count=one(count),
+        performance_total=one(performance),
+        platform_count=one(count),
+        platform_performance_total=one(performance),
+    )
+
+
 def _gap(verdicts: Sequence[Verdict]) -> str:
     missing = next((verdict.missing for verdict in verdicts if verdict.missing is not None), None)
-    text = remark(missing, 0)
-    return "" if text == NOTHING_MISSING else text
+    if missing is None or missing.step[0] < 0:
+        return ""
+    return gap(missing.names[missing.step[0]], int(missing.contracts[0]), int(missing.fen[0]))
 
 
 def _registered(campaign: Campaign, frame: pd.DataFrame, existing: Sequence[str]) -> pd.DataFrame:
@@ -141,14 +161,16 @@ def _registered(campaign: Campaign, frame: pd.DataFrame, existing: Sequence[str]
     known = frame.set_index("contract_id").reindex(list(existing)).rename_axis("contract_id").reset_index()
     names = zip(known["housekeeper"].fillna(""), known["provider"].fillna(""), strict=True)
     payees = [payee_of(campaign, housekeeper, provider) for housekeeper, provider in names]
+    historical = known["historical"].eq(True) & campaign.historical_contracts
     return pd.DataFrame(
         {
             "contract_id": known["contract_id"],
             "payee": pd.Series(payees, dtype="object"),
             "project": known["project"].fillna(""),
+            "address": known["address"].fillna(""),
             "self_referral": known["self_referral"].eq(True),
-            "sequence": np.arange(1, len(known) + 1, dtype=np.int64),
-            "personal_sequence": totals.running_count(totals.codes(payees)),
+            "historical": historical,
+            "sequence": np.where(historical, 0, np.cumsum(~historical)),
             "amount": known["amount"].fillna(0).astype("int64"),
         }
     )
@@ -168,7 +190,7 @@ def _granted(campaign: Campaign, frame: pd.DataFrame, award_lists: Mapping[str, 
     """
     names = zip(frame["housekeeper"], frame["provider"], strict=True)
     payees = sorted({payee_of(campaign, housekeeper, provider) for housekeeper, provider in names})
-    rows = [(payee, TIER, name) for payee in payees for name in award_lists.get(_list_key(payee), ())]
+    rows = [(payee, Tiers.kind, name) for payee in payees for name in award_lists.get(_list_key(payee), ())]
     return pd.DataFrame(rows, columns=["payee", "kind", "name"], dtype="object")
 
 
@@ -180,13 +202,13 @@ def _list_key(payee: str) -> str:
 def _rows(campaign: Campaign, outcome: Outcome) -> list[dict[str, object]]:
     now = shanghai_now()
     granted: dict[str, list[tuple[str, str]]] = {}
-    for award in outcome.awards:
-        granted.setdefault(award.contract_id, []).append((award.kind, award.name))
+    for award in outcome.award_list:
+        granted.setdefault(str(award.contract_id), []).append((award.kind, award.name))
     rows = []
-    for position, record in enumerate(outcome.rows.to_dict("records")):
+    for record, remark in zip(outcome.rows.to_dict("records"), remarks(outcome), strict=True):
         rest = {
             "campaign": campaign.key,
-            "remark": remark(outcome.missing, position),
+            "remark": remark,
             "registered_at": now,
             "notified_at": None,
         }

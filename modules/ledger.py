@@ -5,8 +5,8 @@ changed the ledger in between (`RevisionConflictError`), so that no number is ev
 """
 
 import json
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
@@ -16,24 +16,25 @@ from sqlalchemy.engine import Connection
 
 from modules.clock import in_shanghai
 from modules.contracts import Rejected
-from modules.database import awards, campaigns, config_snapshots, insert_missing, performance, rejected_rows
+from modules.database import awards, campaigns, config_snapshots, insert_columns, insert_missing, performance
+from modules.rejections import store_rejected
 from modules.rewards.campaign import Campaign
-from modules.rewards.engine import Award, LedgerState, Outcome
-from modules.rewards.explain import remark
+from modules.rewards.engine import FIGURES, Award, Outcome
+from modules.rewards.explain import remarks
+from modules.rewards.frame import LedgerState
 
 _STATE_TYPES = {
     "contract_id": "object",
     "payee": "object",
     "project": "object",
+    "address": "object",
     "self_referral": "bool",
+    "historical": "bool",
     "sequence": "int64",
-    "personal_sequence": "int64",
     "amount": "int64",
 }
 _COPIED = (
     "contract_id",
-    "sequence",
-    "personal_sequence",
     "payee",
     "housekeeper",
     "provider",
@@ -41,38 +42,49 @@ _COPIED = (
     "project",
     "address",
     "self_referral",
+    "historical",
     "amount",
-    "performance",
-    "count",
-    "total",
-    "performance_total",
-    "bonus_pool",
     "source",
+    *(name for name in FIGURES if name != "platform_sequence"),  # which is counted anew
 )
+_NUMBERS = ("sequence", "personal_sequence")
+"""NULL in the table where a historical contract has none; 0 in frames."""
 
 
 class RevisionConflictError(Exception):
     """Another run has changed this campaign's ledger since it was read: read, fetch and compute again."""
 
 
+class CampaignClosedError(Exception):
+    """The campaign is closed: nothing is registered or granted any more, what comes later is an adjustment."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} 已结账，不再登记合同或发奖；之后的出入请用 adjust {key} 人工调整")
+
+
 @dataclass(frozen=True)
 class Opened:
-    """A campaign's ledger as it was read: its revision, its state, and the ids whose loss a person accepted."""
+    """A campaign's ledger as it was read: its revision, its state, and the ids whose loss a person accepted.
+
+    `closed_at` is set once a person has closed the campaign.
+    """
 
     revision: int
     state: LedgerState
     accepted_losses: frozenset[str]
+    closed_at: datetime | None
 
 
 @dataclass(frozen=True)
 class Commit:
     """What a run writes in one go. `source_amounts` are registered contracts whose amount in the source changed;
-    `accept_losses` are registered contracts that a person accepts to be gone."""
+    `accept_losses` are registered contracts that a person accepts to be gone. `broadcast_keys`: for each new row the
+    key of its broadcast, None where it has none."""
 
     campaign: Campaign
     revision: int
     outcome: Outcome
-    broadcast_keys: Sequence[str]
+    broadcast_keys: Sequence[str | None]
     source_amounts: dict[str, int]
     rejected: Sequence[Rejected]
     accept_losses: Collection[str]
@@ -81,25 +93,30 @@ class Commit:
 
 def read(connection: Connection, campaign_key: str) -> Opened:
     """The campaign's ledger as it stands."""
-    revision = connection.execute(sa.select(campaigns.c.revision).where(campaigns.c.key == campaign_key)).scalar()
+    known = sa.select(campaigns.c.revision, campaigns.c.closed_at).where(campaigns.c.key == campaign_key)
+    revision, closed_at = connection.execute(known).one_or_none() or (0, None)
     columns = [performance.c[name] for name in _STATE_TYPES if name != "amount"]
     registered = sa.select(*columns, performance.c.source_amount.label("amount"), performance.c.loss_accepted_at)
     rows = connection.execute(registered.where(performance.c.campaign == campaign_key).order_by(performance.c.id)).all()
-    state = pd.DataFrame(rows, columns=[*_STATE_TYPES, "loss_accepted_at"])
+    state = pd.DataFrame(map(tuple, rows), columns=[*_STATE_TYPES, "loss_accepted_at"]).fillna({"sequence": 0})
     granted = sa.select(awards.c.payee, awards.c.kind, awards.c.name).where(awards.c.campaign == campaign_key)
     granted_rows = connection.execute(granted.order_by(awards.c.id)).all()
     return Opened(
-        revision or 0,
+        revision,
         LedgerState(
             state[list(_STATE_TYPES)].astype(_STATE_TYPES),
-            pd.DataFrame(granted_rows, columns=["payee", "kind", "name"], dtype="object"),
+            pd.DataFrame(map(tuple, granted_rows), columns=["payee", "kind", "name"], dtype="object"),
         ),
         frozenset(state.loc[state["loss_accepted_at"].notna(), "contract_id"]),
+        closed_at,
     )
 
 
 def commit(connection: Connection, commit: Commit, now: datetime) -> None:
-    """Write a run's rows and awards inside the caller's transaction. Raises RevisionConflictError."""
+    """Write a run's rows and awards inside the caller's transaction.
+
+    Raises RevisionConflictError, CampaignClosedError.
+    """
     key = commit.campaign.key
     _take_revision(connection, key, commit.revision, changed=len(commit.outcome.rows) > 0)
     pull = {"last_pull_at": now, "last_pull_rows": commit.fetched}
@@ -107,12 +124,83 @@ def commit(connection: Connection, commit: Commit, now: datetime) -> None:
     _store_config(connection, commit.campaign, now)
     if len(commit.outcome.rows):
         _insert_rows(connection, commit, now)
-        _insert_awards(connection, commit.campaign, commit.outcome.awards, now)
-    for contract_id, amount in commit.source_amounts.items():
-        _update_row(connection, key, contract_id, {"source_amount": amount})
-    for contract_id in commit.accept_losses:
-        _update_row(connection, key, contract_id, {"loss_accepted_at": now})
-    _store_rejected(connection, key, commit.rejected, now)
+        _insert_awards(connection, key, commit.campaign.config_hash(), commit.outcome.award_list, now)
+    _update_source(connection, key, commit.source_amounts, commit.accept_losses, now)
+    store_rejected(connection, key, commit.rejected, now)
+
+
+def commit_import(
+    connection: Connection,
+    campaign: Campaign,
+    revision: int,
+    rows: Sequence[Mapping[str, Any]],
+    granted: Iterable[tuple[Award, datetime]],
+    now: datetime,
+) -> None:
+    """Write a ledger that was kept elsewhere inside the caller's transaction.
+
+    `rows` have the columns of `performance` beside the campaign; each award comes with the time when it was granted.
+    Raises RevisionConflictError, CampaignClosedError.
+    """
+    _take_revision(connection, campaign.key, revision, changed=True)
+    _store_config(connection, campaign, now)
+    connection.execute(sa.insert(performance), [{**row, "campaign": campaign.key} for row in rows])
+    for award, granted_at in granted:
+        _insert_awards(connection, campaign.key, campaign.config_hash(), [award], granted_at)
+
+
+def grant(
+    connection: Connection,
+    campaign: Campaign,
+    revision: int,
+    granted: Sequence[Award],
+    source_amounts: Mapping[str, int],
+    now: datetime,
+) -> None:
+    """Write awards without a contract, and the source's amounts that they follow from, in the caller's transaction.
+
+    Raises RevisionConflictError, CampaignClosedError.
+    """
+    _take_revision(connection, campaign.key, revision, changed=len(granted) > 0)
+    _update_source(connection, campaign.key, source_amounts, (), now)
+    if granted:
+        _store_config(connection, campaign, now)
+        _insert_awards(connection, campaign.key, campaign.config_hash(), granted, now)
+
+
+def adjust(connection: Connection, campaign_key: str, award: Award, now: datetime) -> None:
+    """Write what a person adjusts inside the caller's transaction: also where the campaign is closed.
+
+    No configuration grants it, so it names none. Runs that read the ledger before compute again.
+    """
+    connection.execute(insert_missing(connection, campaigns, ["key"]).values(key=campaign_key, revision=0))
+    moved_on = {"revision": campaigns.c.revision + 1}
+    connection.execute(sa.update(campaigns).where(campaigns.c.key == campaign_key).values(moved_on))
+    _insert_awards(connection, campaign_key, "", [award], now)
+
+
+def close(
+    connection: Connection,
+    campaign_key: str,
+    revision: int,
+    source_amounts: Mapping[str, int],
+    losses: Collection[str],
+    now: datetime,
+    who: str,
+) -> None:
+    """Nothing is registered or granted from now on; the source's amounts and losses of this moment stay.
+
+    Raises RevisionConflictError, CampaignClosedError.
+    """
+    _take_revision(connection, campaign_key, revision, changed=False)
+    _update_source(connection, campaign_key, source_amounts, losses, now)
+    values = {"closed_at": now, "closed_by": who}
+    connection.execute(sa.update(campaigns).where(campaigns.c.key == campaign_key).values(values))
+
+
+def closed(connection: Connection) -> frozenset[str]:
+    """The campaigns that a person has closed."""
+    return frozenset(connection.scalars(sa.select(campaigns.c.key).where(campaigns.c.closed_at.is_not(None))))
 
 
 def mark_notified(connection: Connection, broadcast_key: str, now: datetime) -> None:
@@ -130,81 +218,61 @@ def _take_revision(connection: Connection, key: str, revision: int, *, changed: 
     )
     if connection.execute(taken).rowcount != 1:
         raise RevisionConflictError(key)
+    if connection.execute(sa.select(campaigns.c.closed_at).where(campaigns.c.key == key)).scalar() is not None:
+        raise CampaignClosedError(key)
 
 
 def _insert_rows(connection: Connection, commit: Commit, now: datetime) -> None:
     outcome, key = commit.outcome, commit.campaign.key
-    rows = [
-        {name: _plain(record[name]) for name in _COPIED}
-        | {
-            "campaign": key,
-            "signed_at": in_shanghai(record["signed_at"].to_pydatetime()),
-            "remark": remark(outcome.missing, position),
-            "registered_at": now,
-            "source_amount": int(record["amount"]),
-            "broadcast_key": broadcast_key,
-        }
-        for position, (record, broadcast_key) in enumerate(
-            zip(outcome.rows.to_dict("records"), commit.broadcast_keys, strict=True)
-        )
-    ]
-    connection.execute(sa.insert(performance), rows)
+    columns: dict[str, Sequence[Any]] = {name: outcome.rows[name].tolist() for name in _COPIED}
+    columns |= {name: [number or None for number in columns[name]] for name in _NUMBERS}
+    columns |= {
+        "campaign": [key] * len(outcome.rows),
+        "signed_at": [in_shanghai(moment) for moment in outcome.rows["signed_at"].dt.to_pydatetime()],
+        "remark": remarks(outcome),
+        "registered_at": [now] * len(outcome.rows),
+        "source_amount": columns["amount"],
+        "broadcast_key": commit.broadcast_keys,
+    }
+    insert_columns(connection, performance, columns)
 
 
 def _store_config(connection: Connection, campaign: Campaign, now: datetime) -> None:
-    """The configuration of every run, once per hash."""
+    """The configuration of every run, once per hash, and which one was the last."""
     snapshot = {"hash": campaign.config_hash(), "campaign": campaign.key, "config": campaign.config_json()}
     insert = insert_missing(connection, config_snapshots, ["hash"])
     connection.execute(insert.values(**snapshot, created_at=now))
+    connection.execute(sa.update(campaigns).where(campaigns.c.key == campaign.key).values(config_hash=snapshot["hash"]))
 
 
-def _insert_awards(connection: Connection, campaign: Campaign, granted: Iterable[Award], now: datetime) -> None:
-    rows = [
-        asdict(award)
-        | {
-            "campaign": campaign.key,
-            "reason": json.dumps(award.reason, ensure_ascii=False),
-            "config_hash": campaign.config_hash(),
-            "granted_at": now,
-        }
-        for award in granted
-    ]
-    if rows:
-        connection.execute(sa.insert(awards), rows)
+def _insert_awards(
+    connection: Connection, campaign_key: str, config_hash: str, granted: Iterable[Award], now: datetime
+) -> None:
+    rows = list(granted)
+    columns: dict[str, Sequence[Any]] = {
+        field.name: [getattr(award, field.name) for award in rows] for field in fields(Award)
+    }
+    columns |= {
+        "campaign": [campaign_key] * len(rows),
+        "reason": [json.dumps(award.reason, ensure_ascii=False) for award in rows],
+        "config_hash": [config_hash] * len(rows),
+        "granted_at": [now] * len(rows),
+    }
+    insert_columns(connection, awards, columns)
 
 
-def _update_row(connection: Connection, key: str, contract_id: str, values: dict[str, Any]) -> None:
-    row = (performance.c.campaign == key, performance.c.contract_id == contract_id)
-    connection.execute(sa.update(performance).where(*row).values(values))
+def _update_source(
+    connection: Connection, key: str, amounts: Mapping[str, int], losses: Collection[str], now: datetime
+) -> None:
+    """What the source says of registered contracts: their amounts (fen) now, and which are accepted to be gone."""
+    _update_rows(connection, key, performance.c.source_amount, amounts)
+    _update_rows(connection, key, performance.c.loss_accepted_at, dict.fromkeys(losses, now))
 
 
-def _store_rejected(connection: Connection, key: str, rejected: Sequence[Rejected], now: datetime) -> None:
-    """Each once; those that the source no longer shows are marked as resolved."""
-    known = sa.select(rejected_rows.c.fingerprint, rejected_rows.c.resolved_at)
-    standing = dict(connection.execute(known.where(rejected_rows.c.campaign == key)).all())
-    now_shown = {row.fingerprint: row for row in rejected}
-    new = [
-        {
-            "campaign": key,
-            "fingerprint": fingerprint,
-            "contract_id": row.contract_id,
-            "reason": row.reason,
-            "source": row.source,
-            "first_seen_at": now,
-        }
-        for fingerprint, row in now_shown.items()
-        if fingerprint not in standing
-    ]
-    if new:
-        connection.execute(sa.insert(rejected_rows), new)
-    for fingerprint, resolved_at in standing.items():
-        is_shown = fingerprint in now_shown
-        if is_shown == (resolved_at is not None):
-            row_of = (rejected_rows.c.campaign == key, rejected_rows.c.fingerprint == fingerprint)
-            values = {"resolved_at": None if is_shown else now}
-            connection.execute(sa.update(rejected_rows).where(*row_of).values(values))
-
-
-def _plain(value: Any) -> Any:
-    """A Python value for the driver, out of a NumPy one."""
-    return value.item() if hasattr(value, "item") else value
+def _update_rows(connection: Connection, key: str, column: sa.Column[Any], values: Mapping[str, Any]) -> None:
+    """Set one column of registered contracts, by contract id."""
+    row = (performance.c.campaign == key, performance.c.contract_id == sa.bindparam("of_contract"))
+    if values:
+        statement = sa.update(performance).where(*row).values({column: sa.bindparam("new_value")})
+        pairs = [{"of_contract": contract_id, "new_value": value} for contract_id, value in values.items()]
+        connection.execute(statement, pairs)

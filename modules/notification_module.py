@@ -16,7 +16,8 @@ from modules.file_utils import read_csv_rows, write_json
 from modules.outbox import Message, enqueue, known_keys
 from modules.process_lock import views_lock
 from modules.rewards.campaign import Campaign
-from modules.rewards.engine import Award, best_badge, payee_of
+from modules.rewards.engine import Award, best_badge
+from modules.rewards.frame import payee_of
 from modules.rewards.money import multiply, parse_fen
 from modules.view_contents import SENT, WAITING
 from modules.views import LOCK_SECONDS
@@ -55,7 +56,8 @@ def _notify(performance_path: Path, status_path: Path, conversions: Mapping[str,
         waiting: dict[str, str] = {}
         for line, row in enumerate(_read_rows(performance_path), start=2):
             contract_id = row["合同ID(_id)"]
-            if row["是否发送通知"] == "N" and sent.get(contract_id) != SENT:
+            is_historical = not row["活动期内第几个合同"]
+            if row["是否发送通知"] == "N" and sent.get(contract_id) != SENT and not is_historical:
                 messages += _messages(app, row, line, conversions)
                 waiting[broadcast_key(row["活动编号"], contract_id)] = contract_id
         with app.database.writing() as connection:
@@ -73,7 +75,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         rows = read_csv_rows(path)
     except (OSError, ValueError) as error:
         raise PerformanceFileError(f"读不到业绩文件 {path}：{error}") from error
-    needed = ("活动编号", "合同ID(_id)", "是否发送通知")
+    needed = ("活动编号", "合同ID(_id)", "活动期内第几个合同", "是否发送通知")
     missing = [name for name in needed if rows and name not in rows[0]]
     if missing:
         raise PerformanceFileError(f"业绩文件 {path} 缺少列：{'、'.join(missing)}")

@@ -8,9 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import insert_missing, tasks
+from modules.database import insert_columns, tasks
 from modules.message_text import split_message
-from modules.task_states import COMPLETED, PENDING, OnUncertain
+from modules.task_states import CANCELLED, COMPLETED, PENDING, OnUncertain
 
 KEYS_AT_ONCE = 500
 """Databases take only so many values in one question."""
@@ -39,8 +39,8 @@ def enqueue(connection: Connection, messages: Sequence[Message], now: datetime) 
     rows = [row for message in messages if message.dedup_key not in known for row in _rows(message, now)]
     if not rows:
         return 0
-    statement = insert_missing(connection, tasks, ["dedup_key"])
-    return sum(connection.execute(statement.values(row)).rowcount for row in rows)
+    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    return insert_columns(connection, tasks, columns, missing_by=["dedup_key"])
 
 
 def known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
@@ -57,6 +57,13 @@ def known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
 def count_tasks(messages: Sequence[Message]) -> int:
     """How many tasks these messages would be."""
     return sum(len(split_message(message.text, message.limit)) for message in messages)
+
+
+def not_sent(connection: Connection, keys_start: Sequence[str]) -> dict[str, int]:
+    """Status → how many tasks whose message's key starts so have not been sent; cancelled ones are nobody's worry."""
+    named = sa.or_(*(tasks.c.group_key.startswith(start, autoescape=True) for start in keys_start))
+    counted = sa.select(tasks.c.status, sa.func.count()).where(named, tasks.c.status.not_in([COMPLETED, CANCELLED]))
+    return dict(connection.execute(counted.group_by(tasks.c.status).order_by(tasks.c.status)).all())
 
 
 def _rows(message: Message, now: datetime) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@ Nothing else in the program reads a settings file or the environment.
 import os
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -208,7 +209,7 @@ def _variables(environ: Mapping[str, str], root: Path) -> dict[str, str]:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = _parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError([Fault(str(path), f"读不到设置文件（{error.strerror}）；请检查 SETTINGS_FILE")]) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -219,6 +220,12 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise SettingsError([Fault(str(path), "最外层应是一组键和值")])
     return {str(key): value for key, value in document.items()}
+
+
+@lru_cache(maxsize=8)
+def _parse_yaml(text: str) -> object:
+    """Read once: the doors ask for the settings at every call. Nobody may change what it returns."""
+    return yaml.safe_load(text)
 
 
 def _substitute(value: Any, variables: Mapping[str, str]) -> Any:

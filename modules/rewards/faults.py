@@ -4,19 +4,22 @@ pydantic finds the faults; this module says them in Chinese, each with its path,
 right. Settings and campaigns share it.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 PathPart = str | int
+Location = tuple[PathPart, ...]
+"""Where something stands in a configuration: the keys, and in lists the places, that lead to it."""
 
 _PATTERN_WORDS = {
     r"^$|^https?://": "以 http:// 或 https:// 开头",
     r"^https?://": "以 http:// 或 https:// 开头",
     r"^\w+$": "是模板的文件名，不带路径和扩展名",
+    r"^[^,]*$": "不含英文逗号",
 }
 
 SECRET_KEYS = frozenset({"key", "api_key", "password"})
@@ -50,13 +53,25 @@ def join_path(root: str, parts: Iterable[PathPart]) -> str:
     return path
 
 
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The known name that was probably meant."""
+    return next(iter(get_close_matches(word, sorted(known), n=1)), None)
+
+
 def suggest(word: str, known: Iterable[str]) -> str:
     """`，是否想写 X？` for the nearest known name, else the list of names that are known."""
     names = sorted(known)
-    near = get_close_matches(word, names, n=1)
+    near = nearest(word, names)
     if near:
-        return f"，是否想写 {near[0]}？"
+        return f"，是否想写 {near}？"
     return f"，可用的键：{'、'.join(names)}" if names else ""
+
+
+def known_keys(model: type[BaseModel], location: Sequence[PathPart]) -> list[str]:
+    """What a person may write into the section at `location` below `model`; nothing where that is no section."""
+    section = model_at(model, location)
+    fields = section.model_fields if section else {}
+    return [name for name, field in fields.items() if not field.json_schema_extra]  # the others are derived
 
 
 def faults_of(
@@ -71,10 +86,9 @@ def _fault(item: Any, model: type[BaseModel], path_of: Callable[[Sequence[PathPa
     kind: str = item["type"]
     value = item["input"]
     if kind == "extra_forbidden":
-        parent = _model_at(model, location[:-1])
-        fields = parent.model_fields if parent else {}
-        known = [name for name, field in fields.items() if not field.json_schema_extra]  # what a person may write
-        return Fault(path_of(location), f"未知的键{suggest(str(location[-1]), known)}")
+        return Fault(path_of(location), f"未知的键{suggest(str(location[-1]), known_keys(model, location[:-1]))}")
+    if kind == "invalid_key" or location[-1:] == ("[key]",):
+        return Fault(path_of([part for part in location if part != "[key]"]), "键应是文字，请加引号")
     if kind == "missing":
         return Fault(path_of(location), "缺少这一项，请补上")
     if kind == "value_error":
@@ -87,7 +101,7 @@ def _holds_secret(model: type[BaseModel], location: Sequence[PathPart]) -> bool:
     """Whether a secret stands here, or would stand in the section that belongs here."""
     if location and location[-1] in SECRET_KEYS:
         return True
-    section = _model_at(model, location)
+    section = model_at(model, location)
     return section is not None and not SECRET_KEYS.isdisjoint(section.model_fields)
 
 
@@ -97,7 +111,7 @@ def _expectation(kind: str, context: dict[str, Any]) -> str:
             return "不是整数，应写整数"
         case "float_type" | "float_parsing" | "decimal_type" | "decimal_parsing" | "finite_number":
             return "不是数字，应写数字"
-        case "string_type":
+        case "string_type" | "string_unicode":
             return "不是文字，请加引号写成文字"
         case "bool_type" | "bool_parsing":
             return "应写 True 或 False"
@@ -123,20 +137,28 @@ def _expectation(kind: str, context: dict[str, Any]) -> str:
             return f"写法不对（{kind}）"
 
 
-def _model_at(model: type[BaseModel], location: Sequence[PathPart]) -> type[BaseModel] | None:
-    """The model that stands at `location` below `model`; None where that is no model."""
-    current: type[BaseModel] | None = model
+def model_at(model: type[BaseModel], location: Sequence[PathPart]) -> type[BaseModel] | None:
+    """The model of the section at `location` below `model`, or of its items; None where that is no section."""
+    annotation: Any = model
     for part in location:
-        if isinstance(part, int) or current is None:
+        section = _model_in(annotation)
+        if section is None:
+            return None
+        if isinstance(part, int) or _is_mapping(annotation):
+            annotation = section  # an item of a list, or below a key that a person chose
             continue
-        field = next((f for name, f in current.model_fields.items() if part in (name, f.alias)), None)
-        if field is not None:
-            current = _model_in(field.annotation)
-    return current
+        field = next((f for name, f in section.model_fields.items() if part in (name, f.alias)), None)
+        annotation = field.annotation if field else None
+    return _model_in(annotation)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    models = (_model_in(part) for part in getattr(annotation, "__args__", ()))
+    models = (_model_in(part) for part in get_args(annotation))
     return next((found for found in models if found is not None), None)
+
+
+def _is_mapping(annotation: Any) -> bool:
+    origin = get_origin(annotation)
+    return isinstance(origin, type) and issubclass(origin, Mapping)

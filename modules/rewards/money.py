@@ -1,16 +1,20 @@
 """Money as integer fen (1 yuan = 100 fen): read from decimal text, written back as text. No float on the way."""
 
 import re
+from collections.abc import Iterable
 from decimal import ROUND_HALF_UP, Decimal
 from numbers import Integral
 
 MAX_FEN = 10**12
 """Ten billion yuan. Nothing real is larger, and a million such amounts still add up within 64 bits."""
 
+_MAX_YUAN = MAX_FEN // 100
 _CENT = Decimal("0.01")
 
 _PLAIN = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
 _GROUPED = re.compile(r"[+-]?[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?")
+_TO_THE_FEN = re.compile(r"(?:[0-9]{1,10}|[0-9]{1,3}(?:,[0-9]{3}){1,2})(?:\.[0-9]{1,2})?")
+"""What most amounts look like: not negative, not too large, nothing to round."""
 
 
 def round_half_up(value: Decimal) -> int:
@@ -53,6 +57,38 @@ def parse_amount(value: object) -> int:
     if parse_decimal(value) < 0:
         raise ValueError(f"{value} 是负数，应不小于 0")
     return fen
+
+
+def parse_amounts(values: Iterable[object]) -> tuple[list[int], dict[int, str]]:
+    """`parse_amount` of a whole column: fen, and the faults in Chinese by position; a faulty value counts as 0 fen."""
+    amounts: list[int] = []
+    faults: dict[int, str] = {}
+    for position, value in enumerate(values):
+        fen = _fen_at_sight(value)
+        if fen is None:
+            try:
+                fen = parse_amount(value)
+            except ValueError as error:
+                fen = 0
+                faults[position] = str(error)
+        amounts.append(fen)
+    return amounts, faults
+
+
+def _fen_at_sight(value: object) -> int | None:
+    """The fen of a plain number or text with at most two decimals; None where `parse_amount` has to look closer."""
+    if type(value) is int:
+        return value * 100 if 0 <= value <= _MAX_YUAN else None
+    if type(value) is float:
+        fen = round(value * 100) if 0 <= value <= _MAX_YUAN else 0
+        # of all amounts in whole fen one at most has `value` as its nearest float, and so as its shortest decimal
+        return fen if fen / 100 == value else None
+    if type(value) is not str or not _TO_THE_FEN.fullmatch(value):
+        return None
+    if value[-3:-2] == ".":
+        return int(value.replace(",", "").replace(".", ""))
+    whole, _, cents = value.partition(".")
+    return int(whole.replace(",", "") + cents.ljust(2, "0"))
 
 
 def plain_yuan(fen: int) -> str:
