@@ -13,8 +13,8 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from modules.rewards.campaign import Campaign, City
-from modules.rewards.engine import PAYEE_SEPARATOR
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
+from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.validation import entry_path, parse_campaigns
 from modules.settings import ROOT
 
@@ -41,6 +41,19 @@ class Campaigns:
         return [fault for fault in self.faults if fault.path.startswith(entry_path(key))]
 
 
+@dataclass(frozen=True)
+class CampaignsFile:
+    """A campaigns file as it is written, and what its entries are read with.
+
+    `twice`: keys written twice in the literal, each with the campaign that it spoils.
+    """
+
+    entries: Mapping[Any, Any]
+    cities: Mapping[str, City]
+    badge_lists: Mapping[str, frozenset[str]]
+    twice: tuple[tuple[str, Fault], ...]
+
+
 def normalise_name(name: str) -> str:
     """Stripped, NFC, control characters and the payee separator as blanks: so that one person is one payee."""
     visible = "".join(" " if unicodedata.category(char) == "Cc" or char == PAYEE_SEPARATOR else char for char in name)
@@ -53,16 +66,21 @@ def load_campaigns(path: Path, today: date, badges_file: Path = BADGES_FILE) -> 
     A campaign with a fault is left out and its faults told. Raises CampaignsFileError where the file itself
     can't be used.
     """
+    file = read_campaigns_file(path, badges_file)
+    parsed = parse_campaigns(file.entries, file.cities, file.badge_lists, today)
+    spoilt = {key for key, _ in file.twice}
+    valid = {key: campaign for key, campaign in parsed.campaigns.items() if key not in spoilt}
+    return Campaigns(valid, (*parsed.faults, *(fault for _, fault in file.twice)), parsed.warnings)
+
+
+def read_campaigns_file(path: Path, badges_file: Path = BADGES_FILE) -> CampaignsFile:
+    """What a campaigns file and the badge lists say, not yet judged. Raises CampaignsFileError."""
     namespace = _execute(path)
     entries = namespace.get("REWARD_CONFIGS")
     if not isinstance(entries, Mapping):
         raise CampaignsFileError([Fault(str(path), "没有定义 REWARD_CONFIGS = {…}，请补上")])
     cities = _cities(path, namespace["CITIES"] if "CITIES" in namespace else _execute(SHIPPED_FILE)["CITIES"])
-    parsed = parse_campaigns(entries, cities, load_badge_lists(badges_file), today)
-    twice = list(_duplicate_keys(path.read_bytes()))
-    spoilt = {key for key, _ in twice}
-    valid = {key: campaign for key, campaign in parsed.campaigns.items() if key not in spoilt}
-    return Campaigns(valid, (*parsed.faults, *(fault for _, fault in twice)), parsed.warnings)
+    return CampaignsFile(entries, cities, load_badge_lists(badges_file), tuple(_duplicate_keys(path.read_bytes())))
 
 
 def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:

@@ -1,5 +1,9 @@
-"""`main.py check`: everything that can be wrong before the start, found at once and without sending anything."""
+"""`main.py check`: everything that can be wrong before the start, found at once, without sending or writing anything.
 
+And `check --accept`, which writes down that a person accepts what has changed in a running campaign.
+"""
+
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -7,9 +11,20 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import requests
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
 
-from modules.announcer import AWARD_TEMPLATE, sample_award_values, sample_broadcast_values
+from modules import config_guard
+from modules.announcer import (
+    AWARD_TEMPLATE,
+    CORRECTION_TEMPLATE,
+    sample_award_values,
+    sample_broadcast_values,
+    sample_correction_values,
+)
 from modules.campaigns import Campaigns, load_campaigns
+from modules.database import Database, in_words
+from modules.errors import JobRefusedError
 from modules.message_sender import PROVIDED_SENDERS
 from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
@@ -51,6 +66,7 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
     except FaultsError as error:
         return found + Findings(error.faults)
     found += check_campaigns(campaigns, settings)
+    found += check_changes(campaigns, settings)
     return found + check_connections(settings, now) if online else found
 
 
@@ -64,6 +80,45 @@ def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Pat
         warnings += _recipient_warnings(campaign, settings)
     note = f"{len(campaigns.valid)} 个活动可以运行：{'、'.join(campaigns.valid) or '无'}"
     return Findings(tuple(faults), tuple(warnings), (note,))
+
+
+def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:
+    """What has changed in campaigns that have run. Reads the database as it is, and makes none."""
+    try:
+        engine = _engine_as_it_is(settings.database_url)
+        if engine is None:
+            return Findings(notes=("还没有数据库：没有已运行的活动可以比较",))
+        try:
+            return _changes_in(engine, campaigns)
+        finally:
+            engine.dispose()
+    except sa.exc.DBAPIError as error:
+        words = in_words(error)
+    except (sa.exc.ArgumentError, ImportError, OSError) as error:
+        words = f"打不开（{type(error).__name__}），请检查 DATABASE_URL"
+    return Findings(warnings=(Fault("数据库", f"没有和上次运行的活动配置比较：{words}"),))
+
+
+def accept_changes(key: str, now: datetime, who: str) -> tuple[Fault, ...]:
+    """A person accepts what has changed in a running campaign; returns what that was, nothing where there was nothing.
+
+    Raises SettingsError, CampaignsFileError, JobRefusedError, DatabaseError.
+    """
+    settings = load_settings()
+    campaigns = load_campaigns(settings.campaigns_file, now.date())
+    if campaigns.faults_with(key):
+        raise JobRefusedError("\n".join(map(str, campaigns.faults_with(key))))
+    if key not in campaigns.valid:
+        raise JobRefusedError(f"没有名为 {key} 的活动；现有：{'、'.join(campaigns.valid) or '无'}")
+    if _engine_as_it_is(settings.database_url) is None:
+        return ()
+    database = Database(settings.database_url)
+    try:
+        database.upgrade()
+        with database.writing() as connection:
+            return config_guard.accept(connection, campaigns.valid[key], now, who)
+    finally:
+        database.close()
 
 
 def check_connections(settings: Settings, now: datetime) -> Findings:
@@ -85,6 +140,29 @@ def check_connections(settings: Settings, now: datetime) -> Findings:
     return Findings(tuple(faults), notes=tuple(notes))
 
 
+def _engine_as_it_is(url: str) -> Engine | None:
+    """For the database as it is: without a file there is none, and nothing about the file changes."""
+    if not url.startswith("sqlite"):
+        return sa.create_engine(url, connect_args={"connect_timeout": 10})
+    file = Path(sa.make_url(url).database or "")
+    if not file.is_file():
+        return None
+    address = f"{file.resolve().as_uri()}?mode=rw"  # which opens what is there; read-only would leave files behind
+    return sa.create_engine("sqlite://", creator=lambda: sqlite3.connect(address, uri=True), poolclass=sa.NullPool)
+
+
+def _changes_in(engine: Engine, campaigns: Campaigns) -> Findings:
+    with engine.connect() as connection:
+        tables = sa.inspect(connection)
+        if not tables.has_table("campaigns"):
+            return Findings()  # nothing has ever run here
+        if "config_hash" not in {column["name"] for column in tables.get_columns("campaigns")}:
+            return Findings(warnings=(Fault("数据库", "是旧版本的，程序下次启动时更新；没有和上次运行的活动配置比较"),))
+        found = [config_guard.guarded(connection, campaign) for campaign in campaigns.valid.values()]
+    faults = tuple(fault for guarded in found for fault in guarded.faults)
+    return Findings(faults, tuple(warning for guarded in found for warning in guarded.warnings))
+
+
 def _sender_warnings(settings: Settings) -> Iterator[Fault]:
     for key, recipient in settings.recipients.items():
         if recipient.sender not in PROVIDED_SENDERS:
@@ -96,6 +174,7 @@ def _template_faults(campaign: Campaign, templates: Templates) -> Iterator[Fault
     samples = {
         campaign.notification.template: sample_broadcast_values(campaign),
         AWARD_TEMPLATE: sample_award_values(campaign),
+        CORRECTION_TEMPLATE: sample_correction_values(campaign),
     }
     for name, values in samples.items():
         try:

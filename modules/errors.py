@@ -6,8 +6,11 @@
 import sqlalchemy as sa
 
 from modules.campaigns import CampaignsFileError
+from modules.contracts import ColumnsError
 from modules.database import DatabaseError, in_words
+from modules.ledger import CampaignClosedError, RevisionConflictError
 from modules.process_lock import AlreadyRunningError
+from modules.request_module import MetabaseError
 from modules.settings import SettingsError
 from modules.task_queue import TaskError
 
@@ -18,8 +21,14 @@ class JobRefusedError(Exception):
     """The job can't run like this; the message says why and what to do, in Chinese."""
 
 
-MISUSES = (SettingsError, CampaignsFileError, JobRefusedError, TaskError)
-EXPECTED_ERRORS = (*MISUSES, DatabaseError, AlreadyRunningError, sa.exc.DBAPIError, OSError)
+class PullShrankError(Exception):
+    """A whole pull that lacks too many registered contracts to be believed."""
+
+
+MISUSES = (SettingsError, CampaignsFileError, JobRefusedError, TaskError, CampaignClosedError)
+PULL_ERRORS = (MetabaseError, ColumnsError, PullShrankError, RevisionConflictError)
+"""What can come of pulling a campaign's contracts and writing down what follows from them."""
+EXPECTED_ERRORS = (*MISUSES, *PULL_ERRORS, DatabaseError, AlreadyRunningError, sa.exc.DBAPIError, OSError)
 
 
 def words_of(error: Exception) -> str:

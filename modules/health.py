@@ -22,6 +22,7 @@ class JobState:
     last_settle_day: str
     card_id: int | None
     active: bool
+    closed_at: str | None
     last_started: str | None
     last_outcome: str | None
     last_success: str | None
@@ -37,10 +38,11 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
         successes = sa.select(job_runs.c.job, sa.func.max(job_runs.c.ended_at)).where(job_runs.c.outcome == "ok")
         succeeded = dict(connection.execute(successes.group_by(job_runs.c.job)).all())
         pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).all())
+        closed = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.closed_at)).all())
     states = []
     for campaign in app.campaigns.valid.values():
         run = last.get(campaign.key)
-        success = succeeded.get(campaign.key)
+        success, closed_at = succeeded.get(campaign.key), closed.get(campaign.key)
         states.append(
             JobState(
                 job=campaign.key,
@@ -48,7 +50,8 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
                 period=f"{campaign.start}～{campaign.end:%m-%d}",
                 last_settle_day=str(campaign.last_settle_day),
                 card_id=campaign.card_id,
-                active=campaign.card_id is not None and campaign.is_active(now.date()),
+                active=campaign.card_id is not None and campaign.is_active(now.date()) and closed_at is None,
+                closed_at=format_moment(closed_at) if closed_at else None,
                 last_started=format_moment(run["started_at"]) if run else None,
                 last_outcome=(run["outcome"] or "unfinished") if run else None,
                 last_success=format_moment(success) if success else None,

@@ -15,9 +15,11 @@ from modules.announcer import Announcements
 from modules.check import Findings
 from modules.health import JobState
 from modules.rewards.engine import Outcome
+from modules.rewards.faults import Fault
 from modules.rewards.money import format_yuan
 from modules.sandbox.demo import DemoResult
 from modules.task_states import Task
+from modules.views import ViewFault
 
 out = Console()
 err = Console(stderr=True)
@@ -41,6 +43,12 @@ def print_json(value: Any) -> None:
 def print_error(words: str) -> None:
     """Errors go to stderr, so that stdout stays clean."""
     err.print(f"[red]{escape(words)}[/]", soft_wrap=True)
+
+
+def print_unwritten(faults: Sequence[ViewFault]) -> None:
+    """The files that could not be written, each with the reason."""
+    for fault in faults:
+        print_error(f"写不了文件 {fault.file}：{fault.reason}")
 
 
 def progress_bar() -> Progress:
@@ -70,11 +78,19 @@ def show_findings(findings: Findings) -> None:
         out.print("[green]检查通过。[/]")
 
 
+def show_accepted(key: str, accepted: Sequence[Fault]) -> None:
+    """The result of `check --accept`."""
+    for fault in accepted:
+        out.print(f"[green]已确认[/] {escape(str(fault))}", soft_wrap=True)
+    restart = "后台程序要重启才会用上新的配置。"
+    out.print(restart if accepted else f"{key} 没有需要确认的改动，什么也没有改变；{restart}", soft_wrap=True)
+
+
 def show_jobs(states: Sequence[JobState]) -> None:
     """The jobs and their last runs."""
     table = Table("任务", "活动期", "问题卡", "运行期", "上次运行", "结果")
     for state in states:
-        active = "[green]在内[/]" if state.active else "不在内"
+        active = "[green]在内[/]" if state.active else "已结账" if state.closed_at else "不在内"
         last = state.last_started[5:16] if state.last_started else "-"
         table.add_row(state.job, state.period, str(state.card_id or "-"), active, last, OUTCOMES[state.last_outcome])
     out.print(table if states else "还没有可以运行的活动；请运行 check 检查活动配置。")
@@ -109,8 +125,8 @@ def _gist(message: str) -> str:
 
 def show_preview(outcome: Outcome, announcements: Announcements) -> None:
     """What a run would register, award and say."""
-    granted: dict[str, list[str]] = {}
-    for award in outcome.awards:
+    granted: dict[str | None, list[str]] = {}
+    for award in outcome.award_list:
         granted.setdefault(award.contract_id, []).append(f"{award.name} {format_yuan(award.amount)} 元")
     table = Table("序号", "合同ID", "管家", "合同金额", "累计单数", "累计业绩", "奖励")
     for row in outcome.rows.to_dict("records"):

@@ -11,6 +11,8 @@ from sqlalchemy.engine import Connection
 from modules.clock import format_moment
 from modules.contracts import SOURCE_COLUMNS
 from modules.database import awards, campaigns, performance, tasks
+from modules.explanation_words import provider_of
+from modules.rewards.explain import why
 from modules.rewards.money import plain_yuan
 from modules.task_states import COMPLETED, PENDING, RUNNING, UNCERTAIN
 
@@ -52,6 +54,26 @@ _COMPUTED_TITLES = (
 PERFORMANCE_TITLES = ("活动编号", *(_SOURCE_TITLES[name] for name in SOURCE_COLUMNS), *_COMPUTED_TITLES)
 """The columns of PerformanceData-<KEY>.csv, in order."""
 
+CORRECTION_TITLES = ("活动编号", "时间", "管家", "服务商", "类型", "名称", "金额(元)", "说明", "操作人")
+"""The columns of Corrections-<KEY>.csv, in order."""
+
+_SHOWN = (
+    "campaign",
+    "contract_id",
+    "source",
+    "amount",
+    "sequence",
+    "count",
+    "total",
+    "bonus_pool",
+    "performance",
+    "performance_total",
+    "notified_at",
+    "remark",
+    "registered_at",
+)
+"""The columns of the table that `performance_row` needs."""
+
 SENT, WAITING, NOT_SENT, TO_VERIFY = "发送成功", "待发送", "失败", "待核实"
 
 
@@ -61,16 +83,16 @@ def performance_rows(connection: Connection, key: str) -> list[list[object]]:
     chosen = sa.select(awards.c.contract_id, awards.c.kind, awards.c.name).where(
         awards.c.campaign == key, awards.c.contract_id.is_not(None)
     )
-    for contract_id, kind, name in connection.execute(chosen.order_by(awards.c.id)):
+    for contract_id, kind, name in connection.execute(chosen.order_by(awards.c.id)).all():
         granted.setdefault(contract_id, []).append((kind, name))
-    rows = connection.execute(
-        sa.select(performance).where(performance.c.campaign == key).order_by(performance.c.id)
-    ).mappings()
-    return [performance_row(dict(row), granted.get(row["contract_id"], [])) for row in rows]
+    columns = [performance.c[name] for name in _SHOWN]
+    found = connection.execute(sa.select(*columns).where(performance.c.campaign == key).order_by(performance.c.id))
+    rows = (dict(zip(_SHOWN, values, strict=True)) for values in found.all())
+    return [performance_row(row, granted.get(row["contract_id"], [])) for row in rows]
 
 
 def performance_row(row: Mapping[str, Any], granted: Sequence[tuple[str, str]]) -> list[object]:
-    """One row of the performance file: `row` has the columns of the table, `granted` the (kind, name) of its awards."""
+    """One row of the performance file: `row` has the columns `_SHOWN`, `granted` the (kind, name) of its awards."""
     source = json.loads(row["source"]) | {"adjustRefundMoney": plain_yuan(row["amount"])}
     return [
         row["campaign"],
@@ -88,6 +110,29 @@ def performance_row(row: Mapping[str, Any], granted: Sequence[tuple[str, str]]) 
         row["remark"],
         format_moment(row["registered_at"]),
     ]
+
+
+def correction_rows(connection: Connection, key: str) -> list[list[object]]:
+    """The rows of Corrections-<KEY>.csv: what was granted or adjusted without a contract, in order; money in yuan."""
+    columns = (awards.c.granted_at, awards.c.payee, awards.c.housekeeper, awards.c.kind, awards.c.name)
+    chosen = sa.select(*columns, awards.c.amount, awards.c.reason).where(*_corrections(key)).order_by(awards.c.id)
+    rows: list[list[object]] = []
+    for granted_at, payee, housekeeper, kind, name, amount, text in connection.execute(chosen):
+        reason = json.loads(text)
+        what = (kind, name, plain_yuan(amount), why(reason), reason.get("who", ""))
+        rows.append([key, format_moment(granted_at), housekeeper, provider_of(payee) or "", *what])
+    return rows
+
+
+def corrections_stamp(connection: Connection, key: str) -> str | None:
+    """What Corrections-<KEY>.csv would show: rows are only ever added; None: there are none."""
+    shown = sa.select(sa.func.count(), sa.func.max(awards.c.id)).where(*_corrections(key))
+    number, last = connection.execute(shown).one()
+    return f"{number} {last}" if number else None
+
+
+def _corrections(key: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return awards.c.campaign == key, awards.c.contract_id.is_(None)
 
 
 def send_statuses(connection: Connection, key: str) -> dict[str, str]:

@@ -7,23 +7,38 @@ says so. What each file shows is remembered in `data/state/views.json`.
 import hashlib
 import json
 import logging
+import marshal
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from filelock import Timeout
+from sqlalchemy.engine import Connection
 
 from modules.database import Database
 from modules.file_utils import copy_to_archive, csv_text, prune_archive, write_atomically, write_csv, write_json
 from modules.process_lock import daemon_is_alive, views_lock
 from modules.settings import Settings
-from modules.view_contents import PERFORMANCE_TITLES, contents_stamp, performance_rows, send_statuses
+from modules.view_contents import (
+    CORRECTION_TITLES,
+    PERFORMANCE_TITLES,
+    contents_stamp,
+    correction_rows,
+    corrections_stamp,
+    performance_rows,
+    send_statuses,
+)
 
 log = logging.getLogger(__name__)
 
 LOCK_SECONDS = 30.0
 ARCHIVED_PULLS = "ContractData-"
+
+_PLAIN_MARSHAL = 2
+"""The last version that writes every value out: the same rows give the same bytes, and quicker than as text."""
 
 Rows = Sequence[Sequence[object]]
 
@@ -48,6 +63,10 @@ def send_status_file(data_dir: Path, campaign_key: str) -> Path:
     return data_dir / f"send_status_{campaign_key}.json"
 
 
+def corrections_file(data_dir: Path, campaign_key: str) -> Path:
+    return data_dir / f"Corrections-{campaign_key}.csv"
+
+
 class Views:
     """Keeps the files of one data folder true. `owns_folder`: this process is the daemon of the folder."""
 
@@ -57,7 +76,10 @@ class Views:
         self._owns_folder = owns_folder
 
     def refresh(self, keys: Iterable[str]) -> list[ViewFault]:
-        """Rewrite the performance and send status files that are behind. A live daemon elsewhere does it itself."""
+        """Rewrite the performance, corrections and send status files that are behind.
+
+        A live daemon elsewhere does it itself.
+        """
         return self._as_owner(lambda: [fault for key in keys for fault in self._refresh_campaign(key)])
 
     def store_pull(self, key: str, columns: Sequence[str], rows: Rows, now: datetime) -> list[ViewFault]:
@@ -65,8 +87,8 @@ class Views:
 
         Unlike the other files it can't be made again from the database, so whoever has pulled writes it.
         """
-        text = csv_text(columns, rows)
-        return self._locked(lambda: self._store_pull(contract_file(self._settings.data_dir, key), text, now))
+        path = contract_file(self._settings.data_dir, key)
+        return self._locked(lambda: self._store_pull(path, columns, rows, now))
 
     def archive_settled(self, key: str, now: datetime) -> list[ViewFault]:
         """A copy of a settled campaign's performance file goes into the archive, one for each state that it had."""
@@ -109,29 +131,29 @@ class Views:
             return [ViewFault(str(self._settings.data_dir), str(error.strerror or error))]
 
     def _refresh_campaign(self, key: str) -> list[ViewFault]:
-        csv_path = performance_file(self._settings.data_dir, key)
-        json_path = send_status_file(self._settings.data_dir, key)
+        folder = self._settings.data_dir
         with self._database.reading() as connection:
             stamp = contents_stamp(connection, key)
-            behind = [path for path in (csv_path, json_path) if not self._is_current(path, stamp)]
-            if stamp is None or not behind:
-                return []
-            table = performance_rows(connection, key)
-            sends = send_statuses(connection, key)
-        faults = []
-        if csv_path in behind:
-            faults += self._try(csv_path, lambda: write_csv(csv_path, csv_text(PERFORMANCE_TITLES, table)), stamp)
-        if json_path in behind:
-            faults += self._try(json_path, lambda: write_json(json_path, sends), stamp)
-        return faults
+            files = (
+                (performance_file(folder, key), stamp, _performance),
+                (send_status_file(folder, key), stamp, _sends),
+                (corrections_file(folder, key), corrections_stamp(connection, key), _corrections),
+            )
+            behind = [
+                (path, shown, contents(connection, key))
+                for path, shown, contents in files
+                if shown is not None and not self._is_current(path, shown)
+            ]
+        return [fault for path, shown, write in behind for fault in self._try(path, partial(write, path), shown)]
 
-    def _store_pull(self, path: Path, text: str, now: datetime) -> list[ViewFault]:
-        stamp = hashlib.sha256(text.encode()).hexdigest()[:16]
+    def _store_pull(self, path: Path, columns: Sequence[str], rows: Rows, now: datetime) -> list[ViewFault]:
+        shown: Any = (tuple(columns), rows)
+        stamp = hashlib.sha256(marshal.dumps(shown, _PLAIN_MARSHAL)).hexdigest()[:16]
         if self._is_current(path, stamp):
             return []
 
         def write() -> None:
-            write_csv(path, text)
+            write_csv(path, csv_text(columns, rows))
             copy_to_archive(path, self._settings.archive_dir, now)
             self.prune(now)
 
@@ -170,6 +192,21 @@ class Views:
         memory = self._memory()
         memory[path.name] = entry
         write_atomically(self._memory_file, json.dumps(memory), encoding="utf-8")
+
+
+def _performance(connection: Connection, key: str) -> Callable[[Path], None]:
+    rows = performance_rows(connection, key)
+    return lambda path: write_csv(path, csv_text(PERFORMANCE_TITLES, rows))
+
+
+def _sends(connection: Connection, key: str) -> Callable[[Path], None]:
+    statuses = send_statuses(connection, key)
+    return lambda path: write_json(path, statuses)
+
+
+def _corrections(connection: Connection, key: str) -> Callable[[Path], None]:
+    rows = correction_rows(connection, key)
+    return lambda path: write_csv(path, csv_text(CORRECTION_TITLES, rows))
 
 
 def _file_mark(path: Path) -> str:

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from modules.config import CITIES
-from modules.contracts import parse_contracts
+from modules.contracts import Contracts, parse_contracts
 from modules.rewards.campaign import Campaign, City
 from modules.rewards.engine import LedgerState, calculate
-from modules.rewards.explain import remark
+from modules.rewards.explain import remarks
+from modules.rewards.frame import PAYEE_SEPARATOR
+from modules.rewards.standing import Standing, standing_of
 from modules.rewards.validation import parse_campaigns
+from tests.oracle import BAND, LUCKY, RED_PACKET, TIER
 
-REGISTERED = ["contract_id", "payee", "project", "self_referral", "sequence", "personal_sequence", "amount"]
+REGISTERED_TYPES = {
+    "contract_id": "object",
+    "payee": "object",
+    "project": "object",
+    "address": "object",
+    "self_referral": "bool",
+    "historical": "bool",
+    "sequence": "int64",
+    "personal_sequence": "int64",
+    "platform_sequence": "int64",
+    "amount": "int64",
+}
+REGISTERED = list(REGISTERED_TYPES)
 GRANTED = ["payee", "kind", "name"]
 SOURCE_DEFAULTS = {
     "_id": "",
@@ -25,7 +42,17 @@ SOURCE_DEFAULTS = {
     "signedDate": "",
     "serviceAppointmentNum": "",
     "sourceType": "2",
+    "projectAddress": "",
+    "pcContractdocNum": "",
 }
+TOTALS = ("count", "total", "performance_total")
+FIGURES = (
+    *("sequence", "personal_sequence", "platform_sequence", "performance", "bonus_pool"),
+    *(prefix + name for prefix in ("", "platform_") for name in TOTALS),
+)
+KINDS = [LUCKY, BAND, RED_PACKET, TIER]
+
+Row = dict[str, Any]
 
 
 class Desk:
@@ -33,41 +60,80 @@ class Desk:
 
     def __init__(self, entry: dict[str, Any], badge_lists: dict[str, list[str]], key: str = "BJ-2025-05") -> None:
         self.campaign = campaign_of(entry, badge_lists, key)
-        self.registered: dict[str, dict[str, Any]] = {}
+        self.registered: dict[str, Row] = {}
         self.granted: list[dict[str, str]] = []
+        self._seen: tuple[list[list[Any]], Contracts] | None = None
 
-    def pull(self, source: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    def pull(self, source: list[Row]) -> list[Row]:
         """Take the whole source as it is now; register what is new; return the new rows with all their figures."""
-        columns = list(SOURCE_DEFAULTS)
-        contracts = parse_contracts(columns, [[row.get(name) for name in columns] for row in source])
+        contracts = self._read(source)
         frame = contracts.frame
-        for contract_id, amount in zip(frame["contract_id"], frame["amount"], strict=True):
-            if contract_id in self.registered:
-                self.registered[contract_id]["amount"] = int(amount)
-        new = frame[~frame["contract_id"].isin(list(self.registered))]
-        outcome = calculate(self.campaign, self._state(), contracts.shown_ids(), new)
+        new = frame[self.campaign.takes(frame) & ~frame["contract_id"].isin(list(self.registered))]
+        outcome = calculate(self.campaign, self._ledger(), contracts.shown_ids(), new)
 
         awards: dict[str, list[tuple[str, str, int]]] = {}
-        for award in outcome.awards:
+        for award in outcome.award_list:
             won = awards.setdefault(award.contract_id, [])
             assert award.position == len(won)
             won.append((award.kind, award.name, award.amount))
             self.granted.append({name: getattr(award, name) for name in GRANTED})
-        rows = outcome.rows.to_dict("records")
+        rows = records(outcome.rows)
         for row in rows:
             self.registered[row["contract_id"]] = {name: row[name] for name in REGISTERED}
-        figures = ("sequence", "personal_sequence", "performance", "count", "total", "performance_total", "bonus_pool")
         return [
-            {"id": row["contract_id"], "payee": row["payee"]}
-            | {name: int(row[name]) for name in figures}
-            | {"awards": awards.get(row["contract_id"], []), "remark": remark(outcome.missing, position)}
-            for position, row in enumerate(rows)
+            {"id": row["contract_id"], "payee": self._payee(row["payee"]), "historical": row["historical"]}
+            | {name: row[name] for name in FIGURES}
+            | {f"self_referral_{name}": row[name] - row[f"platform_{name}"] for name in TOTALS}
+            | {"awards": awards.get(row["contract_id"], []), "remark": said}
+            for row, said in zip(rows, remarks(outcome), strict=True)
         ]
 
-    def _state(self) -> LedgerState:
-        registered = pd.DataFrame(list(self.registered.values()), columns=REGISTERED)
-        kinds = {"self_referral": "bool", "sequence": "int64", "personal_sequence": "int64", "amount": "int64"}
-        return LedgerState(registered.astype(kinds), pd.DataFrame(self.granted, columns=GRANTED))
+    def settle(self, source: list[Row]) -> list[tuple[Any, str, int]]:
+        """Grant the tiers that are owed without a new row: payee, tier, fen."""
+        owed = self._standing(source).owed
+        self.granted += [{"payee": award.payee, "kind": TIER, "name": award.name} for award in owed]
+        return [(self._payee(award.payee), award.name, award.amount) for award in owed]
+
+    def unearned(self, source: list[Row]) -> list[tuple[Any, str]]:
+        """The granted tiers that are no longer earned: payee, tier."""
+        return [(self._payee(grant.payee), grant.name) for grant in self._standing(source).unearned]
+
+    def _standing(self, source: list[Row]) -> Standing:
+        shown = self._read(source).shown_ids()
+        return standing_of(self.campaign, self._ledger(), shown)
+
+    def _read(self, source: list[Row]) -> Contracts:
+        """The source's contracts; the ledger takes their current amounts. The same rows are not parsed again."""
+        columns = list(SOURCE_DEFAULTS)
+        rows = [[row.get(name) for name in columns] for row in source]
+        if self._seen is None or self._seen[0] != rows:
+            self._seen = rows, parse_contracts(columns, rows)
+        contracts = self._seen[1]
+        amounts = contracts.frame["amount"].tolist()
+        for contract_id, amount in zip(contracts.frame["contract_id"].tolist(), amounts, strict=True):
+            if contract_id in self.registered:
+                self.registered[contract_id]["amount"] = amount
+        return contracts
+
+    def _ledger(self) -> LedgerState:
+        return ledger_of(list(self.registered.values()), self.granted)
+
+    def _payee(self, payee: str) -> Any:
+        """As the clerk writes it."""
+        return tuple(payee.split(PAYEE_SEPARATOR)) if self.campaign.housekeeper_key != "housekeeper" else payee
+
+
+def ledger_of(registered: Sequence[Mapping[str, Any]], granted: Sequence[Mapping[str, str]]) -> LedgerState:
+    """A ledger state with its columns in their types, also where it is empty."""
+    columns = {name: np.array([row[name] for row in registered], kind) for name, kind in REGISTERED_TYPES.items()}
+    grants = {name: np.array([grant[name] for grant in granted], "object") for name in GRANTED}
+    return LedgerState(pd.DataFrame(columns), pd.DataFrame(grants))
+
+
+def records(frame: pd.DataFrame) -> list[Row]:
+    """The rows as dicts of Python values."""
+    values = [frame[name].tolist() for name in frame.columns]
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
 def campaign_of(entry: dict[str, Any], badge_lists: dict[str, list[str]], key: str = "BJ-2025-05") -> Campaign:

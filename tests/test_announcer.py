@@ -4,9 +4,8 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import pandas as pd
 import pytest
-from engine_desk import GRANTED, REGISTERED, SOURCE_DEFAULTS, campaign_of
+from engine_desk import SOURCE_DEFAULTS, campaign_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,18 +25,14 @@ from modules.contracts import parse_contracts
 from modules.message_text import split_message
 from modules.outbox import Message
 from modules.rewards.campaign import Campaign
-from modules.rewards.engine import Award, LedgerState, Outcome, calculate
+from modules.rewards.engine import Award, Outcome, calculate
+from modules.rewards.frame import EMPTY_LEDGER
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.settings import Settings, load_settings
 from modules.templates import MessageTemplateError, Templates
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
-NUMBERS = ["sequence", "personal_sequence", "amount"]
 BADGES = {"elite": ["沈砚秋"]}
-NOTHING_REGISTERED = LedgerState(
-    pd.DataFrame([], columns=REGISTERED).astype({"self_referral": "bool"} | dict.fromkeys(NUMBERS, "int64")),
-    pd.DataFrame([], columns=GRANTED),
-)
 BEIJING, SHANGHAI_CITY = "BJ-2025-05", "SH-2025-05"
 
 
@@ -72,7 +67,7 @@ def outcome_of(chosen: Campaign, *source: dict[str, Any]) -> Outcome:
     ]
     columns = [*SOURCE_DEFAULTS, "conversion"]
     contracts = parse_contracts(columns, [[row.get(name, "") for name in columns] for row in rows])
-    return calculate(chosen, NOTHING_REGISTERED, contracts.shown_ids(), contracts.frame)
+    return calculate(chosen, EMPTY_LEDGER, contracts.shown_ids(), contracts.with_sources(contracts.frame))
 
 
 def messages_of(announcer: Announcer, chosen: Campaign, *source: dict[str, Any]) -> list[Message]:
@@ -286,7 +281,7 @@ def test_every_text_of_a_believable_month_fits_into_one_message(announcer: Annou
     rows = SampleMonth(city, int(year), int(month), 3).pull(datetime(2025, 12, 31, tzinfo=SHANGHAI))
     contracts = parse_contracts(COLUMNS, rows)
     chosen = campaign(key)
-    outcome = calculate(chosen, NOTHING_REGISTERED, contracts.shown_ids(), contracts.frame)
+    outcome = calculate(chosen, EMPTY_LEDGER, contracts.shown_ids(), contracts.with_sources(contracts.frame))
     messages = announcer.announce(chosen, outcome, NOW).messages
     assert len(messages) > 120
     assert max(len(message.text.encode()) for message in messages) <= 2048
@@ -308,7 +303,7 @@ def test_the_samples_of_check_have_what_real_messages_have(key: str) -> None:
     outcome = outcome_of(chosen, *[{"adjustRefundMoney": "30000", "serviceHousekeeper": "沈砚秋"}] * 6)
     real = broadcast_values(chosen, outcome.rows.to_dict("records")[0], "无")
     assert sample_broadcast_values(chosen).keys() == real.keys()
-    values = {**real, **award_values(chosen, outcome.awards)}
+    values = {**real, **award_values(chosen, outcome.award_list)}
     sample = sample_award_values(chosen)
     assert sample.keys() == values.keys()
     assert sample["awards"][0].keys() == values["awards"][0].keys()
@@ -327,8 +322,9 @@ def test_a_template_cannot_reach_out_of_its_sandbox(tmp_path: Any) -> None:
 
 def test_the_award_of_another_contract_is_in_no_notice(announcer: Announcer) -> None:
     outcome = outcome_of(campaign(), *[{}] * 6)
-    stranger = replace(outcome.awards[0], contract_id="id-1", name="别人的奖")
-    messages = announcer.announce(campaign(), replace(outcome, awards=(*outcome.awards, stranger)), NOW).messages
+    stranger = replace(outcome.award_list[0], contract_id="id-1", name="别人的奖")
+    outcome.__dict__["award_list"] = (*outcome.award_list, stranger)
+    messages = announcer.announce(campaign(), outcome, NOW).messages
     notices = {message.dedup_key: message.text for message in messages if message.dedup_key.startswith("award")}
     assert notices.keys() == {"award:BJ-2025-05:id-1", "award:BJ-2025-05:id-6"}
     assert "别人的奖" in notices["award:BJ-2025-05:id-1"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from copy import deepcopy
-from datetime import date
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -41,11 +43,37 @@ GOOD: dict[str, Any] = {
     "awards_mapping": {"接好运": 36, "接好运万元以上": "66", "达标奖": 200, "优秀奖": 400, "精英奖": 600},
     "badges": {"elite": {"label": "【🎖精英管家】", "members": "elite", "multiplier": 2, "applies_to": ["节节高"]}},
 }
+FULL: dict[str, Any] = {
+    **GOOD,
+    "title": "十月大促",
+    "city": "北京",
+    "start": "2025-10-01",
+    "end": "2025-10-31",
+    "settle_days": 5,
+    "housekeeper_key": "housekeeper+provider",
+    "source_types": [1, "4"],
+    "historical_contracts": True,
+    "bonus_pool_ratio": 0.002,
+    "lucky_number": 5,
+    "lucky_number_mode": "personal_sequence",
+    "lucky_number_sequence_type": "platform_only",
+    "opening_reward": {"first": 10, "name": "开门红"},
+    "contract_rewards": [
+        {"name": "小单奖", "below_amount": 5000},
+        {"name": "中单奖", "min_amount": 5000, "below_amount": "20,000", "first_contracts": 100, "quota": 10},
+        {"name": "大单奖", "min_amount": 20000},
+    ],
+    "self_referral_rewards": {"enable": True, "reward_name": "红包"},
+    "tiered_rewards": {**GOOD["tiered_rewards"], "stats": "platform_only"},
+    "awards_mapping": {**GOOD["awards_mapping"], "开门红": 8, "小单奖": 1, "中单奖": 2, "大单奖": 3, "红包": 6.6},
+    "notification": {"group": "bj_group", "contact": "bj_contact", "template": "broadcast_beijing"},
+}
+"""An entry with every section."""
 
 
-def with_change(path: str, value: Any) -> dict[str, Any]:
+def with_change(path: str, value: Any, of: dict[str, Any] = GOOD) -> dict[str, Any]:
     """GOOD with one place changed: `tiered_rewards.tiers.2.threshold`. `...` removes it."""
-    entry = deepcopy(GOOD)
+    entry = deepcopy(of)
     *parents, last = (int(part) if part.isdigit() else part for part in path.split("."))
     place: Any = entry
     for part in parents:
@@ -69,6 +97,13 @@ def faults(entry: Any, key: str = KEY) -> list[str]:
     return [str(fault).removeprefix(f'REWARD_CONFIGS["{key}"]').removeprefix(".") for fault in parsed.faults]
 
 
+def places(entry: dict[str, Any]) -> set[str]:
+    """Where the faults of an entry are; no place is told of twice."""
+    found = [fault.partition(":")[0] for fault in faults(entry)]
+    assert len(set(found)) == len(found), found
+    return set(found)
+
+
 def warnings(entry: dict[str, Any]) -> list[str]:
     parsed = parse({KEY: entry})
     assert parsed.faults == ()
@@ -90,9 +125,10 @@ def file(folder: Path, text: str) -> Path:
 # -- faults ----------------------------------------------------------------------------------------------------------
 
 
-def test_a_good_entry_has_neither_fault_nor_warning() -> None:
-    assert faults(GOOD) == []
-    assert warnings(GOOD) == []
+@pytest.mark.parametrize("entry", [GOOD, FULL], ids=["as today", "all sections"])
+def test_a_good_entry_has_neither_fault_nor_warning(entry: dict[str, Any]) -> None:
+    assert faults(entry) == []
+    assert warnings(entry) == []
 
 
 @pytest.mark.parametrize(
@@ -115,7 +151,7 @@ def test_a_good_entry_has_neither_fault_nor_warning() -> None:
         ("lucky_rewards.high.treshold", 1, "lucky_rewards.high.treshold: 未知的键，是否想写 threshold？"),
         ("badges.elite.multiplyer", 2, "badges.elite.multiplyer: 未知的键，是否想写 multiplier？"),
         ("notification.groups", "x", "notification.groups: 未知的键，是否想写 group？"),
-        ("tiered_rewards.zzz", 6, "tiered_rewards.zzz: 未知的键，可用的键：min_contracts、tiers"),
+        ("tiered_rewards.zzz", 6, "tiered_rewards.zzz: 未知的键，可用的键：min_contracts、stats、tiers"),
         # names without an amount
         ("awards_mapping.优秀奖", ..., "tiered_rewards.tiers[1].name: “优秀奖”在 awards_mapping 里没有金额，请补上"),
         ("awards_mapping.接好运", ..., "lucky_rewards.base.name: “接好运”在 awards_mapping 里没有金额，请补上"),
@@ -142,7 +178,7 @@ def test_a_good_entry_has_neither_fault_nor_warning() -> None:
         ),
         ("tiered_rewards.tiers.0.threshold", ..., "tiered_rewards.tiers[0].threshold: 缺少这一项，请补上"),
         ("tiered_rewards.tiers.0.threshold", "八万", "tiered_rewards.tiers[0].threshold: '八万' 不是数字"),
-        ("tiered_rewards.tiers", [], "tiered_rewards.tiers: [] 不能为空"),
+        ("tiered_rewards.tiers", 3, "tiered_rewards.tiers: 3 应是一个列表"),
         ("tiered_rewards.min_contracts", -1, "tiered_rewards.min_contracts: -1 太小，应不小于 0"),
         ("tiered_rewards.min_contracts", "六", "tiered_rewards.min_contracts: '六' 不是整数，应写整数"),
         # the period
@@ -185,7 +221,12 @@ def test_a_good_entry_has_neither_fault_nor_warning() -> None:
         ("housekeeper_key", "provider", "housekeeper_key: 'provider' 不在可选之列，应为 'housekeeper' 或 "),
         ("card_id", "abc", "card_id: 'abc' 不是整数，应写整数"),
         ("card_id", 0, "card_id: 0 太小，应大于 0"),
+        ("settle_days", 10**9, "settle_days: 1000000000 太大，应不大于 366"),
+        ("end", "2205-10-31", "end: 2205-10-31 应在 2000 年到 2099 年之间"),
         ("title", 10, "title: 10 不是文字，请加引号写成文字"),
+        ("title", "", "title: '' 不能为空"),
+        ("title", " ", "title: ' ' 不能为空"),
+        ("city", "", "city: '' 不能为空"),
         ("tiered_rewards", [1], "tiered_rewards: [1] 应是一组键和值"),
         ("key", "x", "key: 未知的键，活动编号已写在外面，请删去"),
     ],
@@ -193,6 +234,100 @@ def test_a_good_entry_has_neither_fault_nor_warning() -> None:
 def test_fault_is_told_with_its_path(path: str, value: Any, fault: str) -> None:
     (found,) = faults(with_change(path, value))
     assert found == fault if not fault.endswith((" ", " 或 ")) else found.startswith(fault)
+
+
+NAMELESS = "“{}”在 awards_mapping 里没有金额，请补上"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "fault"),
+    [
+        # unknown keys
+        ("contract_reward", [], "contract_reward: 未知的键，是否想写 contract_rewards？"),
+        ("lucky_mode", "x", "lucky_mode: 未知的键，是否想写 lucky_number_mode？"),
+        ("opening_reward.frist", 1, "opening_reward.frist: 未知的键，是否想写 first？"),
+        ("contract_rewards.1.min_amout", 1, "contract_rewards[1].min_amout: 未知的键，是否想写 min_amount？"),
+        (
+            "contract_rewards.2.zzz",
+            1,
+            "contract_rewards[2].zzz: 未知的键，可用的键：below_amount、first_contracts、min_amount、name、quota",
+        ),
+        ("self_referral_rewards.enabled", 1, "self_referral_rewards.enabled: 未知的键，是否想写 enable？"),
+        ("badges.label", {"lable": "x", **GOOD["badges"]["elite"]}, "badges.label.lable: 未知的键，是否想写 label？"),
+        # names without an amount
+        ("awards_mapping.开门红", ..., "opening_reward.name: " + NAMELESS.format("开门红")),
+        ("awards_mapping.大单奖", ..., "contract_rewards[2].name: " + NAMELESS.format("大单奖")),
+        ("awards_mapping.红包", ..., "self_referral_rewards.reward_name: " + NAMELESS.format("红包")),
+        # the lucky number
+        ("lucky_number", 0, "lucky_number: 0 不是正整数，personal_sequence 时应为 1、2、3 这样的正整数"),
+        ("lucky_number", "5.0", "lucky_number: '5.0' 不是正整数，personal_sequence 时应为 1、2、3 这样的正整数"),
+        ("lucky_number", ..., "lucky_number: 设置了 lucky_rewards，缺少这一项，请补上正整数"),
+        ("lucky_number_mode", "personal", "lucky_number_mode: 'personal' 不在可选之列，应为 'contract_number' 或 "),
+        ("lucky_number_sequence_type", "all", "lucky_number_sequence_type: 'all' 不在可选之列，应为 'personal', "),
+        # the opening reward
+        ("opening_reward.first", 0, "opening_reward.first: 0 太小，应大于 0"),
+        ("opening_reward.first", ..., "opening_reward.first: 缺少这一项，请补上"),
+        ("opening_reward.name", "a,b", "opening_reward.name: 'a,b' 写法不对，应不含英文逗号"),
+        # bands
+        (
+            "contract_rewards.1.min_amount",
+            4999.99,
+            "contract_rewards[1].min_amount: 4999.99 至 20000 与“小单奖”的 0 至 5000 重叠，各段金额应互不重叠",
+        ),
+        (
+            "contract_rewards.2.min_amount",
+            19999,
+            "contract_rewards[2].min_amount: 19999 及以上 与“中单奖”的 5000 至 20000 重叠，各段金额应互不重叠",
+        ),
+        (
+            "contract_rewards.1.below_amount",
+            5000,
+            "contract_rewards[1].below_amount: 5000 不高于 min_amount 5000，应高于它",
+        ),
+        ("contract_rewards.2.name", "小单奖", "contract_rewards[2].name: “小单奖”与前面一段重名，每段应有自己的名称"),
+        ("contract_rewards.1.min_amount", "-1", "contract_rewards[1].min_amount: -1 是负数，应不小于 0"),
+        ("contract_rewards.1.quota", -1, "contract_rewards[1].quota: -1 太小，应不小于 0"),
+        ("contract_rewards.1.first_contracts", 0, "contract_rewards[1].first_contracts: 0 太小，应大于 0"),
+        ("contract_rewards.1", 7, "contract_rewards[1]: 7 应是一组键和值"),
+        # the rest
+        (
+            "self_referral_rewards.reward_name",
+            "",
+            "self_referral_rewards.reward_name: 启用了自引单奖励，缺少这一项，请补上奖励名称",
+        ),
+        ("tiered_rewards.stats", "all", "tiered_rewards.stats: 'all' 不在可选之列，应为 'total' 或 'platform_only'"),
+        ("source_types", 1, "source_types: 1 不是 sourceType 的列表，应像 [1, 4]"),
+        (
+            "badges.elite.applies_to",
+            ["节节高", "步步高"],
+            "badges.elite.applies_to[1]: '步步高' 不在可选之列，应为 '幸运数字', '签约奖励', '自引单' 或 '节节高'",
+        ),
+        (
+            "performance_limits.self_referral_contract_cap",
+            -5,
+            "performance_limits.self_referral_contract_cap: -5 是负数，应不小于 0",
+        ),
+        ("awards_mapping", {**FULL["awards_mapping"], 5: 1}, "awards_mapping[5]: 键应是文字，请加引号"),
+    ],
+)
+def test_fault_of_any_section_is_told_with_its_path(path: str, value: Any, fault: str) -> None:
+    (found,) = faults(with_change(path, value, FULL))
+    assert found == fault if not fault.endswith((", ", " 或 ")) else found.startswith(fault)
+
+
+def test_every_pair_of_bands_that_overlaps_is_told() -> None:
+    entry = {
+        "contract_rewards": [
+            {"name": "a", "min_amount": 100},
+            {"name": "b", "below_amount": 100},
+            {"name": "c", "min_amount": 99, "below_amount": 101},
+        ],
+        "awards_mapping": dict.fromkeys("abc", 1),
+    }
+    assert [fault.partition(" 与")[0] + fault.partition("与")[2][:3] for fault in faults(entry)] == [
+        "contract_rewards[2].min_amount: 99 至 101“a”",
+        "contract_rewards[2].min_amount: 99 至 101“b”",
+    ]
 
 
 @pytest.mark.parametrize("key", ["BJ-2025-13", "BJ-25-10", "bj-2025-10", "2025-10", "BJ_2025_10", 5])
@@ -236,8 +371,164 @@ def test_all_faults_of_one_campaign_are_told_at_once() -> None:
 
 
 def test_an_unreadable_section_is_not_taken_for_a_missing_one() -> None:
-    entry = {**GOOD, "lucky_rewards": "接好运", "awards_mapping": {"达标奖": "?"}}
-    assert {fault.partition(":")[0] for fault in faults(entry)} == {"lucky_rewards", "awards_mapping.达标奖"}
+    entry = {**GOOD, "lucky_rewards": "接好运", "awards_mapping": "没有"}
+    assert places(entry) == {"lucky_rewards", "awards_mapping"}
+
+
+def test_an_unreadable_amount_is_not_taken_for_a_missing_one() -> None:
+    entry = with_change("awards_mapping.达标奖", "?")
+    del entry["awards_mapping"]["优秀奖"]
+    assert places(entry) == {"awards_mapping.达标奖", "tiered_rewards.tiers[1].name"}
+
+
+SINGLE_FAULTS: dict[str, tuple[str, Any]] = {
+    "titel": ("titel", 1),
+    "title": ("title", ""),
+    "start": ("start", "?"),
+    "settle_days": ("settle_days", -1),
+    "card_id": ("card_id", "?"),
+    "housekeeper_key": ("housekeeper_key", "?"),
+    "source_types": ("source_types", "?"),
+    "bonus_pool_ratio": ("bonus_pool_ratio", 2),
+    "lucky_number": ("lucky_number", "八"),
+    "lucky_number_mode": ("lucky_number_mode", "?"),
+    "lucky_rewards.high.threshold": ("lucky_rewards.high.threshold", "?"),
+    "lucky_rewards.base": ("lucky_rewards.base", ...),
+    "opening_reward.first": ("opening_reward.first", "?"),
+    "opening_reward.name": ("awards_mapping.开门红", ...),
+    "contract_rewards[0].below_amount": ("contract_rewards.0.below_amount", 0),
+    "contract_rewards[1].quota": ("contract_rewards.1.quota", "?"),
+    "contract_rewards[1].min_amount": ("contract_rewards.1.min_amount", 10**5),
+    "contract_rewards[1].name": ("contract_rewards.1.name", "小单奖"),
+    "contract_rewards[2].name": ("awards_mapping.大单奖", ...),
+    "contract_rewards[3]": ("contract_rewards", [*FULL["contract_rewards"], 7]),
+    "self_referral_rewards.reward_name": ("self_referral_rewards.reward_name", ...),
+    "performance_limits.single_contract_cap": ("performance_limits.single_contract_cap", -1),
+    "tiered_rewards.min_contracts": ("tiered_rewards.min_contracts", "?"),
+    "tiered_rewards.stats": ("tiered_rewards.stats", "?"),
+    "tiered_rewards.tiers[0].threshold": ("tiered_rewards.tiers.0.threshold", "?"),
+    "tiered_rewards.tiers[0].name": ("awards_mapping.达标奖", ...),
+    "tiered_rewards.tiers[1].name": ("tiered_rewards.tiers.1.name", 5),
+    "tiered_rewards.tiers[2].threshold": ("tiered_rewards.tiers.2.threshold", 1000),
+    "tiered_rewards.tiers[2].thresold": ("tiered_rewards.tiers.2.thresold", 1000),
+    "badges.elite.members": ("badges.elite.members", "?"),
+    "badges.elite.applies_to[0]": ("badges.elite.applies_to", ["?"]),
+    "notification.template": ("notification.template", "a/b"),
+    "awards_mapping.红包": ("awards_mapping.红包", "?"),
+}
+"""Place of a fault → a change that makes it, and no other."""
+
+SINGLE_FAULTS["contract_rewards[1].below_amount"] = SINGLE_FAULTS.pop("contract_rewards[1].min_amount")
+
+
+@pytest.mark.parametrize("first", SINGLE_FAULTS)
+def test_nobody_mends_one_fault_to_be_told_of_the_next(first: str) -> None:
+    entry = with_change(*SINGLE_FAULTS[first], FULL)
+    assert places(entry) == {first}
+    for second, change in SINGLE_FAULTS.items():
+        path = SINGLE_FAULTS[first][0]
+        if not (path.startswith(change[0]) or change[0].startswith(path)):
+            assert places(with_change(*change, entry)) == {first, second}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"tiered_rewards.tiers.1.threshold": "?", "tiered_rewards.tiers.2.threshold": 1000},
+            {"tiered_rewards.tiers[1].threshold", "tiered_rewards.tiers[2].threshold"},
+        ),
+        ({"contract_rewards.0.below_amount": "?"}, {"contract_rewards[0].below_amount"}),
+        (
+            {"contract_rewards": FULL["contract_rewards"][::-1], "contract_rewards.1.min_amount": "?"},
+            {"contract_rewards[1].min_amount"},
+        ),
+        (
+            {"contract_rewards.1.min_amount": ..., "contract_rewards.1.min_amout": 5000},
+            {"contract_rewards[1].min_amout"},
+        ),
+        (
+            {"contract_rewards.0": 7, "contract_rewards.1.below_amount": 5000},
+            {"contract_rewards[0]", "contract_rewards[1].below_amount"},
+        ),
+        ({"lucky_number": ..., "lucky_numbr": 5}, {"lucky_numbr"}),
+        ({"lucky_number": 12, "lucky_number_mode": "?"}, {"lucky_number_mode"}),
+        ({"lucky_number": 0, "lucky_number_mode": "?"}, {"lucky_number_mode"}),
+        ({"lucky_number": "x", "lucky_number_mode": "?"}, {"lucky_number_mode", "lucky_number"}),
+        ({"announcement_only": "?", "awards_mapping": {}}, {"announcement_only"}),
+        (
+            {"self_referral_rewards.enable": "?", "self_referral_rewards.reward_name": ...},
+            {"self_referral_rewards.enable"},
+        ),
+        (
+            {"awards_mapping": FULL["awards_mapping"] | {5: 1}, "awards_mapping.红包": ...},
+            {"awards_mapping[5]", "self_referral_rewards.reward_name"},
+        ),
+    ],
+    ids=str,
+)
+def test_no_fault_is_made_up_of_what_cannot_be_read(changes: dict[str, Any], told: set[str]) -> None:
+    entry = FULL
+    for path, value in changes.items():
+        entry = with_change(path, value, entry)
+    assert places(entry) == told
+
+
+JUNK = [
+    *(None, 0, -1, 10**30, 1.5, float("nan"), True, "", "x", " ", "a,b", "\ud800", b"x", object(), len),
+    *([], [1], [None], {}, {"a": 1}, {5: 1}, (), (1,), {1, 2}),
+    *(date(1, 1, 1), date(9999, 12, 31), datetime(2025, 1, 1, 1, tzinfo=UTC)),
+]
+
+
+def places_in(value: Any, path: str = "") -> Iterator[str]:
+    """The path of everything that stands in an entry."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        here = f"{path}.{key}" if path else str(key)
+        yield here
+        yield from places_in(item, here)
+
+
+@pytest.mark.parametrize("section", FULL)
+def test_whatever_stands_anywhere_is_taken_or_told_of_in_chinese(section: str) -> None:
+    for path in [section, *places_in(FULL[section], section)]:
+        for value in JUNK:
+            for fault in parse({KEY: with_change(path, value, FULL)}).faults:
+                assert fault.path.startswith(f'REWARD_CONFIGS["{KEY}"].'), (path, value, fault)
+                words = fault.text.replace(repr(value), "")
+                assert re.search("[\u4e00-\u9fff]{2}", words), (path, value, fault)
+                assert not re.search("[a-z]+ [a-z]+|（[a-z_]+）", words), (path, value, fault)
+
+
+@pytest.mark.parametrize(
+    "off",
+    [
+        *({name: value} for name in ("lucky_rewards", "opening_reward", "tiered_rewards", "badges", "awards_mapping",
+                                     "contract_rewards", "self_referral_rewards", "performance_limits", "notification",
+                                     "source_types", "lucky_number")
+          for value in (None, {}, [], "", " ")),
+        {"lucky_number": "", "lucky_rewards": {"base": {"name": "接好运"}, "high": "?"}},
+        {"lucky_number": None, "lucky_rewards": {"base": {"name": "接好运"}}},
+        {"self_referral_rewards": {"enable": False}},
+        {"self_referral_rewards": {"enable": False, "reward_name": ""}},
+        {"tiered_rewards": {"min_contracts": 5, "tiers": []}},
+        {"title": None, "city": None, "start": None, "card_id": None, "settle_days": None},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_off_is_no_fault_and_grants_nothing(off: dict[str, Any]) -> None:
+    assert list(campaign(off).grantable()) == []
+    assert warnings(off) == ["card_id: 未写问题卡编号，这个活动不会自动运行"]
+
+
+def test_a_lucky_number_that_is_off_switches_its_rewards_off_too() -> None:
+    entry = {**GOOD, "lucky_number": ""}
+    assert {name for _, name in campaign(entry).grantable()} == {"达标奖", "优秀奖", "精英奖"}
+    assert [warning.partition(":")[0] for warning in warnings(entry)] == [
+        "awards_mapping.接好运",
+        "awards_mapping.接好运万元以上",
+    ]
 
 
 def test_faults_of_all_campaigns_are_told_and_the_others_run() -> None:
@@ -269,6 +560,33 @@ class TestOverlap:
         assert list(parsed.campaigns) == ["SH-2025-10"]
 
     @pytest.mark.parametrize(
+        "also",
+        [{"titel": 1}, {"lucky_number": "?"}, {"tiered_rewards": 5}, {"awards_mapping": {}}, {"key": "x"}],
+        ids=str,
+    )
+    def test_is_told_whatever_else_is_wrong(self, also: dict[str, Any]) -> None:
+        for first, second in (
+            (GOOD | also, self.NOVEMBER),
+            (GOOD, self.NOVEMBER | also),
+            (GOOD | also, self.NOVEMBER | also),
+        ):
+            parsed = parse({"BJ-2025-10": first, "BJ-2025-11": second, "SH-2025-10": GOOD})
+            told = {fault.path for fault in parsed.faults if "重叠" in fault.text}
+            assert told == {'REWARD_CONFIGS["BJ-2025-10"].start', 'REWARD_CONFIGS["BJ-2025-11"].start'}
+            assert list(parsed.campaigns) == ["SH-2025-10"]
+
+    def test_in_a_city_that_is_not_in_the_table_is_told(self) -> None:
+        parsed = parse({"GZ-2025-10": GOOD, "GZ-2025-11": self.NOVEMBER, "CD-2025-10": GOOD})
+        told = [fault.path for fault in parsed.faults if "重叠" in fault.text]
+        assert told == ['REWARD_CONFIGS["GZ-2025-10"].start', 'REWARD_CONFIGS["GZ-2025-11"].start']
+
+    @pytest.mark.parametrize("place", ["start", "end", "card_id", "city"])
+    def test_is_not_guessed_where_what_decides_cannot_be_read(self, place: str) -> None:
+        parsed = parse({"BJ-2025-10": GOOD, "BJ-2025-11": self.NOVEMBER | {place: [1]}})
+        assert [fault.path for fault in parsed.faults] == [f'REWARD_CONFIGS["BJ-2025-11"].{place}']
+        assert list(parsed.campaigns) == ["BJ-2025-10"]
+
+    @pytest.mark.parametrize(
         "other",
         [{**NOVEMBER, "card_id": 1801}, {**NOVEMBER, "card_id": None}, {**GOOD, "start": date(2025, 11, 1)}],
         ids=["another card", "no card", "the next day"],
@@ -293,6 +611,16 @@ class TestOverlap:
             "performance_limits.single_project_limit: 工单上限 49999.99 低于单个合同上限 50000，合同上限不起作用",
         ),
         (
+            "lucky_number_sequence_type",
+            "global",
+            "lucky_number_sequence_type: 只在 lucky_number_mode 为 personal_sequence 时起作用，现在不起作用",
+        ),
+        (
+            "performance_limits.self_referral_contract_cap",
+            60000,
+            "performance_limits.self_referral_contract_cap: 工单上限 50000 低于单个合同上限 60000，合同上限不起作用",
+        ),
+        (
             "performance_limits.self_referral_project_limit",
             100,
             "performance_limits.self_referral_project_limit: 工单上限 100 低于单个合同上限 50000，合同上限不起作用",
@@ -301,6 +629,19 @@ class TestOverlap:
 )
 def test_warning_is_told_and_the_campaign_runs(path: str, value: Any, warning: str) -> None:
     assert warnings(with_change(path, value)) == [warning]
+
+
+def test_what_announcement_only_switches_off_is_silent_but_for_its_amounts() -> None:
+    assert warnings({**GOOD, "announcement_only": True}) == [
+        f"awards_mapping.{name}: 有金额，但活动只报喜（announcement_only），不会发这个奖"
+        for name in GOOD["awards_mapping"]
+    ]
+    assert warnings({**FULL, "announcement_only": True, "awards_mapping": {}}) == []
+
+
+def test_a_self_referral_reward_that_is_off_is_never_granted() -> None:
+    entry = with_change("self_referral_rewards.enable", False, FULL)
+    assert warnings(entry) == ["awards_mapping.红包: 有金额，但没有任何规则会发这个奖"]
 
 
 def test_a_project_limit_below_a_cap_that_is_switched_off_is_no_warning() -> None:
@@ -420,6 +761,14 @@ def test_the_stored_config_tells_a_limit_switched_off_from_one_left_out() -> Non
         assert held.performance_limits.project_limit(self_referral=True) == limit
         assert again.project_limit(self_referral=True) == limit
     assert left_out.config_hash() != off.config_hash()
+
+
+@pytest.mark.parametrize("entry", [{}, GOOD, FULL], ids=["empty", "as today", "all sections"])
+def test_the_stored_config_can_be_read_back(entry: dict[str, Any]) -> None:
+    held = campaign(entry)
+    again = Campaign.from_json(held.config_json())
+    assert again == held
+    assert again.config_hash() == held.config_hash()
 
 
 def test_the_hash_is_the_same_in_every_process() -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import itertools
 import json
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from modules import contracts as contracts_module
+from modules.clock import parse_moment
+from modules.contract_columns import column_moments, column_texts
 from modules.contracts import (
+    PARENT_COLUMN,
     REQUIRED_COLUMNS,
+    SOURCE_COLUMNS,
     ColumnsError,
     Contracts,
     find_columns,
-    is_self_referral,
     parse_contracts,
 )
 
@@ -46,9 +52,7 @@ def only(*rows: dict[str, Any], **also: Any) -> dict[str, Any]:
 
 
 def test_a_row_becomes_a_contract() -> None:
-    contract = only({}, sourceType=1, projectAddress=" 朝阳区 1 号 ", Status="已签约")
-    source = contract.pop("source")
-    assert contract == {
+    assert only({}, sourceType=1, projectAddress=" 朝阳区 1 号 ", Status="已签约", pcContractdocNum="PC1") == {
         "contract_id": "1978652301234567890",
         "housekeeper": "周小满",
         "provider": "甲家修",
@@ -58,15 +62,66 @@ def test_a_row_becomes_a_contract() -> None:
         "signed_at": pd.Timestamp("2025-05-20 12:00:00"),
         "amount": 1234560,
         "self_referral": True,
+        "source_type": "1",
+        "historical": True,
+        "row": 0,
     }
-    record = json.loads(source)
-    assert record == {**GOOD, "sourceType": "1", "projectAddress": "朝阳区 1 号", "Status": "已签约"}
 
 
 def test_no_rows_are_no_contracts() -> None:
     contracts = parse_contracts(REQUIRED_COLUMNS, [])
     assert len(contracts.frame) == 0
     assert (contracts.rejected, contracts.duplicates, contracts.shown_ids()) == ((), 0, frozenset())
+    assert contracts.with_sources(contracts.frame)["source"].tolist() == []
+
+
+@pytest.mark.parametrize("rows", [[], [{}]])
+def test_the_columns_have_their_types_with_and_without_rows(rows: list[dict[str, Any]]) -> None:
+    columns = [*GOOD, "sourceType"]
+    frame = parse_contracts(columns, [[{**GOOD, "sourceType": 1}[name] for name in columns] for _ in rows]).frame
+    kinds = {str(kind): set(frame.columns[frame.dtypes == kind]) for kind in frame.dtypes}
+    assert kinds.pop("object") > {"contract_id", "housekeeper", "provider", "source_type"}
+    assert kinds == {
+        "datetime64[us]": {"signed_at"},
+        "int64": {"amount", "row"},
+        "bool": {"self_referral", "historical"},
+    }
+
+
+class TestSources:
+    def test_are_json_text_of_what_the_source_shows(self) -> None:
+        contracts = parsed({"Status": '"好"\\\n', "conversion": 0.5, "average": None, "projectAddress": "50%s{}"})
+        (source,) = contracts.with_sources(contracts.frame)["source"]
+        shown = {**GOOD, "Status": '"好"\\', "conversion": "0.5", "average": "", "projectAddress": "50%s{}"}
+        in_order = {name: shown[name] for name in SOURCE_COLUMNS if name in shown}
+        assert source == json.dumps(in_order, ensure_ascii=False, separators=(",", ":"))
+
+    def test_belong_to_the_rows_asked_for_and_keep_their_index(self) -> None:
+        contracts = parsed({"_id": "a"}, {"_id": "?", "signedDate": "?"}, {"_id": "b"}, {"_id": "c"})
+        assert contracts.frame["row"].tolist() == [0, 2, 3]
+        part = contracts.frame[contracts.frame["contract_id"].isin(["b", "c"])].iloc[::-1]
+        with_sources = contracts.with_sources(part)
+        assert [json.loads(source)["_id"] for source in with_sources["source"]] == ["c", "b"]
+        pd.testing.assert_frame_equal(with_sources.drop(columns="source"), part)
+        assert with_sources["source"].dtype == "object"
+        assert "source" not in contracts.frame
+
+    def test_are_not_made_of_rows_that_nobody_asks_for(self) -> None:
+        class Untouchable:
+            def __str__(self) -> str:
+                raise AssertionError("made text of a row without need")
+
+        contracts = parsed({"_id": "a", "Status": Untouchable()}, {"_id": "b", "Status": ""}, {"_id": "b", "Status": 1})
+        assert contracts.shown_ids() == {"a", "b"}
+        assert contracts.differing == ("b",)
+
+    def test_have_the_parent_contract_last_where_there_is_such_a_column(self) -> None:
+        contracts = parsed({PARENT_COLUMN: "PC1"}, {"_id": "b", PARENT_COLUMN: None}, projectAddress="x")
+        sources = [json.loads(source) for source in contracts.with_sources(contracts.frame)["source"]]
+        assert [list(source)[-2:] for source in sources] == [["projectAddress", PARENT_COLUMN]] * 2
+        assert [source[PARENT_COLUMN] for source in sources] == ["PC1", ""]
+        assert PARENT_COLUMN not in SOURCE_COLUMNS
+        assert PARENT_COLUMN not in json.loads(parsed({"signedDate": "?"}).rejected[0].source)
 
 
 class TestColumns:
@@ -102,6 +157,9 @@ class TestColumns:
     def test_an_enabled_section_can_need_more(self) -> None:
         with pytest.raises(ColumnsError, match="缺少列：sourceType；"):
             parse_contracts(REQUIRED_COLUMNS, [], also_required=["sourceType"])
+        with pytest.raises(ColumnsError, match="缺少列：pcContractdocNum；"):
+            parse_contracts([*REQUIRED_COLUMNS, *SOURCE_COLUMNS], [], also_required=[PARENT_COLUMN])
+        parse_contracts([*REQUIRED_COLUMNS, f"上级合同({PARENT_COLUMN})"], [], also_required=[PARENT_COLUMN])
 
 
 class TestIds:
@@ -180,7 +238,13 @@ class TestDates:
     def test_are_shanghai_time(self, written: str, shanghai: str) -> None:
         assert only({"signedDate": written})["signed_at"] == pd.Timestamp(shanghai)
 
-    @pytest.mark.parametrize("written", [None, "", "昨天", "2025-02-30", "2025-05-20 25:00", 45797, 1747713600000])
+    @pytest.mark.parametrize(
+        "written",
+        [
+            *(None, "", "昨天", "2025-02-30", "2025-05-20 25:00", 45797, 1747713600000),
+            *("9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00"),  # beyond the calendar in Shanghai
+        ],
+    )
     def test_that_cannot_be_read_reject_the_row(self, written: object) -> None:
         (rejected,) = parsed({"signedDate": written}).rejected
         assert "签约时间 signedDate" in rejected.reason
@@ -232,6 +296,11 @@ class TestDuplicates:
         (kept,) = parsed({"adjustRefundMoney": "1000"}, {"adjustRefundMoney": "9"}).frame.to_dict("records")
         assert kept["amount"] == 900
 
+    def test_the_contract_number_decides_before_the_rest_of_the_row(self) -> None:
+        rows = [{"contractdocNum": "A", "Status": "Z"}, {"contractdocNum": "B", "Status": "A"}]
+        for order in itertools.permutations(rows):
+            assert parsed(*order).frame["contract_number"].tolist() == ["A"]
+
     def test_that_differ_are_named_and_equal_ones_not(self) -> None:
         contracts = parsed({"_id": "same"}, {"_id": "same"}, {"_id": "other"}, {"_id": "other", "orgName": "乙家修"})
         assert (contracts.duplicates, contracts.differing) == (2, ("other",))
@@ -246,9 +315,161 @@ class TestDuplicates:
         assert contracts.frame["contract_id"].tolist() == [GOOD["_id"]]
         assert len(contracts.rejected) == 1
 
+    def test_that_differ_in_the_parent_contract_differ(self) -> None:
+        contracts = parsed({PARENT_COLUMN: ""}, {PARENT_COLUMN: "PC1"})
+        assert contracts.differing == (GOOD["_id"],)
+
+    def test_the_kept_row_is_told(self) -> None:
+        contracts = parsed({"_id": "a"}, self.LATER, self.KEPT, {"_id": "b"})
+        assert sorted(contracts.frame["row"]) == [0, 2, 3]
+
+    def test_preferred_ones_come_before_all_others(self) -> None:
+        rows = [[{**GOOD, **row}[name] for name in GOOD] for row in (self.KEPT, self.LATER)]
+        contracts = parse_contracts(
+            list(GOOD), rows, preferred=lambda frame: frame["signed_at"] >= pd.Timestamp("2025-05-21")
+        )
+        assert contracts.frame["row"].tolist() == [1]
+        assert contracts.duplicates == 1
+
 
 @pytest.mark.parametrize(
-    ("source_type", "own"), [("1", True), ("1.0", True), ("2", False), ("", False), ("11", False), ("10", False)]
+    ("written", "source_type", "own"),
+    [
+        (1, "1", True),
+        ("1", "1", True),
+        (1.0, "1", True),
+        ("1.0", "1", True),
+        (" 1 ", "1", True),
+        (2, "2", False),
+        (2.0, "2", False),
+        (None, "", False),
+        (float("nan"), "", False),
+        (11, "11", False),
+        ("10", "10", False),
+        (1.5, "1.5", False),
+        (True, "true", False),
+    ],
 )
-def test_source_type_1_is_self_referral(source_type: str, own: bool) -> None:
-    assert is_self_referral(source_type) is own
+def test_source_type_1_is_self_referral(written: object, source_type: str, own: bool) -> None:
+    contract = only({"sourceType": written})
+    assert (contract["source_type"], contract["self_referral"]) == (source_type, own)
+
+
+def test_without_a_source_type_a_row_is_platform() -> None:
+    assert (only({})["source_type"], only({})["self_referral"]) == ("", False)
+
+
+@pytest.mark.parametrize(
+    ("written", "historical"),
+    [("PC1", True), (12345, True), (0, True), ("", False), (" \u3000", False), (None, False), (float("nan"), False)],
+)
+@pytest.mark.parametrize("title", [PARENT_COLUMN, f"上级合同({PARENT_COLUMN})"])
+def test_a_row_with_a_parent_contract_is_historical(title: str, written: object, historical: bool) -> None:
+    assert only({title: written})["historical"] is historical
+
+
+def test_without_a_column_of_parent_contracts_no_row_is_historical() -> None:
+    assert only({})["historical"] is False
+
+
+def test_half_a_surrogate_pair_becomes_a_question_mark() -> None:
+    contracts = parsed({"serviceHousekeeper": "周\ud83d小满"}, {"_id": "b\udc00"}, {"_id": "c\ud83d", "signedDate": ""})
+    assert contracts.frame["housekeeper"].tolist() == ["周?小满", "周小满"]
+    assert contracts.shown_ids() == {GOOD["_id"], "b?", "c?"}
+    assert [json.loads(source)["_id"] for source in contracts.with_sources(contracts.frame)["source"]][1] == "b?"
+
+
+@pytest.mark.parametrize(
+    ("faults", "told"),
+    [
+        (("_id", "serviceHousekeeper", "adjustRefundMoney", "signedDate"), "没有合同ID（_id 为空）"),
+        (("serviceHousekeeper", "adjustRefundMoney", "signedDate"), "没有管家（serviceHousekeeper 为空）"),
+        (("adjustRefundMoney", "signedDate"), "合同金额 adjustRefundMoney 为空"),
+        (("signedDate",), "签约时间 signedDate '' 读不懂，应像 2025-05-20T12:00:00"),
+    ],
+)
+def test_of_several_faults_the_first_is_told(faults: tuple[str, ...], told: str) -> None:
+    (rejected,) = parsed(dict.fromkeys(faults, "")).rejected
+    assert rejected.reason == told
+
+
+ODD_VALUES = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(st.characters(codec=None), max_size=6),
+    st.sampled_from([pd.NA, "\ud83d", "张三 ", "1,234.50", 1978652301234567890, "2025-05-20T00:00:00+08:00"]),
+)
+OFFSETS = st.sampled_from(["", "+08:00", "Z", "-05:00", "+0800", "+08", "+08:00:00", " +08:00", "+08:00+08:00"])
+ODD_MOMENTS = st.one_of(
+    st.datetimes().map(datetime.isoformat),
+    st.datetimes(timezones=st.just(timezone(timedelta(hours=8)))).map(datetime.isoformat),
+    st.builds(
+        "{}{}{}{}{}".format,
+        st.sampled_from(["2025", "1992", "1991", "1988", "1940", "0001", "9999"]),
+        st.sampled_from(["-05-20", "/07/20", "0520", "-W20-1", "W201", "-W20", "-02-30", "-12-31", "-01-01"]),
+        st.sampled_from(["T", " ", "", "/", "-", "+", "年"]),
+        st.sampled_from(["", "12", "12:30", "123015", "12:30:15.2501234", "00:00:00", "23:59:59.999999", "24:00"]),
+        OFFSETS,
+    ),
+    st.text("0123456789-:T+Z/ W.", max_size=26).map(str.strip),
+)
+
+
+def one_text(value: object) -> str:
+    """Text of a value, by the letter of the rule."""
+    if value is None or value is pd.NA or value != value:
+        return ""
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    return text.strip().encode("utf-8", "replace").decode()
+
+
+def one_moment(text: str) -> datetime | None:
+    """Shanghai time without zone of a text alone; None where it can't be read."""
+    try:
+        return parse_moment(text).replace(tzinfo=None)
+    except (ValueError, OverflowError):
+        return None
+
+
+class TestColumnReaders:
+    @given(st.lists(ODD_VALUES))
+    def test_texts_are_those_of_the_values_one_by_one(self, values: list[object]) -> None:
+        assert column_texts(values) == [one_text(value) for value in values]
+
+    @given(st.lists(ODD_MOMENTS))
+    def test_moments_are_those_of_the_texts_one_by_one(self, texts: list[str]) -> None:
+        moments, unreadable = column_moments(texts)
+        read = [None if row in unreadable else moment for row, moment in enumerate(moments)]
+        assert read == [one_moment(text) for text in texts]
+        assert unreadable == {row: texts[row] for row, moment in enumerate(read) if moment is None}
+
+    @pytest.mark.parametrize(
+        ("written", "shanghai"),
+        [
+            ("1988-07-01T12:00:00+08:00", datetime(1988, 7, 1, 13)),  # noqa: DTZ001 - daylight saving time
+            ("1991-12-31T23:59:59+08:00", datetime(1991, 12, 31, 23, 59, 59)),  # noqa: DTZ001
+            ("2025-05-20+08:00", datetime(2025, 5, 20, 8)),  # noqa: DTZ001 - the + stands where the T does
+            ("20250520/1230", datetime(2025, 5, 20, 12, 30)),  # noqa: DTZ001
+        ],
+    )
+    def test_moments_of_odd_texts(self, written: str, shanghai: datetime) -> None:
+        assert column_moments([written]) == ([shanghai], {})
+
+    @given(st.lists(st.tuples(st.sampled_from("abc"), ODD_VALUES, ODD_VALUES, ODD_MOMENTS), max_size=12))
+    def test_rows_read_in_batches_are_the_rows_read_at_once(self, odd: list[tuple[object, ...]]) -> None:
+        names = ("_id", "serviceHousekeeper", "adjustRefundMoney", "signedDate")
+        rows = [{"orgName": "", **dict(zip(names, values, strict=True))} for values in (*odd, GOOD_VALUES, GOOD_VALUES)]
+        at_once = parsed(*rows)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(contracts_module, "_BATCH", 3)
+            in_batches = parsed(*rows)
+        pd.testing.assert_frame_equal(
+            at_once.with_sources(at_once.frame), in_batches.with_sources(in_batches.frame), check_exact=True
+        )
+        assert at_once.rejected == in_batches.rejected
+        assert (at_once.duplicates, at_once.differing) == (in_batches.duplicates, in_batches.differing)
+
+
+GOOD_VALUES = ("a", "周小满", 1, "2025-05-20")

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from modules import database as database_module
 from modules.clock import SHANGHAI
-from modules.database import Database, DatabaseError, Moment, insert_missing, metadata, robot_sends, tasks
+from modules.database import Database, DatabaseError, Moment, insert_missing, metadata, performance, robot_sends, tasks
 from modules.senders.outcome import Sent
 from modules.task_queue import TaskQueue
 from modules.task_states import COMPLETED, PENDING
@@ -142,6 +142,65 @@ def test_old_rows_are_read_with_their_times_and_sent_in_order(path: Path) -> Non
     assert {task.status for task in queue.list()} == {COMPLETED}
     assert queue.create("send_wecom_message", "bj_group", "新", NOW, 8, 2048) == 9, "ids go on where they were"
     database.close()
+
+
+def test_odd_rows_of_an_old_tasks_db_are_mended_and_nothing_is_sent_by_chance(path: Path) -> None:
+    """The present system's table holds nothing back: empty dates, its own words for a status, nulls."""
+    path.parent.mkdir(parents=True)
+    connection = sqlite3.connect(path)
+    with connection:
+        connection.execute(OLD_TASKS.replace(" NOT NULL", ""))
+        connection.executemany(
+            "INSERT INTO tasks VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (1, "send_wecom_message", "bj_group", "发送途中断电", "running", "2025-04-30 09:00:00", None),
+                (2, "send_wecom_message", "bj_group", "出过错", "error", None, None),
+                (3, "send_wechat_message", "张三", "没有状态", None, None, "2025-04-30 10:00:00"),
+                (4, None, None, None, "pending", "2025-04-30 11:00:00", "2025-04-30 11:00:00"),
+            ],
+        )
+    connection.close()
+    database = Database(f"sqlite:///{path}")
+    database.upgrade()
+    found = {task.id: task for task in TaskQueue(database, "me", timedelta(seconds=120), lambda *_: None).list()}
+    database.close()
+    assert {number: task.status for number, task in found.items()} == {
+        1: "uncertain", 2: "failed", 3: "failed", 4: "pending"
+    }  # fmt: skip
+    assert [found[number].last_error for number in (1, 2, 3, 4)] == [
+        "升级前的状态：running", "升级前的状态：error", "升级前的状态：空", None
+    ]  # fmt: skip
+    assert found[1].updated_at == found[1].created_at == datetime(2025, 4, 30, 9, 0, tzinfo=SHANGHAI)
+    assert found[3].created_at == found[3].updated_at == datetime(2025, 4, 30, 10, 0, tzinfo=SHANGHAI)
+    assert (found[4].task_type, found[4].recipient, found[4].message) == ("", "", "")
+
+
+def test_a_ledger_of_the_first_version_gets_the_figures_of_the_platform_track(path: Path) -> None:
+    database = Database(f"sqlite:///{path}")
+    database.upgrade("0001")
+    with database.writing() as connection:
+        old = sa.Table("performance", sa.MetaData(), autoload_with=connection)
+        told = ("payee", "self_referral", "amount", "performance")
+        rows = [("甲", 0, 100, 60), ("乙", 0, 7, 7), ("甲", 1, 1000, 900), ("甲", 0, 20, 20)]
+        for number, values in enumerate(rows, start=1):
+            record = {column.name: "" if isinstance(column.type, sa.Text) else 0 for column in old.columns}
+            record |= {"campaign": "K", "contract_id": str(number), "sequence": number, "personal_sequence": 1}
+            record |= {"id": number, "broadcast_key": str(number), "signed_at": "2025-05-01", "registered_at": "x"}
+            connection.execute(sa.insert(old).values(record | dict(zip(told, values, strict=True))))
+    database.upgrade()
+    figures = ("platform_count", "platform_total", "platform_performance_total", "historical", "sequence")
+    with database.reading() as connection:
+        columns = [performance.c[name] for name in figures]
+        found = connection.execute(sa.select(*columns).order_by(performance.c.id)).all()
+        context = MigrationContext.configure(connection)
+        assert compare_metadata(context, metadata) == []
+    database.close()
+    assert [tuple(row) for row in found] == [
+        (1, 100, 60, False, 1),
+        (1, 7, 7, False, 2),
+        (1, 100, 60, False, 3),
+        (2, 120, 80, False, 4),
+    ]
 
 
 def test_an_upgrade_that_fails_half_way_leaves_the_data_as_it_was(path: Path) -> None:

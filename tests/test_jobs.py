@@ -416,7 +416,7 @@ def test_on_its_first_and_last_day_a_campaign_runs(desk: Desk, at: str) -> None:
 
 
 def test_an_unknown_job_is_refused_with_the_known_ones(desk: Desk) -> None:
-    with pytest.raises(jobs.JobRefusedError, match="没有名为 BJ-2099-01 的任务；现有：BJ-2025-04、BJ-2025-05、"):
+    with pytest.raises(jobs.JobRefusedError, match="没有名为 BJ-2099-01 的活动；现有：BJ-2025-04、BJ-2025-05、"):
         desk.run("BJ-2099-01")
 
 
@@ -712,7 +712,7 @@ def test_a_run_that_is_shut_down_is_on_record(desk: Desk, monkeypatch: pytest.Mo
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs, "parse_contracts", interrupted)
+    monkeypatch.setattr(jobs, "hold_against_ledger", interrupted)
     with pytest.raises(KeyboardInterrupt):
         desk.run()
     run = desk.table(job_runs)[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from decimal import Decimal
 
 import numpy as np
@@ -14,6 +15,7 @@ from modules.rewards.money import (
     format_yuan,
     multiply,
     parse_amount,
+    parse_amounts,
     parse_decimal,
     parse_fen,
     plain_yuan,
@@ -169,3 +171,57 @@ def test_an_amount_is_not_negative_not_even_by_a_fraction_of_a_fen(value: object
 @pytest.mark.parametrize("value", [np.int64(15000), np.float64(15000), 15000, "15,000"])
 def test_numbers_out_of_a_data_frame_are_numbers(value: object) -> None:
     assert parse_amount(value) == 1_500_000
+
+
+NEAR_CENTS = st.builds(
+    lambda fen, towards: math.nextafter(fen / 100, towards),
+    st.integers(0, MAX_FEN + 100),
+    st.sampled_from([0.0, 1e15]),
+)
+ODD_AMOUNTS = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.integers(-10, MAX_FEN),
+    st.floats(),
+    st.floats(0, 1e11),
+    st.integers(0, MAX_FEN).map(lambda fen: fen / 100),
+    st.integers(0, MAX_FEN).map(lambda tenths: tenths / 1000),
+    NEAR_CENTS,
+    st.decimals(),
+    st.integers(0, 10**14).map(lambda fen: f"{fen // 100:,}.{fen % 100:02d}"),
+    st.decimals(-10, 10**11, places=3).map(str),
+    st.from_regex(r"[+-]?[0-9]{0,4}(,[0-9]{2,3}){0,4}(\.[0-9]{0,3})?(e[0-9])?\n?", fullmatch=True),
+    st.text("0123456789,.", max_size=14),
+    st.sampled_from(
+        [-0.0, 1e10, 10**10, 10**10 + 1, "10000000000", "10,000,000,000", "１２", " 5 ", "5.", ".5", "007.50", "1,23",
+         np.int64(5), np.float64(1.1), np.str_("7.25"), b"1", []]
+    ),
+)  # fmt: skip
+
+
+@given(st.lists(ODD_AMOUNTS))
+def test_a_column_is_read_like_its_values_one_by_one(values: list[object]) -> None:
+    fen: list[int] = []
+    faults: dict[int, str] = {}
+    for position, value in enumerate(values):
+        try:
+            fen.append(parse_amount(value))
+        except ValueError as error:
+            fen.append(0)
+            faults[position] = str(error)
+    amounts, told = parse_amounts(values)
+    assert (amounts, told) == (fen, faults)
+    assert {type(amount) for amount in amounts} <= {int}
+
+
+@given(st.integers(0, MAX_FEN))
+def test_a_column_reads_plain_amounts_exactly(fen: int) -> None:
+    assert parse_amounts([fen / 100, f"{fen / 100!r}", plain_yuan(fen), format_yuan(fen)]) == ([fen] * 4, {})
+
+
+@pytest.mark.parametrize(
+    ("yuan", "fen"), [(0.29, 29), (1.005, 101), (4.35, 435), (9999.995, 1000000), (9999999999.99, 999999999999)]
+)
+def test_a_float_in_a_column_counts_as_its_shortest_decimal(yuan: float, fen: int) -> None:
+    assert parse_amounts([yuan]) == ([fen], {})

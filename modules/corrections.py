@@ -1,0 +1,133 @@
+"""settle: tiers that are owed without a new contract are granted as corrections.
+
+It goes as a run does: the ledger is read with its revision, the source fetched and compared outside any
+transaction, then awards, notices and the audit log are written in one. Where another run came first, it starts over.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from modules import config_guard, ledger
+from modules.campaign_pull import CampaignPull, fetch, hold_against_ledger, require_belief, retry_when_overtaken
+from modules.database import performance, record_act
+from modules.explanation_words import provider_of
+from modules.ledger_records import AwardRecord, read_awards
+from modules.outbox import count_tasks, enqueue
+from modules.reconciliation import BookedContract, Reconciliation, award_json, reconcile
+from modules.rewards.campaign import Campaign
+from modules.rewards.engine import Award
+from modules.rewards.frame import housekeeper_of
+from modules.rewards.money import format_yuan, plain_yuan
+
+if TYPE_CHECKING:
+    from modules.application import Application
+
+
+@dataclass(frozen=True)
+class Look:
+    """A campaign's ledger and a pull of its source, held against each other."""
+
+    opened: ledger.Opened
+    awards: Sequence[AwardRecord]
+    pull: CampaignPull
+    found: Reconciliation
+
+
+def look(app: "Application", campaign: Campaign, as_of: datetime, *, to_change: bool) -> Look:
+    """Fetch and compare; writes nothing.
+
+    Raises JobRefusedError and what comes of a pull; where something is to be changed after it, also
+    CampaignClosedError, and PullShrankError where the pull is not to be believed.
+    """
+    with app.database.reading() as connection:
+        opened = ledger.read(connection, campaign.key)
+        config_guard.require_accepted(connection, campaign)
+        contracts = _booked(connection, campaign.key)
+        awards = read_awards(connection, campaign.key)
+    if to_change and opened.closed_at is not None:
+        raise ledger.CampaignClosedError(campaign.key)
+    pull = hold_against_ledger(campaign, as_of, opened, fetch(app, campaign))
+    if to_change:
+        require_belief(campaign, opened, pull.shown)
+    return Look(opened, awards, pull, reconcile(campaign, as_of, opened, contracts, awards, pull))
+
+
+def _booked(connection: Connection, key: str) -> dict[str, BookedContract]:
+    columns = [performance.c[name] for name in BookedContract.__dataclass_fields__]
+    rows = connection.execute(sa.select(*columns).where(performance.c.campaign == key).order_by(performance.c.id))
+    return {row.contract_id: BookedContract(*row) for row in rows}
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What was granted, or with a dry run would be; `tasks` new messages; `unregistered` contracts wait for a run."""
+
+    campaign: str
+    granted: tuple[Award, ...]
+    tasks: int
+    unregistered: int
+    is_dry_run: bool
+
+    @property
+    def total(self) -> int:
+        """In fen."""
+        return sum(award.amount for award in self.granted)
+
+    def summary(self) -> dict[str, Any]:
+        """For programs; money in yuan."""
+        return {
+            "campaign": self.campaign,
+            "outcome": "dry-run" if self.is_dry_run else "ok",
+            "granted": [award_json(award) for award in self.granted],
+            "total": plain_yuan(self.total),
+            "tasks": self.tasks,
+            "unregistered": self.unregistered,
+        }
+
+
+def settle(app: "Application", campaign: Campaign, as_of: datetime, who: str, *, dry_run: bool) -> Settlement:
+    """Grant the tiers that are owed; a second time there is nothing left to grant. Raises as `look` does."""
+    return retry_when_overtaken(campaign.key, lambda: _settle(app, campaign, as_of, who, dry_run=dry_run))
+
+
+def _settle(app: "Application", campaign: Campaign, as_of: datetime, who: str, *, dry_run: bool) -> Settlement:
+    looked = look(app, campaign, as_of, to_change=True)
+    granted = [_signed(award, who) for award in looked.found.owed]
+    messages = app.announcer.correction_notices(campaign, granted, app.clock())
+    tasks = count_tasks(messages)
+    if not dry_run:
+        with app.database.writing() as connection:
+            now, amounts = app.clock(), looked.pull.changed_amounts
+            ledger.grant(connection, campaign, looked.opened.revision, granted, amounts, now)
+            if granted:
+                record_act(connection, now, who, "settle", f"{campaign.key}：补发 {_listed(granted)}")
+            tasks = enqueue(connection, messages, now)
+        app.views.refresh([campaign.key])
+    return Settlement(campaign.key, tuple(granted), tasks, looked.found.unregistered, dry_run)
+
+
+def _signed(award: Award, who: str) -> Award:
+    """The award with the person who had it granted in its reason."""
+    return replace(award, reason={**award.reason, "who": who})
+
+
+def payee_words(payee: str) -> str:
+    """`许听澜`, or with a provider `许听澜（上海浦江春装饰）`."""
+    provider = provider_of(payee)
+    return housekeeper_of(payee) if provider is None else f"{housekeeper_of(payee)}（{provider}）"
+
+
+def _listed(granted: Sequence[Award]) -> str:
+    total = sum(award.amount for award in granted)
+    each = "；".join(f"{payee_words(award.payee)} {award.name} {yuan_words(award.amount)}" for award in granted)
+    return f"{len(granted)} 项奖励，共 {yuan_words(total)}：{each}"
+
+
+def yuan_words(fen: int) -> str:
+    """`1,234.50 元`."""
+    return f"{format_yuan(fen)} 元"
