@@ -62,6 +62,25 @@ class ImportPlan:
         """The last number given; the next contract gets the one after it."""
         return max((row["sequence"] or 0 for row in self.rows), default=0)
 
+    @property
+    def payees(self) -> int:
+        """How many people (at how many firms) there are."""
+        return len({row["payee"] for row in self.rows})
+
+    @property
+    def historical(self) -> int:
+        """How many of the rows are historical contracts."""
+        return sum(row["historical"] for row in self.rows)
+
+    @property
+    def payout(self) -> dict[str, tuple[int, int]]:
+        """Award name → how many, and how much in all (fen); in the order of the config."""
+        payout: dict[str, tuple[int, int]] = {}
+        for award, _ in self.granted:
+            count, fen = payout.get(award.name, (0, 0))
+            payout[award.name] = (count + 1, fen + award.amount)
+        return {name: payout[name] for name in self.campaign.awards_mapping if name in payout}
+
 
 def plan_import(campaign: Campaign, file: PerformanceFile, campaign_keys: frozenset[str], now: datetime) -> ImportPlan:
     """What the file would become. Pure. `campaign_keys` are all campaigns: a file of another one is told by its key."""

@@ -7,9 +7,9 @@ import contextlib
 import getpass
 import logging
 import os
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -21,6 +21,7 @@ from modules.errors import JobRefusedError
 from modules.import_plan import ImportPlan, plan_import
 from modules.performance_file import read_performance_file
 from modules.rewards.campaign import Campaign
+from modules.rewards.money import plain_yuan
 from modules.views import ViewFault, performance_file, send_status_file
 
 if TYPE_CHECKING:
@@ -39,11 +40,32 @@ class ImportReport:
     plan: ImportPlan
     unwritten: tuple[ViewFault, ...] = ()
 
+    def summary(self) -> dict[str, Any]:
+        """For programs; money in yuan."""
+        plan = self.plan
+        payout = {name: {"count": count, "amount": plain_yuan(fen)} for name, (count, fen) in plan.payout.items()}
+        return {
+            "campaign": plan.campaign.key,
+            "file": plan.file,
+            "outcome": self.outcome,
+            "rows": len(plan.rows),
+            "historical": plan.historical,
+            "payees": plan.payees,
+            "highest": plan.highest,
+            "awards": len(plan.granted),
+            "payout": payout,
+            "payout_total": plain_yuan(sum(award.amount for award, _ in plan.granted)),
+            "cumulative": plan.is_cumulative,
+            "warnings": list(plan.warnings),
+            "bad_rows": [asdict(bad) for bad in plan.bad_rows],
+        }
+
 
 def import_ledger(app: "Application", campaign: Campaign, path: Path, *, dry_run: bool) -> ImportReport:
     """Register the file in one transaction, all or nothing; with `dry_run` only say what would be registered.
 
-    Raises JobRefusedError where the file can't be used at all, or the campaign's ledger isn't empty.
+    Raises JobRefusedError where the file can't be used at all, or the campaign's ledger isn't empty;
+    CampaignClosedError.
     """
     now = app.clock()
     also_required = [name for name in campaign.source_columns() if name != PARENT_COLUMN]
@@ -64,8 +86,6 @@ def import_ledger(app: "Application", campaign: Campaign, path: Path, *, dry_run
             record_act(connection, now, getpass.getuser(), "import-ledger", _detail(plan))
     except ledger.RevisionConflictError:
         raise JobRefusedError(f"{campaign.key} 的台账刚被另一个运行更新，什么也没有导入；请停掉它再试") from None
-    except ledger.CampaignClosedError as error:
-        raise JobRefusedError(str(error)) from error
     log.info("%s", _detail(plan))
     _let_files_look_old(app, campaign.key)
     return ImportReport("ok", plan, tuple(app.views.refresh([campaign.key])))
@@ -81,7 +101,7 @@ def _let_files_look_old(app: "Application", key: str) -> None:
 
 def _refuse_unless_empty(campaign: Campaign, opened: ledger.Opened) -> None:
     if opened.closed_at is not None:
-        raise JobRefusedError(str(ledger.CampaignClosedError(campaign.key)))
+        raise ledger.CampaignClosedError(campaign.key)
     registered, granted = len(opened.state.registered), len(opened.state.granted)
     if registered or granted:
         raise JobRefusedError(

@@ -275,9 +275,9 @@ UNMET = {
     ),
     "an address that is known": (
         {},
-        [contract(1, sourceType=1), contract(2, sourceType=1, serviceHousekeeper=ELITE), contract(3, sourceType=1)],
+        [contract(1, sourceType=1, serviceHousekeeper=ELITE), contract(2, sourceType=1), contract(3, sourceType=1)],
         3,
-        [f"自引单：该管家已在同一地址登记过自引单（合同 {FIRST_ID + 1}）：朝阳区望枫路1号院"],
+        [f"自引单：该管家已在同一地址登记过自引单（合同 {FIRST_ID + 2}）：朝阳区望枫路1号院"],
     ),
     "too few contracts": (
         {}, ROWS_TO_5, 2, ["节节高：累计 2 单，累计计入业绩 10,000 元；距离达成节节高奖励条件还需 1 单"],
@@ -305,6 +305,17 @@ def test_what_was_not_won_tells_what_was_not_met(played: Callable[..., Desk], ca
     found = explained(played(rows, **sections), number).not_won  # type: ignore[arg-type]
     kind = expected[0].split("：")[0]  # type: ignore[union-attr]
     assert [words for words in found if words.startswith(kind)] == expected
+
+
+def test_a_kind_of_reward_that_has_no_words_here_yet_is_told_all_the_same(
+    played: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Novelty:
+        kind = "新奖励"
+
+    desk = played(ROWS_TO_5)
+    monkeypatch.setattr("modules.rewards.unmet.rules_of", lambda _campaign: (Novelty(),))
+    assert explained(desk, 5).not_won == ("新奖励：没有达到条件",)
 
 
 def test_a_historical_contract_wins_nothing_for_one_reason(played: Callable[..., Desk]) -> None:
@@ -697,8 +708,8 @@ OUTLOOKS = {
         ONLY_TIERS | {"tiered_rewards": {"tiers": [{"name": "达标奖", "threshold": 1}]}}, contracts(1),
         ("节节高各档均已获得",),
     ),
-    "a tier reached by history waits for a contract": (
-        ONLY_TIERS | {"tiered_rewards": {"tiers": [{"name": "达标奖", "threshold": 10000}]}},
+    "a tier reached by history waits for as many contracts as it asks": (
+        ONLY_TIERS | {"tiered_rewards": {"min_contracts": 1, "tiers": [{"name": "达标奖", "threshold": 10000}]}},
         [contract(1, 30000, pcContractdocNum="PC-1")], ("距离达成节节高奖励条件还需 1 单",),
     ),
     "a tier that is owed, and the next one": (

@@ -29,6 +29,7 @@ from modules.database import (
 )
 from modules.errors import JobRefusedError
 from modules.file_utils import read_csv_rows
+from modules.ledger import CampaignClosedError
 from modules.ledger_import import ImportReport, import_ledger
 from modules.performance_file import (
     BONUS_POOL,
@@ -432,8 +433,9 @@ def test_the_same_file_again_changes_nothing_and_says_so(desk: Desk, tmp_path: P
 def test_a_closed_campaign_is_refused(desk: Desk, tmp_path: Path) -> None:
     with desk.app.database.writing() as connection:
         connection.execute(sa.insert(campaigns).values(key=BEIJING, revision=1, closed_at=NOON))
-    with pytest.raises(JobRefusedError, match="已结账"):
-        taken_over(desk, write(tmp_path, PRESENT))
+    for dry_run in (True, False):
+        with pytest.raises(CampaignClosedError, match="已结账"):
+            taken_over(desk, write(tmp_path, PRESENT), dry_run=dry_run)
     assert desk.table(performance) == []
 
 
@@ -648,7 +650,7 @@ def test_the_command_says_what_it_would_do_and_what_it_did(world: World, tmp_pat
     path = write(tmp_path, PRESENT)
     rehearsal = imported(world, path, "--dry-run")
     assert (rehearsal.code, rehearsal.err) == (0, "")
-    for words in ("有 7 个合同、2 位得奖人，最大序号 7，奖励 3 个", "累计数（旧系统的写法）", "什么也没有写入"):
+    for words in ("有 7 个合同、2 位管家，最大序号 7，奖励 3 个", "累计数（旧系统的写法）", "什么也没有写入"):
         assert words in rehearsal.out
     lines = {line.split("│")[1].strip(): [cell.strip() for cell in line.split("│")[2:4]]
              for line in rehearsal.out.splitlines() if line.startswith("│")}  # fmt: skip

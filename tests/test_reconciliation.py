@@ -252,6 +252,7 @@ def test_a_historical_row_that_crosses_the_threshold_is_owed_for(open_desk: Open
 def test_what_a_tier_lacks_is_told_by_what_it_goes_by(stats: Any, name: str, missing: str) -> None:
     tiers = Tiers(TieredRewards(min_contracts=6, tiers=(Tier(name="达标奖", threshold=800),), stats=stats))
     figures = {"personal_sequence": 5, "platform_sequence": 2, "count": 5, "total": 0, "platform_count": 2}
+    figures |= {"standing": 5, "platform_standing": 2}
     money = {"performance_total": 79_999, "platform_performance_total": 1000}
     position = Position(sequence=9, granted=frozenset(), used={}, **figures, **money)
     assert tiers.lacks(name, position) == missing
@@ -344,6 +345,7 @@ def test_a_pull_that_fails_is_one_line_and_code_1(world: World) -> None:
     assert (ended.code, ended.out) == (1, "")
     assert len(ended.err.splitlines()) == 1
     assert "问题卡 1693" in ended.err
+    assert "没有料到" not in ended.err
 
 
 @pytest.mark.parametrize(("line", "words"), [("BJ-2099-01", "现有：BJ-2025-04"), ("BJ-2025-05 --at May", "--at May")])

@@ -12,6 +12,7 @@ from sqlalchemy import insert
 
 from modules.campaign_pull import campaign_named
 from modules.clock import parse_moment
+from modules.comparison import Comparison, Difference, Entry
 from modules.database import awards, campaigns, metadata
 from modules.errors import JobRefusedError
 from modules.performance_file import (
@@ -26,7 +27,7 @@ from modules.performance_file import (
     REMARK,
     TOTAL,
 )
-from modules.shadow import Comparison, Difference, Entry, shadow
+from modules.shadow import shadow
 from tests.present_file import (
     AMOUNT,
     GU,
@@ -40,11 +41,6 @@ from tests.present_file import (
     write,
 )
 from tests.program import World, open_world, unlimited_robot
-
-ROWS = [
-    *PRESENT[:6],
-    PRESENT[6] | {NAMES: "达标奖, 优秀奖"},  # the order in the record pays nobody more
-]
 
 
 def held_against(desk: Desk, path: Path, at: str = "2025-05-20T12:00") -> Comparison:
@@ -72,7 +68,7 @@ def contract_id(number: int) -> str:
 
 def test_two_systems_that_agree(desk: Desk, tmp_path: Path) -> None:
     desk.show(SOURCE)
-    comparison = held_against(desk, write(tmp_path, ROWS))
+    comparison = held_against(desk, write(tmp_path, PRESENT))
     assert comparison.agrees
     assert (comparison.compared, comparison.differences, comparison.not_compared) == (7, (), ())
     assert set(comparison.by_column().values()) == {0}
@@ -157,7 +153,22 @@ def test_an_award_that_we_do_not_grant_has_what_is_missing(desk: Desk, tmp_path:
     assert (difference.reasons, difference.remark) == ((), "距离达成节节高奖励条件还需 2 单")
 
 
+def test_the_order_of_the_awards_of_a_contract_is_no_difference(desk: Desk, tmp_path: Path) -> None:
+    """Here the highest tier comes first, there perhaps the lowest."""
+    desk.show([contract(number, 30_000, serviceHousekeeper=GU) for number in range(1, 7)])
+    rows = [present_row(n, GU, "30000", n, f"{30_000 * n}", f"{30_000 * n}") for n in range(1, 7)]
+    rows[5] |= {KINDS: "节节高, 节节高, 节节高, 幸运数字", NAMES: "达标奖, 优秀奖, 精英奖, 接好运万元以上"}
+    assert held_against(desk, write(tmp_path, rows)).agrees
+
+
 def test_the_list_begins_with_the_lowest_number(desk: Desk, tmp_path: Path) -> None:
+    desk.show([contract(0, 1, serviceHousekeeper=GU), *SOURCE])
+    comparison = held_against(desk, write(tmp_path, PRESENT))
+    assert [row.contract_id for row in comparison.differences] == [contract_id(number) for number in range(8)]
+    assert comparison.differences[0].kind == "only_here"
+
+
+def test_how_many_there_are_is_counted(desk: Desk, tmp_path: Path) -> None:
     desk.show([SOURCE[0], *SOURCE[2:], contract(8, serviceHousekeeper=GU)])
     comparison = held_against(desk, write(tmp_path, PRESENT))
     numbers = [(row.contract_id, row.there and row.there.sequence) for row in comparison.differences]
@@ -322,7 +333,7 @@ def test_the_commands_json_has_all_differences(world: World, tmp_path: Path) -> 
     assert ended.json == {
         "campaign": BEIJING,
         "file": "PerformanceData.csv",
-        "at": "2025-05-20T12:00:00+08:00",
+        "at": "2025-05-20 12:00:00",
         "compared": 7,
         "equal": 6,
         "different": 1,

@@ -17,7 +17,7 @@ from modules.payout import Payout, payout_of
 from modules.payout_workbook import check_target, sheets_of, write_workbook
 from modules.terminal_payouts import show_contract, show_housekeeper, show_payout
 
-Contract = Annotated[str | None, typer.Argument(metavar="[CONTRACT]", help="合同ID 或合同编号。")]
+Contract = Annotated[str | None, typer.Argument(metavar="CONTRACT", help="合同ID 或合同编号。")]
 Housekeeper = Annotated[
     str | None, typer.Option("--housekeeper", metavar="NAME", help="管家姓名；要同时写 --campaign。")
 ]

@@ -76,6 +76,7 @@ class Verdict:
 class Position:
     """Where a payee and its campaign stand now. Money in fen.
 
+    `standing` and `platform_standing` are its standing rows, historical ones included, which the counts leave out.
     `sequence` is the last number given in the campaign; `granted` the (kind, name) of the payee's awards, `used` how
     often each award was granted in the campaign.
     """
@@ -83,6 +84,8 @@ class Position:
     sequence: int
     personal_sequence: int
     platform_sequence: int
+    standing: int
+    platform_standing: int
     count: int
     total: int
     performance_total: int

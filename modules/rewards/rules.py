@@ -191,9 +191,9 @@ class Tiers:
         return Verdict(grants, self._missing(rows.payee, count, total, first))
 
     def earned(self, position: Position) -> Sequence[Grant]:
-        """The steps that a payee's totals reach, highest first; nothing without a contract."""
+        """The steps that a payee's totals reach, highest first; nothing without a standing row."""
         count, total = self._counted(position)
-        if count < max(self._section.min_contracts, 1):
+        if not self._stands(position) or count < self._section.min_contracts:
             return []
         reached = [index for index, tier in enumerate(self._section.tiers) if total >= tier.threshold]
         return [self._grant(index, NOBODY) for index in reversed(reached)]
@@ -204,7 +204,7 @@ class Tiers:
         if tier is None:
             return "活动配置里已没有这一档"
         count, total = self._counted(position)
-        at_least = max(self._section.min_contracts, 1)
+        at_least = max(self._section.min_contracts, 0 if self._stands(position) else 1)
         what, words = "平台单" if self._platform_only else "", []
         if count < at_least:
             words.append(f"{what}累计 {count} 单，还差 {at_least - count} 单")
@@ -228,6 +228,10 @@ class Tiers:
             at_least = max(self._section.min_contracts, 0 if short else 1)
             words.append(gap(unmet[0].name, at_least - count, short))
         return words or ["节节高各档均已获得"]
+
+    def _stands(self, position: Position) -> bool:
+        """Whether the payee has any row left that the ladder goes by."""
+        return bool(position.platform_standing if self._platform_only else position.standing)
 
     def _counted(self, position: Position) -> tuple[int, int]:
         if self._platform_only:

@@ -85,6 +85,8 @@ def _positions(campaign: Campaign, frame: Frame) -> dict[str, Position]:
     figures = {
         "personal_sequence": sums(numbered),
         "platform_sequence": sums(numbered & platform),
+        "standing": sums(standing),
+        "platform_standing": sums(standing & platform),
         "count": sums(numbered & standing),
         "total": sums(frame.amount * (numbered & standing)),
         "performance_total": sums(performance),

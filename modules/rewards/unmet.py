@@ -60,8 +60,10 @@ def unmet(campaign: Campaign, seen: Seen, won: Collection[str]) -> list[str]:
 
 
 def _unmet_words(rule: Rule, campaign: Campaign, seen: Seen) -> str:
-    words = WORDS[type(rule)](campaign, seen)
-    return f"{rule.kind}：{words or '条件已达到，但台账里没有发放，请核对'}"
+    own = WORDS.get(type(rule))
+    if own is None:
+        return f"{rule.kind}：没有达到条件"
+    return f"{rule.kind}：{own(campaign, seen) or '条件已达到，但台账里没有发放，请核对'}"
 
 
 def _opening(campaign: Campaign, seen: Seen) -> str | None:
@@ -137,4 +139,4 @@ WORDS: Mapping[type[Rule], Callable[[Campaign, Seen], str | None]] = {
     SelfReferral: _red_packet,
     Tiers: _tiers,
 }
-"""What was not met, for each kind of rule in `rules.RULES`; None where nothing seems to be missing."""
+"""What was not met, for each kind of rule; None where nothing seems to be missing."""
