@@ -176,6 +176,7 @@ def broadcast_values(campaign: Campaign, record: Mapping[Any, Any], remark_text:
         "performance_total": format_yuan(int(record["performance_total"])),
         "conversion": conversion_percent(json.loads(record["source"]).get("conversion", "")),
         "remark": remark_text,
+        "has_tiers": campaign.has_tiers,
     }
 
 

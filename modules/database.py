@@ -4,7 +4,7 @@ Writers on SQLite take the write lock at once (BEGIN IMMEDIATE), so that nobody 
 somebody else has written in between. Migrations: modules/migrations (Alembic).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache
@@ -347,13 +347,20 @@ def insert_columns(
     bound: list[Sequence[Any]] = []
     for name, values in columns.items():
         process = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
-        bound.append(values if process is None else [process(value) for value in values])
+        bound.append(values if process is None else _each(process, values))
     if statement.positional:
         by_name = dict(zip(columns, bound, strict=True))
         rows: Any = list(zip(*(by_name[name] for name in statement.positiontup or ()), strict=True))
     else:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*bound, strict=True)]
     return connection.exec_driver_sql(str(statement), rows).rowcount if rows else 0
+
+
+def _each(process: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+    """Each value processed; one that is the same in all rows, as the time of a run, only once."""
+    if values and all(value is values[0] for value in values):
+        return [process(values[0])] * len(values)
+    return [process(value) for value in values]
 
 
 def _sqlite_engine(url: str) -> Engine:

@@ -20,14 +20,15 @@ def show_import(report: ImportReport) -> None:
     plan = report.plan
     if report.outcome == "refused":
         _show_bad_rows(plan.bad_rows)
-        _say(f"[red]{plan.file} 有 {len(plan.bad_rows)} 处问题，什么也没有导入；请全部改好再试。[/]")
+        _say(f"[red]{escape(plan.file)} 有 {len(plan.bad_rows)} 处问题，什么也没有导入；请全部改好再试。[/]")
         return
     of_them = f"（其中历史合同 {plan.historical} 个）" if plan.historical else ""
     _say(
         f"{plan.campaign.key}：{escape(plan.file)} 有 {len(plan.rows)} 个合同{of_them}、{plan.payees} 位管家，"
         f"最大序号 {plan.highest}，奖励 {len(plan.granted)} 个。"
     )
-    _say(f"计入业绩金额按{'累计数（旧系统的写法）' if plan.is_cumulative else '单个合同的数'}读。")
+    if plan.is_cumulative:
+        _say("计入业绩金额按累计数（旧系统的写法）读，每个合同计入多少由差额得出。")
     if plan.granted:
         table = Table("奖励", "个数", "金额（元）")
         for name, (count, fen) in plan.payout.items():

@@ -58,8 +58,8 @@ CORRECTION_TITLES = ("活动编号", "时间", "管家", "服务商", "类型", 
 """The columns of Corrections-<KEY>.csv, in order."""
 
 _SHOWN = (
-    "campaign",
     "contract_id",
+    "campaign",
     "source",
     "amount",
     "sequence",
@@ -87,16 +87,16 @@ def performance_rows(connection: Connection, key: str) -> list[list[object]]:
         granted.setdefault(contract_id, []).append((kind, name))
     columns = [performance.c[name] for name in _SHOWN]
     found = connection.execute(sa.select(*columns).where(performance.c.campaign == key).order_by(performance.c.id))
-    rows = (dict(zip(_SHOWN, values, strict=True)) for values in found.all())
-    return [performance_row(row, granted.get(row["contract_id"], [])) for row in rows]
+    return [performance_row(dict(zip(_SHOWN, row, strict=True)), granted.get(row[0], [])) for row in found.all()]
 
 
 def performance_row(row: Mapping[str, Any], granted: Sequence[tuple[str, str]]) -> list[object]:
     """One row of the performance file: `row` has the columns `_SHOWN`, `granted` the (kind, name) of its awards."""
-    source = json.loads(row["source"]) | {"adjustRefundMoney": plain_yuan(row["amount"])}
+    source = json.loads(row["source"])
+    source["adjustRefundMoney"] = plain_yuan(row["amount"])
     return [
         row["campaign"],
-        *(source.get(name, "") for name in SOURCE_COLUMNS),
+        *[source.get(name, "") for name in SOURCE_COLUMNS],
         row["sequence"],
         row["count"],
         plain_yuan(row["total"]),
@@ -104,8 +104,8 @@ def performance_row(row: Mapping[str, Any], granted: Sequence[tuple[str, str]]) 
         plain_yuan(row["performance"]),
         plain_yuan(row["performance_total"]),
         1 if granted else 0,
-        ", ".join(kind for kind, _ in granted),
-        ", ".join(name for _, name in granted),
+        ", ".join([kind for kind, _ in granted]),
+        ", ".join([name for _, name in granted]),
         "N" if row["notified_at"] is None else "Y",
         row["remark"],
         format_moment(row["registered_at"]),

@@ -131,6 +131,19 @@ def test_with_all_tiers_granted_nothing_is_missing(announcer: Announcer) -> None
     assert "各档奖励都已拿下" not in broadcasts[-2].text
 
 
+@pytest.mark.parametrize("key", [BEIJING, SHANGHAI_CITY])
+@pytest.mark.parametrize(
+    "changes", [{"tiered_rewards": None}, {"announcement_only": True}], ids=["no tiers", "no awards"]
+)
+def test_nobody_is_praised_for_tiers_that_there_are_not(
+    announcer: Announcer, key: str, changes: dict[str, Any]
+) -> None:
+    broadcast, *_ = messages_of(announcer, campaign(key, **changes), {"adjustRefundMoney": "5000"})
+    assert "各档奖励" not in broadcast.text
+    assert "加油" not in broadcast.text
+    assert broadcast.text == broadcast.text.strip()
+
+
 def test_text_from_the_source_is_shown_as_it_is(announcer: Announcer) -> None:
     """Chat text is not HTML, and the source can't reach into the template."""
     spiteful = "<b>&'{{ 7 * 7 }}{% raw %}"

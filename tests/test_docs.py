@@ -126,6 +126,23 @@ def test_the_example_campaign_can_be_added_as_it_stands(path: Path) -> None:
     assert set(parsed.campaigns) == set(REWARD_CONFIGS | example)
 
 
+def test_the_ready_entries_of_the_manual_can_be_added_together() -> None:
+    blocks = code_blocks(MANUAL, "py")
+    assert len(blocks) >= 7
+    ready = {key: entry for block in blocks for key, entry in ast.literal_eval(f"{{{block}}}").items()}
+    parsed = parse(REWARD_CONFIGS | ready)
+    assert parsed.faults == ()
+    assert [str(warning) for warning in parsed.warnings if any(key in warning.path for key in ready)] == []
+
+
+@pytest.mark.parametrize("block", code_blocks(REWARD_RULES, "python"))
+def test_entries_shown_in_the_reward_rules_are_sound(block: str) -> None:
+    example = ast.literal_eval(f"{{{block}}}")
+    parsed = parse(example)
+    assert parsed.faults == ()
+    assert [str(warning) for warning in parsed.warnings if any(key in warning.path for key in example)] == []
+
+
 def test_the_faults_shown_as_examples_are_those_of_the_program() -> None:
     example = example_campaign(MANUAL)
     (entry,) = example.values()

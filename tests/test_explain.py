@@ -531,6 +531,32 @@ def test_a_contract_is_explained_by_the_configuration_that_it_was_registered_und
     )  # what is to come is by the present
 
 
+def test_a_contract_without_awards_is_explained_by_what_was_known_when_it_was_registered(
+    played: Callable[..., Desk],
+) -> None:
+    desk = played(contracts(1, 2, 3))
+    desk.clock.advance(minutes=3)
+    with reconfigured(desk, {BEIJING: EVERYTHING | {"lucky_number": "9"}}) as app:
+        desk.show(contracts(1, 2, 3, 4))
+        desk.run(app=app)
+    older, newer = explained(desk, 3), explained(desk, 4)
+    assert (older.awards, newer.awards) == ((), ())
+    assert "幸运数字：活动期内第 3 单，尾数不是幸运数字 5" in older.not_won
+    assert "幸运数字：活动期内第 4 单，尾数不是幸运数字 9" in newer.not_won
+
+
+def test_an_award_names_the_configuration_also_where_a_newer_one_was_in_between(played: Callable[..., Desk]) -> None:
+    desk = played(contracts(1))
+    rows = [contract(1), contract(2), contract(3, 30000)]
+    for lucky, shown in (("9", rows[:2]), ("5", rows)):
+        desk.clock.advance(minutes=3)
+        with reconfigured(desk, {BEIJING: EVERYTHING | {"lucky_number": lucky}}) as app:
+            desk.show(shown)
+            desk.run(app=app)
+    assert [one.award.name for one in explained(desk, 3).awards] == ["中单奖"]
+    assert "幸运数字：活动期内第 3 单，尾数不是幸运数字 5" in explained(desk, 3).not_won
+
+
 def test_a_campaign_that_left_the_configuration_is_explained_by_the_last_run(played: Callable[..., Desk]) -> None:
     desk = played(ROWS_TO_5)
     before = explained(desk, 5)
@@ -860,11 +886,15 @@ def tables(_desk: Desk) -> Mapping[str, sa.Table]:
 # -- the command -----------------------------------------------------------------------------------------------------
 
 
+LONG_ADDRESS = "朝阳区望枫路1号" * 12
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """One installation after two runs, which these tests only read."""
     with open_world(tmp_path_factory.mktemp("explain"), unlimited_robot) as opened:
-        opened.show([*(card_row(number) for number in range(1, 7)), card_row(8, adjustRefundMoney="待定")])
+        rows = [card_row(number, projectAddress=LONG_ADDRESS) for number in range(1, 7)]
+        opened.show([*rows, card_row(8, adjustRefundMoney="待定")])
         assert opened.run("run", BEIJING, *MAY_20).code == 0
         opened.show([card_row(1, orgName="甲"), card_row(6, orgName="乙[1]")], card=CARDS[SHANGHAI_MAY])
         assert opened.run("run", SHANGHAI_MAY, *MAY_20).code == 0
@@ -873,11 +903,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_the_command_tells_people_and_programs(world: World) -> None:
     asked = contract_id(6)
-    ended = world.run("explain", asked, "--campaign", BEIJING, COLUMNS="60")
+    ended = world.run("explain", asked, "--campaign", BEIJING)
     assert (ended.code, ended.err) == (0, "")
     for words in (
         f"合同 {asked}（YHWX-00006）",
         f"活动 {BEIJING} 北京5月签约激励（活动期 2025-05-01 至 2025-05-31）",
+        f"管家 管家1（北京燕归来装饰）；平台单；工单 GD-00006；项目地址 {LONG_ADDRESS}\n",
         "活动期内第 6 单，个人第 2 单；登记时累计 2 单，18,000 元，计入业绩 18,000 元",
         "幸运数字 接好运　28 元",
         "活动期内第 6 单，尾数是幸运数字 6；合同金额 9,000 元，低于 10,000 元",

@@ -153,6 +153,18 @@ def test_variants_leave_nothing_behind_on_the_frame_that_they_share() -> None:
     assert before[0] != before[1] != before[2]
 
 
+@pytest.mark.parametrize(
+    "limit",
+    ["single_contract_cap", "single_project_limit", "self_referral_contract_cap", "self_referral_project_limit"],
+)
+def test_each_limit_makes_a_performance_of_its_own(limit: str) -> None:
+    source = rows(*[("甲", "30000")] * 8)
+    on = frame([row | {"sourceType": str(number % 2 + 1)} for number, row in enumerate(source)])
+    plain, limited = campaign(), campaign(f"performance_limits.{limit}=1000")
+    together = simulate([plain, limited, plain], taken_from(on))
+    assert [counts(result).get("精英奖", 0) for result in together] == [1, 0, 1]
+
+
 # -- one fen ---------------------------------------------------------------------------------------------------------
 
 
@@ -247,12 +259,12 @@ def paying(by_payee: dict[str, int], *changes: str) -> Simulated:
 
 
 def test_those_who_gain_or_lose_most_come_first_and_equals_by_name() -> None:
-    before = {"a": 500, "b": 100, "gone": 300, "same": 700} | {f"m{number:02d}": 50 for number in range(12)}
+    before = {"a": 500, "b": 100, "past": 300, "same": 700} | {f"m{number:02d}": 50 for number in range(12)}
     after = {"new": 300, "same": 700, "b": 900, "a": 499} | {f"m{number:02d}": 50 - number for number in range(12)}
     found = movers(paying(before), paying(after))
-    assert found[:3] == (Mover("b", 100, 900), Mover("gone", 300, 0), Mover("new", 0, 300))
+    assert found[:3] == (Mover("b", 100, 900), Mover("new", 0, 300), Mover("past", 300, 0))
     assert [mover.payee for mover in found[3:]] == [f"m{number:02d}" for number in (11, 10, 9, 8, 7, 6, 5)]
-    assert [mover.difference for mover in found] == [800, -300, 300, -11, -10, -9, -8, -7, -6, -5]
+    assert [mover.difference for mover in found] == [800, 300, -300, -11, -10, -9, -8, -7, -6, -5]
     everybody = movers(paying(before), paying(after), most=99)
     assert [mover.payee for mover in everybody[10:]] == ["m04", "m03", "m02", "a", "m01"]
     assert movers(paying(before), paying(dict(reversed(before.items())))) == ()
@@ -385,6 +397,8 @@ def test_several_sweeps_make_the_product_the_last_one_fastest() -> None:
 def test_too_many_variants_and_one_place_twice_are_refused() -> None:
     most = [parse_sweep("a=1..20", BEIJING), parse_sweep("b=1..10", BEIJING)]
     assert len(product([], most)) == MAX_VARIANTS == 200
+    with pytest.raises(ChangeError, match="一共 201 种组合，超过 200 种"):
+        product([], [parse_sweep("a=1..3", BEIJING), parse_sweep("b=1..67", BEIJING)])
     with pytest.raises(ChangeError, match="一共 400 种组合，超过 200 种"):
         product([], [*most, parse_sweep("c=1,2", BEIJING)])
     with pytest.raises(ChangeError, match="一共 1000000 种"):
@@ -405,47 +419,48 @@ def everything(desk: Desk) -> dict[str, list[dict[str, Any]]]:
     return {name: desk.table(table) for name, table in metadata.tables.items()}
 
 
-def paid_by(desk: Desk) -> Counter[tuple[str, str]]:
-    return Counter((row["kind"], row["name"]) for row in desk.table(awards))
-
-
 @pytest.mark.parametrize("key", [BEIJING, SHANGHAI_MAY])
 def test_the_present_configuration_reproduces_a_ledger_of_one_pull(desk: Desk, key: str) -> None:
-    month = SampleMonth(key[:2], 2025, 5, seed=11, contracts=150, faulty=True)
-    desk.show(month.pull(desk.clock.now), key)
-    desk.run(key)
+    for one in (BEIJING, SHANGHAI_MAY):  # the other campaign's rows and awards are none of its business
+        month = SampleMonth(one[:2], 2025, 5, seed=11, contracts=150, faulty=True)
+        desk.show(month.pull(desk.clock.now), one)
+        desk.run(one)
     found = simulated(desk, key=key)
     paid = found.source.paid
     assert paid is not None
     assert found.variants == found.notes == ()
-    assert {(one.kind, one.name): one.count for one in paid.awards} == paid_by(desk)
-    assert paid.payout == sum(row["amount"] for row in desk.table(awards)) > 0
-    assert paid.amount == sum(row["amount"] for row in desk.table(performance))
+    granted = [row for row in desk.table(awards) if row["campaign"] == key]
+    assert {(one.kind, one.name): one.count for one in paid.awards} == Counter(
+        (row["kind"], row["name"]) for row in granted
+    )
+    assert paid.payout == sum(row["amount"] for row in granted) > 0
+    assert paid.amount == sum(row["amount"] for row in desk.table(performance) if row["campaign"] == key)
     figures = [field.name for field in fields(Payout) if field.name != "awards"]
     assert [getattr(found.baseline, name) for name in figures] == [getattr(paid, name) for name in figures]
     assert sorted(found.baseline.awards, key=str) == sorted(paid.awards, key=str)
 
 
 def test_refunds_corrections_and_adjustments_stand_between_paid_and_the_present_configuration(desk: Desk) -> None:
-    desk.show(contracts(*range(1, 6), amount=15_000))
+    others = [contract(number, 14_000, serviceHousekeeper="叶向晚") for number in range(11, 17)]
+    desk.show(contracts(*range(1, 6), amount=15_000) + others[:5])
     desk.run()
-    desk.show([*contracts(*range(1, 6), amount=5_000), contract(6, 10_000), contract(7, 100)])  # 35,000 by now
-    desk.run()
+    desk.show([*contracts(*range(1, 6), amount=5_000), *others, contract(17, 10_000), contract(18, 100)])
+    desk.run()  # 沈若川 has 35,100 yuan by now
     by_hand = {"contract_id": None, "payee": "沈若川", "housekeeper": "沈若川", "base_amount": 1, "badge": ""}
     by_hand |= {"campaign": BEIJING, "multiplier": "1", "position": 0, "reason": "{}", "config_hash": ""}
-    granted = [("节节高", "达标奖", 20_000), ("人工调整", "多发扣回", -5_000)]
     with desk.app.database.writing() as connection:
-        for kind, name, fen in granted:
+        for kind, name, fen in [("节节高", "达标奖", 20_000), ("人工调整", "多发扣回", -5_000)]:
             own = {"kind": kind, "name": name, "amount": fen, "granted_at": desk.clock()}
             connection.execute(sa.insert(awards).values(**by_hand, **own))
     found = simulated(desk)
     paid = found.source.paid
     assert paid is not None
     assert (paid.corrections, paid.adjustments) == (20_000, -5_000)
-    assert (paid.payout, counts(paid)) == (5_800 + 15_000, {"接好运万元以上": 1, "达标奖": 1, "多发扣回": 1})
-    # by the amounts that were registered, 85,100 yuan in 7 contracts, the tier comes with contract 6
-    assert counts(found.baseline) == {"接好运万元以上": 1, "达标奖": 1}
-    assert (found.baseline.amount, found.baseline.payout) == (8_510_000, 25_800)
+    assert counts(paid) == {"接好运万元以上": 1, "达标奖": 2, "多发扣回": 1}
+    assert (paid.payout, paid.rewarded) == (5_800 + 2 * 20_000 - 5_000, 2)
+    # by the amounts that were registered, 85,100 yuan in 7 contracts, 沈若川 earns the tier with one of them
+    assert counts(found.baseline) == {"接好运万元以上": 1, "达标奖": 2}
+    assert (found.baseline.amount, found.baseline.payout) == (8_510_000 + 8_400_000, 5_800 + 2 * 20_000)
 
 
 def test_the_ledger_is_numbered_in_the_order_in_which_it_was_written(desk: Desk) -> None:
@@ -487,6 +502,25 @@ def test_what_a_variant_asks_for_in_vain_is_told(desk: Desk, changes: list[str],
     notes = simulated(desk, *changes).notes
     assert len(notes) == (0 if words is None else 1)
     assert words is None or words in notes[0]
+
+
+def test_what_the_present_configuration_is_warned_of_too_is_not_told_again(
+    desk: Desk, other_file: Callable[[str], Path]
+) -> None:
+    desk.show(contracts(1, 2, 3))
+    desk.run()
+    unused = "BEIJING['awards_mapping']['没有的奖'] = 5"
+    file = other_file(f"{unused}\nREWARD_CONFIGS = {{'BJ-2025-05': {{**BEIJING, 'source_types': [2, 3]}}}}")
+    installed = desk.app.settings.model_copy(update={"campaigns_file": file})
+    for change, wider in [
+        ("source_types=[2,4]", 1),
+        ("source_types=[]", 1),
+        ("source_types=[2]", 0),
+        ("lucky_number=3", 0),
+    ]:
+        notes = run_simulation(installed, Request(BEIJING, [change]), TODAY).notes
+        assert [note for note in notes if "没有的奖" in note] == []
+        assert len([note for note in notes if "不会多出合同" in note]) == wider
 
 
 def test_gaps_other_configurations_and_contracts_of_another_period_are_told(desk: Desk) -> None:
@@ -627,6 +661,7 @@ def test_the_entry_of_another_file_is_held_against_the_present_one(
     found = simulated(desk, "awards_mapping.接好运=30", config=file)
     assert (counts(found.baseline), found.baseline.payout) == ({"接好运": 1}, 2_800)
     assert [(counts(one.result), one.result.payout) for one in found.variants] == [({"接好运": 1}, 3_000)]
+    assert [one.movers for one in found.variants] == [(Mover("沈若川", 2_800, 3_000),)]
     assert [(one.location, one.text) for one in found.differences] == [(("lucky_number",), "6 → 3")]
     assert (found.changes[0][0].name, found.changes[0][1]) == ("awards_mapping.接好运", 28)
 

@@ -161,16 +161,26 @@ class Campaign(Section):
 
     def source_columns(self) -> tuple[str, ...]:
         """The source columns that the sections need beside those that every campaign needs."""
+        pays_self_referrals = self.pays_self_referrals and not self.announcement_only
+        by_platform = (
+            self.lucky_number is not None
+            and self.lucky_number_mode == "personal_sequence"
+            and self.lucky_number_sequence_type == "platform_only"
+        ) or (self.has_tiers and self.tiered_rewards is not None and self.tiered_rewards.stats == "platform_only")
         needs = {
             "sourceType": self.source_types is not None
             or self.performance_limits.distinguishes_tracks()
-            or self.pays_self_referrals
-            or self.lucky_number_sequence_type == "platform_only"
-            or (self.tiered_rewards is not None and self.tiered_rewards.stats == "platform_only"),
-            "projectAddress": self.pays_self_referrals,
+            or pays_self_referrals
+            or (by_platform and not self.announcement_only),
+            "projectAddress": pays_self_referrals,
             "pcContractdocNum": self.historical_contracts,
         }
         return tuple(name for name, is_needed in needs.items() if is_needed)
+
+    @property
+    def has_tiers(self) -> bool:
+        """Whether there is any tier to win."""
+        return bool(self.tiered_rewards and self.tiered_rewards.tiers) and not self.announcement_only
 
     @property
     def pays_self_referrals(self) -> bool:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from modules.rewards import totals
 from modules.rewards.campaign import Campaign
-from modules.rewards.frame import Frame, LedgerState, frame_of, housekeeper_of
+from modules.rewards.frame import EMPTY_LEDGER, Frame, LedgerState, frame_of, housekeeper_of
 from modules.rewards.money import multiply
 from modules.rewards.rule import Grant, Granted, Missing, NewRows
 from modules.rewards.rules import rules_of
@@ -124,7 +124,8 @@ def calculate(campaign: Campaign, ledger: LedgerState, shown: Collection[str], c
     `contracts` are new contracts to register, in any order, with the columns of `contracts.Contracts.frame`;
     `shown` are the ids that the source still shows: registered contracts not among them drop out of the totals.
     """
-    return judge(campaign, frame_of(campaign, ledger, shown, contracts))
+    known = EMPTY_LEDGER if contracts.empty else ledger  # nothing new, nothing to hold against it
+    return judge(campaign, frame_of(campaign, known, shown, contracts))
 
 
 def judge(campaign: Campaign, frame: Frame) -> Outcome:

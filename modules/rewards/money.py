@@ -93,18 +93,15 @@ def _fen_at_sight(value: object) -> int | None:
 
 def plain_yuan(fen: int) -> str:
     """Fen → `1234` or `1234.50`, for programs."""
-    return _yuan(fen, "")
+    whole, cents = divmod(abs(fen), 100)
+    text = f"{whole}.{cents:02d}" if cents else str(whole)
+    return text if fen >= 0 else f"-{text}"
 
 
 def format_yuan(fen: int) -> str:
     """Fen → `1,234` or `1,234.50`, for people."""
-    return _yuan(fen, ",")
-
-
-def _yuan(fen: int, separator: str) -> str:
-    whole, cents = divmod(abs(fen), 100)
-    sign = "-" if fen < 0 else ""
-    return f"{sign}{whole:{separator}}" + (f".{cents:02d}" if cents else "")
+    whole, point, cents = plain_yuan(fen).partition(".")
+    return f"{int(whole):,}{point}{cents}" if abs(fen) >= 100 else f"{whole}{point}{cents}"
 
 
 def multiply(fen: int, factor: Decimal) -> int:
