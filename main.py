@@ -185,7 +185,7 @@ def run(
     dry_run: DryRun = False,
     force: Annotated[bool, typer.Option("--force", help="在活动运行期之外也运行。")] = False,
     accept_shrink: Annotated[bool, typer.Option("--accept-shrink", help="源数据大幅减少属实，照此运行。")] = False,
-    silent: Annotated[bool, typer.Option("--silent", help="照常登记和发奖，但不发任何消息。")] = False,
+    silent: Annotated[bool, typer.Option("--silent", help="照常登记和发奖，但不播报，也不发奖励通知。")] = False,
     as_json: AsJson = False,
 ) -> None:
     """立即运行一个任务；标准输出的最后一行是 JSON 结果。"""

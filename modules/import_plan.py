@@ -27,9 +27,8 @@ from modules.import_checks import Book, bad_rows_of, warnings_of
 from modules.performance_file import BadRow, FileRow, PerformanceFile
 from modules.rewards import totals
 from modules.rewards.campaign import Campaign
-from modules.rewards.engine import Award, best_badge
-from modules.rewards.frame import Frame, housekeeper_of, replayed
-from modules.rewards.money import multiply
+from modules.rewards.engine import Award, award_by_name
+from modules.rewards.frame import Frame, replayed
 from modules.rewards.totals import IntArray
 
 REASON_PATH = "import-ledger"
@@ -168,19 +167,6 @@ def _records(
 
 def _award(campaign: Campaign, file: str, row: FileRow, payee: str, position: int) -> Award:
     kind, name = row.awards[position]
-    badge, multiplier = best_badge(campaign, housekeeper_of(payee), kind)
-    base = campaign.awards_mapping[name]
     why = f"从旧系统导入：{file} 第 {row.line} 行"
-    return Award(
-        contract_id=row.contract_id,
-        payee=payee,
-        housekeeper=housekeeper_of(payee),
-        kind=kind,
-        name=name,
-        amount=multiply(base, multiplier),
-        base_amount=base,
-        badge=badge,
-        multiplier=str(multiplier),
-        position=position,
-        reason={"path": REASON_PATH, "threshold": 0, "why": why},
-    )
+    reason: dict[str, str | int] = {"path": REASON_PATH, "threshold": 0, "why": why}
+    return award_by_name(campaign, payee, kind, name, reason, row.contract_id, position)

@@ -16,9 +16,9 @@ from modules.file_utils import read_csv_rows, write_json
 from modules.outbox import Message, enqueue, known_keys
 from modules.process_lock import views_lock
 from modules.rewards.campaign import Campaign
-from modules.rewards.engine import Award, best_badge
+from modules.rewards.engine import Award, award_by_name
 from modules.rewards.frame import payee_of
-from modules.rewards.money import multiply, parse_fen
+from modules.rewards.money import parse_fen
 from modules.view_contents import SENT, WAITING
 from modules.views import LOCK_SECONDS
 
@@ -131,26 +131,11 @@ def _awards(campaign: Campaign, row: Mapping[str, str], record: Mapping[str, Any
     unknown = [name for name in names if name not in campaign.awards_mapping]
     if unknown or len(kinds) != len(names):
         raise ValueError(f"奖励 {'、'.join(unknown or names)} 与活动配置对不上")
-    awards = []
-    for position, (kind, name) in enumerate(zip(kinds, names, strict=True)):
-        badge, multiplier = best_badge(campaign, record["housekeeper"], kind)
-        base = campaign.awards_mapping[name]
-        awards.append(
-            Award(
-                contract_id=row["合同ID(_id)"],
-                payee=payee_of(campaign, record["housekeeper"], record["provider"]),
-                housekeeper=record["housekeeper"],
-                kind=kind,
-                name=name,
-                amount=multiply(base, multiplier),
-                base_amount=base,
-                badge=badge,
-                multiplier=str(multiplier),
-                position=position,
-                reason={},
-            )
-        )
-    return awards
+    payee = payee_of(campaign, record["housekeeper"], record["provider"])
+    return [
+        award_by_name(campaign, payee, kind, name, {}, row["合同ID(_id)"], position)
+        for position, (kind, name) in enumerate(zip(kinds, names, strict=True))
+    ]
 
 
 def _listed(text: str) -> list[str]:

@@ -238,6 +238,33 @@ def _worn(campaign: Campaign, frame: Frame, kind: str, badges: list[tuple[str, D
     return worn
 
 
+def award_by_name(
+    campaign: Campaign,
+    payee: str,
+    kind: str,
+    name: str,
+    reason: dict[str, str | int],
+    contract_id: str | None = None,
+    position: int = 0,
+) -> Award:
+    """An award that was not granted by `judge`, with the amount that the campaign gives it and the payee's badge."""
+    badge, multiplier = best_badge(campaign, housekeeper_of(payee), kind)
+    base = campaign.awards_mapping[name]
+    return Award(
+        contract_id=contract_id,
+        payee=payee,
+        housekeeper=housekeeper_of(payee),
+        kind=kind,
+        name=name,
+        amount=multiply(base, multiplier),
+        base_amount=base,
+        badge=badge,
+        multiplier=str(multiplier),
+        position=position,
+        reason=reason,
+    )
+
+
 def best_badge(campaign: Campaign, housekeeper: str, kind: str) -> tuple[str, Decimal]:
     """The name and multiplier of the badge that multiplies this kind of award most; `("", 1)` where none does."""
     worn = [

@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 
 from modules.rewards.campaign import Campaign
-from modules.rewards.engine import Award, best_badge
-from modules.rewards.frame import Frame, LedgerState, frame_of, housekeeper_of
-from modules.rewards.money import multiply
+from modules.rewards.engine import Award, award_by_name
+from modules.rewards.frame import Frame, LedgerState, frame_of
 from modules.rewards.rule import Grant, Ladder, Position
 from modules.rewards.rules import rules_of
 from modules.rewards.totals import IntArray
@@ -105,27 +104,13 @@ def _positions(campaign: Campaign, frame: Frame) -> dict[str, Position]:
 
 
 def _correction(campaign: Campaign, payee: str, position: Position, grant: Grant) -> Award:
-    housekeeper = housekeeper_of(payee)
-    badge, multiplier = best_badge(campaign, housekeeper, grant.kind)
-    base = campaign.awards_mapping[grant.name]
-    return Award(
-        contract_id=None,
-        payee=payee,
-        housekeeper=housekeeper,
-        kind=grant.kind,
-        name=grant.name,
-        amount=multiply(base, multiplier),
-        base_amount=base,
-        badge=badge,
-        multiplier=str(multiplier),
-        position=0,
-        reason={
-            "path": grant.path,
-            "threshold": grant.threshold,
-            "why": grant.why,
-            "count": position.count,
-            "performance_total": position.performance_total,
-            "platform_count": position.platform_count,
-            "platform_performance_total": position.platform_performance_total,
-        },
-    )
+    reason: dict[str, str | int] = {
+        "path": grant.path,
+        "threshold": grant.threshold,
+        "why": grant.why,
+        "count": position.count,
+        "performance_total": position.performance_total,
+        "platform_count": position.platform_count,
+        "platform_performance_total": position.platform_performance_total,
+    }
+    return award_by_name(campaign, payee, grant.kind, grant.name, reason)
