@@ -17,6 +17,7 @@ from modules.data_processing_module import determine_rewards_generic
 from modules.rewards.campaign import Campaign, City
 from modules.rewards.engine import FIGURES, Outcome, calculate
 from modules.rewards.frame import EMPTY_LEDGER
+from modules.rewards.simulate import Simulator, taken_from
 from modules.rewards.validation import parse_campaigns
 
 T = TypeVar("T")
@@ -67,9 +68,43 @@ def measure_door() -> dict[str, object]:
     return {"calls": len(calls), "ms_per_call": round(seconds / len(calls) * 1000, 3)}
 
 
+def measure_variants() -> Iterator[dict[str, object]]:
+    """The first simulation of 100,000 contracts, and a further one that shares its frame; milliseconds."""
+    chosen, contracts = campaign(), frame(100_000).sort_values("signed_at", ignore_index=True)
+    tiers, limits = chosen.tiered_rewards, chosen.performance_limits
+    assert tiers is not None
+    variants: dict[str, dict[str, object]] = {
+        "another min_contracts": {"tiered_rewards": tiers.model_copy(update={"min_contracts": 8})},
+        "another single_contract_cap": {
+            "performance_limits": limits.model_copy(update={"single_contract_cap": 4_000_000})
+        },
+    }
+    for title, changes in variants.items():
+        changed = chosen.model_copy(update=dict(changes))
+        first, further = [], []
+        for _ in range(REPEATS + 1):
+            simulator = Simulator(taken_from(contracts))
+            first.append(_seconds(simulator, chosen))
+            further.append(_seconds(simulator, changed))
+        one, other = statistics.median(first[1:]) * 1000, statistics.median(further[1:]) * 1000
+        yield {
+            "variant": title,
+            "first_ms": round(one, 1),
+            "further_ms": round(other, 1),
+            "share_of_first": round(other / one, 2),
+        }
+
+
+def _seconds(simulator: Simulator, chosen: Campaign) -> float:
+    started = time.perf_counter()
+    simulator.run(chosen)
+    return time.perf_counter() - started
+
+
 def measure_all() -> Iterator[tuple[str, list[dict[str, object]]]]:
     """The tables, with their titles."""
     yield "engine, all sections on, against a plain loop", list(measure())
+    yield "simulate, 100,000 contracts", list(measure_variants())
     yield "determine_rewards_generic", [measure_door()]
 
 

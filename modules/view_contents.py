@@ -159,7 +159,10 @@ def _send_status(statuses: set[str]) -> str:
 
 
 def contents_stamp(connection: Connection, key: str) -> str | None:
-    """What the files of a campaign would show: its revision and the state of its broadcasts; None: nothing yet."""
+    """What the files of a campaign would show: its revision and the state of its broadcasts; None: nothing yet.
+
+    With the time of the last registration: a database put back from a copy may come to a revision once more.
+    """
     revision = connection.execute(sa.select(campaigns.c.revision).where(campaigns.c.key == key)).scalar()
     if revision is None:
         return None
@@ -171,8 +174,7 @@ def contents_stamp(connection: Connection, key: str) -> str | None:
         .group_by(tasks.c.status)
         .order_by(tasks.c.status)
     ).all()
-    notified = connection.execute(
-        sa.select(sa.func.count(performance.c.notified_at)).where(performance.c.campaign == key)
-    ).scalar()
-    text = f"{revision} {notified} {[tuple(map(str, row)) for row in sends]}"
+    rows = sa.select(sa.func.count(performance.c.notified_at), sa.func.max(performance.c.registered_at))
+    notified, last = connection.execute(rows.where(performance.c.campaign == key)).one()
+    text = f"{revision} {notified} {last} {[tuple(map(str, row)) for row in sends]}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -63,7 +63,7 @@ def documented_commands() -> dict[str, set[str]]:
     for cells in table_rows(section(README, "Command line")):
         if cells[0].startswith("`"):
             usage = cells[0].strip("`")
-            words = re.match("[a-z ]+", usage)
+            words = re.match("[a-z]+(?:[- ][a-z]+)*", usage)
             assert words, usage
             commands[words[0].strip()] = set(re.findall(r"--[a-z-]+", usage))
     return commands
@@ -94,7 +94,7 @@ def test_the_command_table_names_every_option_and_no_other(command: str) -> None
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_commands_that_a_document_tells_to_type_exist(path: Path) -> None:
-    typed = re.findall(r"start\.(?:bat|sh) ([a-z][a-z ]*[a-z])\b", path.read_text(encoding="utf-8"))
+    typed = re.findall(r"start\.(?:bat|sh) ([a-z]+(?:[- ][a-z]+)*)\b", path.read_text(encoding="utf-8"))
     unknown = {words for words in typed if not any(f"{words} ".startswith(f"{known} ") for known in real_commands())}
     assert not unknown
 

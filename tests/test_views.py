@@ -16,7 +16,7 @@ from conftest import BEIJING, COLUMNS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contr
 
 import jobs
 from modules.clock import SHANGHAI
-from modules.database import performance, tasks
+from modules.database import campaigns, performance, tasks
 from modules.file_utils import csv_text, excel_safe, prune_archive, read_csv_rows, write_atomically, write_csv
 from modules.process_lock import daemon_lock
 from modules.senders.outcome import Unknown
@@ -601,3 +601,16 @@ def test_a_data_folder_that_takes_no_files_is_a_fault_and_no_crash(desk: Desk, m
     assert "No space left on device" in faults[0].reason
     with desk.app.database.reading() as connection:
         assert connection.execute(sa.select(sa.func.count()).select_from(performance)).scalar() == 1
+
+
+def test_a_database_put_back_from_a_copy_comes_to_a_revision_twice_and_the_file_follows(desk: Desk) -> None:
+    """Registered in silence, so that no message tells the two states apart."""
+    desk.show(contracts(1, 2))
+    desk.run(silent=True)
+    with desk.app.database.writing() as connection:
+        connection.execute(sa.delete(performance).where(performance.c.contract_id == contract_id(2)))
+        connection.execute(sa.update(campaigns).values(revision=0))
+    desk.clock.advance(minutes=3)
+    desk.show(contracts(1, 3))
+    desk.run(silent=True)
+    assert column(desk, "合同ID(_id)") == [contract_id(1), contract_id(3)]
