@@ -95,20 +95,31 @@ def read(connection: Connection, campaign_key: str) -> Opened:
     """The campaign's ledger as it stands."""
     known = sa.select(campaigns.c.revision, campaigns.c.closed_at).where(campaigns.c.key == campaign_key)
     revision, closed_at = connection.execute(known).one_or_none() or (0, None)
-    columns = [performance.c[name] for name in _STATE_TYPES if name != "amount"]
-    registered = sa.select(*columns, performance.c.source_amount.label("amount"), performance.c.loss_accepted_at)
-    rows = connection.execute(registered.where(performance.c.campaign == campaign_key).order_by(performance.c.id)).all()
-    state = pd.DataFrame(map(tuple, rows), columns=[*_STATE_TYPES, "loss_accepted_at"]).fillna({"sequence": 0})
+    own = performance.c.campaign == campaign_key
+    columns: dict[str, sa.ColumnElement[Any]] = {name: performance.c[name] for name in _STATE_TYPES}
+    columns |= {
+        "sequence": sa.func.coalesce(performance.c.sequence, 0),
+        "amount": performance.c.source_amount,
+    }
+    registered = sa.select(*columns.values()).where(own).order_by(performance.c.id)
     granted = sa.select(awards.c.payee, awards.c.kind, awards.c.name).where(awards.c.campaign == campaign_key)
-    granted_rows = connection.execute(granted.order_by(awards.c.id)).all()
+    lost = sa.select(performance.c.contract_id).where(own, performance.c.loss_accepted_at.is_not(None))
     return Opened(
         revision,
         LedgerState(
-            state[list(_STATE_TYPES)].astype(_STATE_TYPES),
-            pd.DataFrame(map(tuple, granted_rows), columns=["payee", "kind", "name"], dtype="object"),
+            _frame(connection, registered, _STATE_TYPES),
+            _frame(connection, granted.order_by(awards.c.id), dict.fromkeys(("payee", "kind", "name"), "object")),
         ),
-        frozenset(state.loc[state["loss_accepted_at"].notna(), "contract_id"]),
+        frozenset(connection.scalars(lost)),
         closed_at,
+    )
+
+
+def _frame(connection: Connection, query: sa.Select[Any], types: Mapping[str, str]) -> pd.DataFrame:
+    """The rows of a query as a frame, column by column: several times quicker than row by row."""
+    values = list(zip(*connection.execute(query).all(), strict=True)) or [()] * len(types)
+    return pd.DataFrame(
+        {name: pd.Series(column, dtype=types[name]) for name, column in zip(types, values, strict=True)}
     )
 
 

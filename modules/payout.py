@@ -192,7 +192,8 @@ def _notes(
     if standing.owed:
         owed = format_yuan(sum(award.amount for award in standing.owed))
         act = f"settle {ledger.key} 补发" if closed_at is None else f"adjust {ledger.key} 处理"
-        yield f"有 {len(standing.owed)} 项节节高（共 {owed} 元）条件已达到、还没有发放，不在本表内；可用 {act}"
+        words = f"按台账有 {len(standing.owed)} 项节节高（共 {owed} 元）条件已达到、还没有发放，不在本表内"
+        yield f"{words}；请用 reconcile {ledger.key} 核对，属实的用 {act}"
     if standing.unearned:
         yield f"有 {len(standing.unearned)} 项节节高发放之后，累计业绩已达不到条件；请用 reconcile {ledger.key} 核对"
     negative = [line.housekeeper for line in lines if line.to_pay < 0]

@@ -82,6 +82,8 @@ def show_accepted(key: str, accepted: Sequence[Fault]) -> None:
     """The result of `check --accept`."""
     for fault in accepted:
         out.print(f"[green]已确认[/] {escape(str(fault))}", soft_wrap=True)
+    if any("已经发过" in fault.text for fault in accepted):
+        out.print("[yellow]注意[/] 改了名的奖励按新的名称算，得过旧名称的人还会再得一次。", soft_wrap=True)
     restart = "后台程序要重启才会用上新的配置。"
     out.print(restart if accepted else f"{key} 没有需要确认的改动，什么也没有改变；{restart}", soft_wrap=True)
 

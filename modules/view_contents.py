@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -74,11 +74,13 @@ _SHOWN = (
 )
 """The columns of the table that `performance_row` needs."""
 
+_ROWS_AT_ONCE = 1000
+
 SENT, WAITING, NOT_SENT, TO_VERIFY = "发送成功", "待发送", "失败", "待核实"
 
 
-def performance_rows(connection: Connection, key: str) -> list[list[object]]:
-    """The rows of PerformanceData-<KEY>.csv, in ledger order; money in yuan."""
+def performance_rows(connection: Connection, key: str) -> Iterator[list[object]]:
+    """The rows of PerformanceData-<KEY>.csv, in ledger order, as they are read; money in yuan."""
     granted: dict[str, list[tuple[str, str]]] = {}
     chosen = sa.select(awards.c.contract_id, awards.c.kind, awards.c.name).where(
         awards.c.campaign == key, awards.c.contract_id.is_not(None)
@@ -87,7 +89,9 @@ def performance_rows(connection: Connection, key: str) -> list[list[object]]:
         granted.setdefault(contract_id, []).append((kind, name))
     columns = [performance.c[name] for name in _SHOWN]
     found = connection.execute(sa.select(*columns).where(performance.c.campaign == key).order_by(performance.c.id))
-    return [performance_row(dict(zip(_SHOWN, row, strict=True)), granted.get(row[0], [])) for row in found.all()]
+    for some in found.partitions(_ROWS_AT_ONCE):
+        for row in some:
+            yield performance_row(dict(zip(_SHOWN, row, strict=True)), granted.get(row[0], []))
 
 
 def performance_row(row: Mapping[str, Any], granted: Sequence[tuple[str, str]]) -> list[object]:

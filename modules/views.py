@@ -195,8 +195,8 @@ class Views:
 
 
 def _performance(connection: Connection, key: str) -> Callable[[Path], None]:
-    rows = performance_rows(connection, key)
-    return lambda path: write_csv(path, csv_text(PERFORMANCE_TITLES, rows))
+    text = csv_text(PERFORMANCE_TITLES, performance_rows(connection, key))
+    return lambda path: write_csv(path, text)
 
 
 def _sends(connection: Connection, key: str) -> Callable[[Path], None]:

@@ -262,7 +262,8 @@ def test_what_is_owed_and_what_is_no_longer_earned_is_pointed_out(desk: Desk) ->
     )
     desk.run()
     assert payout(desk).notes[1:] == (
-        f"有 2 项节节高（共 600 元）条件已达到、还没有发放，不在本表内；可用 settle {BEIJING} 补发",
+        f"按台账有 2 项节节高（共 600 元）条件已达到、还没有发放，不在本表内；"
+        f"请用 reconcile {BEIJING} 核对，属实的用 settle {BEIJING} 补发",
         UNEARNED,
     )
     set_closed(desk)
