@@ -4,10 +4,10 @@ import getpass
 import logging
 import signal
 import sys
-import threading
+import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from io import TextIOWrapper
-from types import FrameType
 from typing import Annotated
 
 import schedule
@@ -26,10 +26,14 @@ from modules.log_config import configure_logging
 from modules.process_lock import daemon_lock
 from modules.sandbox.demo import run_demo
 from modules.settings import load_settings
+from modules.stopping import StopRequestedError, StopSwitch
 from modules.task_queue import GIVEN_UP, TaskError
 from modules.task_states import CANCELLED, COMPLETED, PENDING, STATUSES, UNCERTAIN
 
 log = logging.getLogger("main")
+
+TICK_SECONDS = 0.2
+"""How often the daemon looks whether a job is due or somebody wants it to end."""
 
 cli = typer.Typer(
     help="签约激励调度程序。不带命令即启动后台程序：定时拉取合同、计算奖励、写文件、发消息。",
@@ -44,10 +48,6 @@ for commands in (corrections, payouts, simulation, takeover):
     commands.register(cli)
 
 
-class StopRequestedError(BaseException):
-    """Somebody asked the daemon to end; raised out of whatever it is doing, so that it ends within seconds."""
-
-
 @cli.callback(invoke_without_command=True)
 def daemon(context: typer.Context) -> None:
     """启动后台程序（不带命令时）。"""
@@ -59,10 +59,14 @@ def run_daemon() -> None:
     """Pull every few minutes and drain the queue beside it, until Ctrl-C or SIGTERM."""
     settings = load_settings()
     configure_logging(settings, console=True)
-    stop = threading.Event()
+    stop = StopSwitch()
+    stop.listen()
     try:
-        _stop_on_signals(stop)
-        with daemon_lock(settings.state_dir), open_application(settings, is_daemon=True) as app:
+        with ExitStack() as opened_parts:
+            with stop.breaking_in():
+                opened_parts.enter_context(daemon_lock(settings.state_dir))
+                opening = open_application(settings, is_daemon=True, while_waiting=stop.breaking_in)
+                app = opened_parts.enter_context(opening)
             _report_configuration(app)
             _work(app, stop)
     except StopRequestedError:
@@ -70,31 +74,32 @@ def run_daemon() -> None:
     log.info("后台程序已停止")
 
 
-def _work(app: Application, stop: threading.Event) -> None:
+def _work(app: Application, stop: StopSwitch) -> None:
     """Jobs in this thread, sending in another, until asked to stop; the message in hand is finished."""
     worker = task_scheduler.start(app)
     try:
         _tick(app, stop)
     except StopRequestedError:
-        log.info("收到停止信号，正在收尾")
+        log.info("拉取途中收到停止信号，正在收尾")
     finally:
         worker.stop(app.settings.wecom.connect_timeout + app.settings.wecom.read_timeout + 5)
 
 
-def _tick(app: Application, stop: threading.Event) -> None:
+def _tick(app: Application, stop: StopSwitch) -> None:
     """The schedule library only ticks; what is due is decided in jobs."""
     scheduler = schedule.Scheduler()
     minutes = app.settings.schedule.run_jobs_serially_minutes
-    scheduler.every(max(round(minutes * 60), 1)).seconds.do(run_jobs_serially, app, stop.is_set)
+    scheduler.every(max(round(minutes * 60), 1)).seconds.do(run_jobs_serially, app, lambda: stop.is_thrown)
     log.info(
         "后台程序已启动：每 %g 分钟运行一次任务，每 %g 秒检查一次队列",
         minutes,
         app.settings.schedule.task_check_seconds,
     )
     scheduler.run_all()
-    while not stop.is_set():
+    while not stop.is_thrown:
         scheduler.run_pending()
-        stop.wait(1)
+        time.sleep(TICK_SECONDS)
+    log.info("收到停止信号，正在收尾")
 
 
 def run_jobs_serially(app: Application, should_stop: Callable[[], bool] = lambda: False) -> None:
@@ -111,19 +116,6 @@ def _report_configuration(app: Application) -> None:
         log.error("活动配置有错：%s", fault)
     for warning in (*app.settings.warnings(), *app.campaigns.warnings):
         log.warning("配置提醒：%s", warning)
-
-
-def _stop_on_signals(stop: threading.Event) -> None:
-    """SIGTERM, Ctrl-C and Ctrl-Break set `stop` and end the main thread's work; a second one changes nothing."""
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if not stop.is_set():
-            stop.set()
-            raise StopRequestedError
-
-    for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), on_signal)
 
 
 @cli.command()

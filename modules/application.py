@@ -1,8 +1,8 @@
 """The parts of the program, opened and tied together once; jobs, the worker and the doors are handed this."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -24,7 +24,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Application:
-    """Everything that a job or the worker needs. `clock` tells the real time; `worker` names this process."""
+    """Everything that a job or the worker needs. `clock` tells the real time; `worker` names this process.
+
+    `while_waiting` surrounds what may take long and may be broken off.
+    """
 
     settings: Settings
     campaigns: Campaigns
@@ -36,11 +39,16 @@ class Application:
     views: Views
     clock: Clock
     worker: str
+    while_waiting: Callable[[], AbstractContextManager[None]]
 
 
 @contextmanager
 def open_application(
-    settings: Settings | None = None, *, clock: Clock = shanghai_now, is_daemon: bool = False
+    settings: Settings | None = None,
+    *,
+    clock: Clock = shanghai_now,
+    is_daemon: bool = False,
+    while_waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Application]:
     """Open database, Metabase client and senders; bring the tables up to date; settle the claims of dead workers.
 
@@ -69,6 +77,7 @@ def open_application(
                 views=Views(settings, database, owns_folder=is_daemon),
                 clock=clock,
                 worker=worker,
+                while_waiting=while_waiting,
             )
     finally:
         metabase.close()

@@ -101,7 +101,8 @@ def _show_contracts(found: Reconciliation) -> None:
         ),
     )
     if found.unregistered:
-        then = "已结账，不会再登记" if found.closed_at else f"运行 run {found.campaign} 时登记（运行期之外要加 --force）"
+        on_run = f"运行 run {found.campaign} 时登记（运行期之外要加 --force）"
+        then = "已结账，不会再登记" if found.closed_at else on_run
         _say(f"源数据里有 {found.unregistered} 个合同还没有登记；{then}")
 
 

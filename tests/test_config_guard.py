@@ -114,6 +114,10 @@ def test_a_change_is_told_with_its_place_and_both_values(path: str, value: Any, 
     assert said(OLD, changed(path, value)) == told
 
 
+def test_an_amount_that_is_gone_is_told() -> None:
+    assert said(changed("awards_mapping.新的奖", 8), OLD) == {"awards_mapping.新的奖": "8 → 未写"}
+
+
 def test_members_of_a_badge_list_who_came_and_went_are_named() -> None:
     document = json.loads(OLD.config_json())
     document["badges"]["elite"]["members"] = ["周小满", "沈砚秋"]
@@ -129,9 +133,17 @@ def test_members_of_a_badge_list_who_came_and_went_are_named() -> None:
         {**FULL, "title": " 十月大促 ", "source_types": ["4", 1, 1], "bonus_pool_ratio": "0.002"},
         {**FULL, "awards_mapping": dict(reversed(FULL["awards_mapping"].items()))},
         {**FULL, "contract_rewards": BANDS[::-1]},
+        with_change("badges.elite.applies_to", ["节节高", "节节高"], FULL),
         {**FULL, "tiered_rewards": {**FULL["tiered_rewards"], "tiers": tuple(TIERS)}},
     ],
-    ids=["the same", "written otherwise", "amounts in another order", "bands in another order", "a tuple"],
+    ids=[
+        "the same",
+        "written otherwise",
+        "amounts in another order",
+        "bands in another order",
+        "a kind twice",
+        "a tuple",
+    ],
 )
 def test_what_changes_nothing_is_no_change(entry: dict[str, Any]) -> None:
     assert said(campaign(FULL), campaign(entry)) == {}

@@ -1,0 +1,46 @@
+"""How the daemon is asked to end: SIGTERM, Ctrl-C, Ctrl-Break.
+
+A request is noted, and looked for between one piece of work and the next. Only where the daemon may wait for long and
+holds nothing, in starting up and in fetching from Metabase, does it break in: out of the middle of a transaction it
+would leave a lock behind, and the worker, which still has a message to finish, would wait for it.
+"""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopRequestedError(BaseException):
+    """Somebody asked the daemon to end; raised out of what it may leave unfinished."""
+
+
+class StopSwitch:
+    """Is thrown once, by the first signal; further ones change nothing. For the main thread."""
+
+    def __init__(self) -> None:
+        self.is_thrown = False
+        self._breaks_in = False
+
+    def listen(self) -> None:
+        """From now on signals throw the switch."""
+        for name in ("SIGTERM", "SIGINT", "SIGBREAK"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self._throw)
+
+    @contextmanager
+    def breaking_in(self) -> Iterator[None]:
+        """Within, a request to end raises StopRequestedError: at once, also one that came before."""
+        self._breaks_in = True
+        try:
+            if self.is_thrown:
+                raise StopRequestedError
+            yield
+        finally:
+            self._breaks_in = False
+
+    def _throw(self, _number: int, _frame: FrameType | None) -> None:
+        if not self.is_thrown:
+            self.is_thrown = True
+            if self._breaks_in:
+                raise StopRequestedError
