@@ -27,6 +27,7 @@ from modules.campaign_pull import (
     require_belief,
     retry_when_overtaken,
 )
+from modules.collector import paused_collector
 from modules.database import in_words, job_runs, record_act
 from modules.errors import PULL_ERRORS, JobRefusedError, PullShrankError
 from modules.outbox import count_tasks, enqueue, known_keys
@@ -114,7 +115,8 @@ def run_campaign(app: Application, campaign: Campaign, as_of: datetime, options:
     started = time.monotonic()
     run_id = None if options.dry_run else _start_run(app, campaign.key, as_of)
     try:
-        report = retry_when_overtaken(campaign.key, lambda: _run(app, campaign, as_of, options))
+        with paused_collector():
+            report = retry_when_overtaken(campaign.key, lambda: _run(app, campaign, as_of, options))
     except RUN_ERRORS as error:
         log.error("%s 运行失败：%s", campaign.key, error)  # noqa: TRY400 - the words say it all
         report = JobReport(campaign.key, "failed", error=str(error))

@@ -21,7 +21,7 @@ from modules.rewards.rule import NewRows, Verdict
 from modules.rewards.rules import Tiers, rules_of
 from modules.rewards.totals import IntArray
 from modules.settings import load_settings
-from modules.view_contents import PERFORMANCE_TITLES, performance_row
+from modules.view_contents import PERFORMANCE_TITLES, SHOWN, performance_lines
 
 log = logging.getLogger(__name__)
 
@@ -204,14 +204,8 @@ def _rows(campaign: Campaign, outcome: Outcome) -> list[dict[str, object]]:
     granted: dict[str, list[tuple[str, str]]] = {}
     for award in outcome.award_list:
         granted.setdefault(str(award.contract_id), []).append((award.kind, award.name))
-    rows = []
-    for record, remark in zip(outcome.rows.to_dict("records"), remarks(outcome), strict=True):
-        rest = {
-            "campaign": campaign.key,
-            "remark": remark,
-            "registered_at": now,
-            "notified_at": None,
-        }
-        row = performance_row({str(k): v for k, v in record.items()} | rest, granted.get(record["contract_id"], []))
-        rows.append(dict(zip(PERFORMANCE_TITLES, row, strict=True)))
-    return rows
+    whole = outcome.rows.assign(
+        campaign=campaign.key, remark=remarks(outcome), registered_at=[now] * len(outcome.rows), notified_at=None
+    )
+    records = zip(*(whole[name].tolist() for name in SHOWN), strict=True)
+    return [dict(zip(PERFORMANCE_TITLES, line, strict=True)) for line in performance_lines(records, granted)]

@@ -16,8 +16,10 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
-_BETWEEN = "\0"
-_FORMULA_CELL = re.compile(f"{_BETWEEN}[{re.escape(''.join(_FORMULA_STARTS))}]")
+_MAYBE_FORMULA = re.compile(r"""(?s)[=+\-@\t](?<![^,\n"].)|[\r\n](?<=".)(?<![^,\n]..)""")
+"""Finds every cell of CSV text that begins with a formula sign, and some that don't: a sign at the start, or after a
+comma, a line's end or a quote. A cell that begins with a line break is quoted, and so told from the end of a line."""
+
 _ROWS_AT_ONCE = 100
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _ARCHIVE_STAMP = "%Y%m%d-%H%M%S"
@@ -31,21 +33,22 @@ def excel_safe(cell: object) -> str:
     return text
 
 
-def _are_plainly_safe(rows: Sequence[Sequence[object]]) -> bool:
-    """Whether no cell begins with a formula sign: one search of many rows is quicker than a look at each cell."""
-    cells = (str(cell) for row in rows for cell in row)
-    return _FORMULA_CELL.search(_BETWEEN + _BETWEEN.join(cells)) is None
-
-
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A whole CSV file as text, every cell safe for Excel."""
-    buffer = io.StringIO(newline="")
-    writer = csv.writer(buffer)
-    writer.writerow(header)
+    written = [_csv_lines([header])]
     numbered = iter(rows)
     while some := list(itertools.islice(numbered, _ROWS_AT_ONCE)):
-        writer.writerows(some if _are_plainly_safe(some) else [[excel_safe(cell) for cell in row] for row in some])
-    return buffer.getvalue().encode("utf-8", "replace").decode()  # half a surrogate pair becomes ?
+        lines = _csv_lines(some)
+        # one search of many rows is quicker than a look at each cell
+        is_safe = _MAYBE_FORMULA.search(lines) is None
+        written.append(lines if is_safe else _csv_lines([[excel_safe(cell) for cell in row] for row in some]))
+    return "".join(written).encode("utf-8", "replace").decode()  # half a surrogate pair becomes ?
+
+
+def _csv_lines(rows: Iterable[Sequence[object]]) -> str:
+    buffer = io.StringIO(newline="")
+    csv.writer(buffer).writerows(rows)
+    return buffer.getvalue()
 
 
 def write_csv(path: Path, text: str) -> None:

@@ -47,6 +47,7 @@ _COPIED = (
     "source",
     *(name for name in FIGURES if name != "platform_sequence"),  # which is counted anew
 )
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _NUMBERS = ("sequence", "personal_sequence")
 """NULL in the table where a historical contract has none; 0 in frames."""
 
@@ -116,8 +117,12 @@ def read(connection: Connection, campaign_key: str) -> Opened:
 
 
 def _frame(connection: Connection, query: sa.Select[Any], types: Mapping[str, str]) -> pd.DataFrame:
-    """The rows of a query as a frame, column by column: several times quicker than row by row."""
-    values = list(zip(*connection.execute(query).all(), strict=True)) or [()] * len(types)
+    """The rows of a query as a frame, column by column from the driver: several times quicker than row by row.
+
+    For columns of text, whole numbers and truth values, which need no conversion.
+    """
+    fetched = connection.execute(query).cursor.fetchall()
+    values = list(zip(*fetched, strict=True)) or [()] * len(types)
     return pd.DataFrame(
         {name: pd.Series(column, dtype=types[name]) for name, column in zip(types, values, strict=True)}
     )
@@ -265,7 +270,7 @@ def _insert_awards(
     }
     columns |= {
         "campaign": [campaign_key] * len(rows),
-        "reason": [json.dumps(award.reason, ensure_ascii=False) for award in rows],
+        "reason": [_JSON.encode(award.reason) for award in rows],
         "config_hash": [config_hash] * len(rows),
         "granted_at": [now] * len(rows),
     }

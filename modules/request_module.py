@@ -7,7 +7,7 @@ in `metabase_session`, time-outs and retries are in `metabase_http`.
 import logging
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -214,11 +214,17 @@ def _read_export(reply: Reply, answer: _QueryAnswer) -> Table:
         )
     if len(records) < len(answer.rows):
         raise MetabaseError(f"导出只有 {len(records)} 行，查询已有 {len(answer.rows)} 行", WHOLE_REMEDY)
-    titles = frozenset(answer.titles)
-    for number, record in enumerate(records, start=1):
-        if record.keys() != titles:
-            raise _other_columns(number, record.keys(), titles)
-    return Table(answer.names, [[record[title] for title in answer.titles] for record in records])
+    rows = [_in_order(record, number, answer.titles) for number, record in enumerate(records, start=1)]
+    return Table(answer.names, rows)
+
+
+def _in_order(record: Mapping[str, object], number: int, titles: tuple[str, ...]) -> list[object]:
+    """The values of an exported row, the `number`th, in the order of the columns. Raises MetabaseError."""
+    if tuple(record) == titles:
+        return list(record.values())
+    if record.keys() != frozenset(titles):
+        raise _other_columns(number, record.keys(), frozenset(titles))
+    return [record[title] for title in titles]
 
 
 def _other_columns(number: int, found: Iterable[str], expected: frozenset[str]) -> MetabaseError:

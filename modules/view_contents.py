@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -57,7 +58,7 @@ PERFORMANCE_TITLES = ("活动编号", *(_SOURCE_TITLES[name] for name in SOURCE_
 CORRECTION_TITLES = ("活动编号", "时间", "管家", "服务商", "类型", "名称", "金额(元)", "说明", "操作人")
 """The columns of Corrections-<KEY>.csv, in order."""
 
-_SHOWN = (
+SHOWN = (
     "contract_id",
     "campaign",
     "source",
@@ -72,14 +73,18 @@ _SHOWN = (
     "remark",
     "registered_at",
 )
-"""The columns of the table that `performance_row` needs."""
+"""The columns of the table that `performance_lines` needs."""
+
+_MONEY = ("amount", "total", "bonus_pool", "performance", "performance_total")
+_BLANK_SOURCE = dict.fromkeys(SOURCE_COLUMNS, "")
+_in_order = itemgetter(*SOURCE_COLUMNS)
 
 _ROWS_AT_ONCE = 1000
 
 SENT, WAITING, NOT_SENT, TO_VERIFY = "发送成功", "待发送", "失败", "待核实"
 
 
-def performance_rows(connection: Connection, key: str) -> Iterator[list[object]]:
+def performance_rows(connection: Connection, key: str) -> Iterator[tuple[object, ...]]:
     """The rows of PerformanceData-<KEY>.csv, in ledger order, as they are read; money in yuan."""
     granted: dict[str, list[tuple[str, str]]] = {}
     chosen = sa.select(awards.c.contract_id, awards.c.kind, awards.c.name).where(
@@ -87,33 +92,50 @@ def performance_rows(connection: Connection, key: str) -> Iterator[list[object]]
     )
     for contract_id, kind, name in connection.execute(chosen.order_by(awards.c.id)).all():
         granted.setdefault(contract_id, []).append((kind, name))
-    columns = [performance.c[name] for name in _SHOWN]
+    columns = [performance.c[name] for name in SHOWN]
     found = connection.execute(sa.select(*columns).where(performance.c.campaign == key).order_by(performance.c.id))
     for some in found.partitions(_ROWS_AT_ONCE):
-        for row in some:
-            yield performance_row(dict(zip(_SHOWN, row, strict=True)), granted.get(row[0], []))
+        yield from performance_lines(some, granted)
 
 
-def performance_row(row: Mapping[str, Any], granted: Sequence[tuple[str, str]]) -> list[object]:
-    """One row of the performance file: `row` has the columns `_SHOWN`, `granted` the (kind, name) of its awards."""
-    source = json.loads(row["source"])
-    source["adjustRefundMoney"] = plain_yuan(row["amount"])
-    return [
-        row["campaign"],
-        *[source.get(name, "") for name in SOURCE_COLUMNS],
-        row["sequence"],
-        row["count"],
-        plain_yuan(row["total"]),
-        plain_yuan(row["bonus_pool"]),
-        plain_yuan(row["performance"]),
-        plain_yuan(row["performance_total"]),
-        1 if granted else 0,
-        ", ".join([kind for kind, _ in granted]),
-        ", ".join([name for _, name in granted]),
-        "N" if row["notified_at"] is None else "Y",
-        row["remark"],
-        format_moment(row["registered_at"]),
-    ]
+def performance_lines(
+    records: Iterable[Sequence[Any]], granted: Mapping[str, Sequence[tuple[str, str]]]
+) -> Iterator[tuple[object, ...]]:
+    """Rows of the performance file, made column by column.
+
+    `records` have the columns `SHOWN`; `granted` are the (kind, name) of a contract's awards, by contract id.
+    """
+    rows = list(records)
+    if not rows:
+        return iter(())
+    shown = dict(zip(SHOWN, zip(*rows, strict=True), strict=True))
+    sources = json.loads(f"[{','.join(shown['source'])}]")
+    money = {name: list(map(plain_yuan, shown[name])) for name in _MONEY}
+    of_contracts = [granted.get(contract_id, ()) for contract_id in shown["contract_id"]]
+    moments = {moment: format_moment(moment) for moment in set(shown["registered_at"])}
+    columns = (
+        shown["campaign"],
+        *zip(
+            *(
+                _in_order({**_BLANK_SOURCE, **source, "adjustRefundMoney": amount})
+                for source, amount in zip(sources, money["amount"], strict=True)
+            ),
+            strict=True,
+        ),
+        shown["sequence"],
+        shown["count"],
+        money["total"],
+        money["bonus_pool"],
+        money["performance"],
+        money["performance_total"],
+        [1 if awarded else 0 for awarded in of_contracts],
+        [", ".join([kind for kind, _ in awarded]) for awarded in of_contracts],
+        [", ".join([name for _, name in awarded]) for awarded in of_contracts],
+        ["N" if moment is None else "Y" for moment in shown["notified_at"]],
+        shown["remark"],
+        [moments[moment] for moment in shown["registered_at"]],
+    )
+    return zip(*columns, strict=True)
 
 
 def correction_rows(connection: Connection, key: str) -> list[list[object]]:
