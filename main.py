@@ -5,8 +5,8 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from io import TextIOWrapper
 from typing import Annotated
 
@@ -15,20 +15,20 @@ import typer
 
 import jobs
 import task_scheduler
-from modules import health, task_states, terminal
+from modules import health, terminal
 from modules.application import Application, open_application
 from modules.check import accept_changes, check_everything
 from modules.clock import shanghai_now
-from modules.commands import corrections, payouts, simulation, takeover
+from modules.commands import corrections, payouts, simulation, takeover, tasks
 from modules.commands.shared import AsJson, At, DryRun, moment, opened
-from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, exit_code_of, words_of
+from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
 from modules.log_config import configure_logging
+from modules.message_sender import SENDER_NAMES, Lane, chosen_senders
 from modules.process_lock import daemon_lock
 from modules.sandbox.demo import run_demo
-from modules.settings import load_settings
+from modules.settings import Settings, load_settings
 from modules.stopping import StopRequestedError, StopSwitch
-from modules.task_queue import GIVEN_UP, TaskError
-from modules.task_states import CANCELLED, COMPLETED, PENDING, STATUSES, UNCERTAIN
+from modules.task_states import PENDING
 
 log = logging.getLogger("main")
 
@@ -41,48 +41,87 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-tasks_cli = typer.Typer(help="查看和处理消息队列。")
-cli.add_typer(tasks_cli, name="tasks")
 
 for commands in (corrections, payouts, simulation, takeover):
     commands.register(cli)
+tasks.register(cli, send_now=lambda app, lane: task_scheduler.check_tasks(app, lanes=[lane]))
 
 
 @cli.callback(invoke_without_command=True)
-def daemon(context: typer.Context) -> None:
+def daemon(
+    context: typer.Context,
+    no_worker: Annotated[
+        bool, typer.Option("--no-worker", help="只按时运行任务，不发消息：由别处的 main.py worker 来发。")
+    ] = False,
+) -> None:
     """启动后台程序（不带命令时）。"""
     if context.invoked_subcommand is None:
-        run_daemon()
+        run_daemon(sends=not no_worker)
+    elif no_worker:
+        raise JobRefusedError("--no-worker 只用于启动后台程序，不能和命令一起用")
 
 
-def run_daemon() -> None:
-    """Pull every few minutes and drain the queue beside it, until Ctrl-C or SIGTERM."""
+def run_daemon(*, sends: bool = True) -> None:
+    """Pull every few minutes and, where it `sends`, drain the queue beside it, until Ctrl-C or SIGTERM."""
     settings = load_settings()
+
+    def work(app: Application, stop: StopSwitch) -> None:
+        _report_configuration(app)
+        if not sends:
+            _tick(app, stop)
+            return
+        with _sending(app, app.sender.lanes()):
+            _tick(app, stop)
+
+    _until_stopped(settings, work, owns_folder=True)
+
+
+@cli.command()
+def worker(
+    senders: Annotated[
+        str, typer.Option("--senders", metavar="A,B", help=f"只用这些发送方式，逗号分隔：{'、'.join(SENDER_NAMES)}。")
+    ] = "",
+) -> None:
+    """只发消息，不运行任务：可以在几台机器上同时开，共用一个 PostgreSQL 数据库。"""
+    wanted = chosen_senders(senders)
+
+    def work(app: Application, stop: StopSwitch) -> None:
+        lanes = app.sender.lanes(wanted)
+        log.info("发送程序已启动：%s", "、".join(sorted(name for lane in lanes for name in lane.senders)) or "无")
+        with _sending(app, lanes):
+            while not stop.is_thrown:
+                time.sleep(TICK_SECONDS)
+        log.info("收到停止信号，正在收尾")
+
+    _until_stopped(load_settings(), work, owns_folder=False)
+
+
+def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch], None], *, owns_folder: bool) -> None:
+    """Open the application and work until a signal asks to end; the daemon owns its data folder alone."""
     configure_logging(settings, console=True)
     stop = StopSwitch()
     stop.listen()
     try:
         with ExitStack() as opened_parts:
             with stop.breaking_in():
-                opened_parts.enter_context(daemon_lock(settings.state_dir))
-                opening = open_application(settings, is_daemon=True, while_waiting=stop.breaking_in)
+                if owns_folder:
+                    opened_parts.enter_context(daemon_lock(settings.state_dir))
+                opening = open_application(settings, is_daemon=owns_folder, while_waiting=stop.breaking_in)
                 app = opened_parts.enter_context(opening)
-            _report_configuration(app)
-            _work(app, stop)
+            work(app, stop)
     except StopRequestedError:
-        log.info("启动途中收到停止信号")
+        log.info("启动或拉取途中收到停止信号")
     log.info("后台程序已停止")
 
 
-def _work(app: Application, stop: StopSwitch) -> None:
-    """Jobs in this thread, sending in another, until asked to stop; the message in hand is finished."""
-    worker = task_scheduler.start(app)
+@contextmanager
+def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
+    """Messages go out in another thread; at the end the message in hand is finished."""
+    thread = task_scheduler.start(app, lanes)
     try:
-        _tick(app, stop)
-    except StopRequestedError:
-        log.info("拉取途中收到停止信号，正在收尾")
+        yield
     finally:
-        worker.stop(app.settings.wecom.connect_timeout + app.settings.wecom.read_timeout + 5)
+        thread.stop(app.settings.wecom.connect_timeout + app.settings.wecom.read_timeout + 5)
 
 
 def _tick(app: Application, stop: StopSwitch) -> None:
@@ -205,53 +244,11 @@ def run(
 def drain(as_json: AsJson = False) -> None:
     """发送队列里到点的消息，发完即返回；标准输出的最后一行是 JSON 结果。"""
     with opened() as app, terminal.progress_bar() as progress:
-        bar = progress.add_task("发送", total=app.queue.counts()[PENDING])
+        bar = progress.add_task("发送", total=app.board.counts()[PENDING])
         sent = task_scheduler.check_tasks(app, progress=lambda _status: progress.advance(bar))
         app.views.refresh(app.campaigns.valid)  # where nothing was sent, a crash may have left them behind
-        pending = app.queue.counts()[PENDING]
+        pending = app.board.counts()[PENDING]
     terminal.print_json({**sent.__dict__, "pending": pending})
-
-
-@tasks_cli.command("list")
-def list_tasks(
-    status: Annotated[str | None, typer.Option("--status", help=f"只看这种状态：{'、'.join(STATUSES)}。")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """列出队列里的任务。"""
-    if status is not None and status not in STATUSES:
-        raise TaskError(f"没有状态 {status}，可用：{'、'.join(STATUSES)}")
-    with opened() as app:
-        found = app.queue.list(None if status is None else [status])
-    if as_json:
-        terminal.print_json([task.__dict__ for task in found])
-    else:
-        terminal.show_tasks(found)
-
-
-@tasks_cli.command("retry")
-def retry_task(task_id: int) -> None:
-    """把失败、待核实或已取消的任务放回队列。"""
-    _set_status(task_id, PENDING, GIVEN_UP)
-    terminal.out.print(f"任务 {task_id} 已放回队列，下次检查时发送（或运行 drain）。")
-
-
-@tasks_cli.command("cancel")
-def cancel_task(task_id: int) -> None:
-    """取消还没有发送的任务。"""
-    _set_status(task_id, CANCELLED, {PENDING, *GIVEN_UP} - {CANCELLED})
-    terminal.out.print(f"任务 {task_id} 已取消。")
-
-
-@tasks_cli.command("resolve")
-def resolve_task(
-    task_id: int,
-    outcome: Annotated[str, typer.Argument(help="completed（已送达，或已人工转发）或 pending（未送达，重发）。")],
-) -> None:
-    """给待核实或失败的任务下结论：已送达（或已人工转发），还是要重发。"""
-    if outcome not in (COMPLETED, PENDING):
-        raise TaskError(f"核实结果应为 {COMPLETED} 或 {PENDING}，不是 {outcome}")
-    _set_status(task_id, outcome, {UNCERTAIN, task_states.FAILED})
-    terminal.out.print(f"任务 {task_id} 已记为{'已送达' if outcome == COMPLETED else '未送达，放回队列重发'}。")
 
 
 @cli.command()
@@ -263,12 +260,6 @@ def status(as_json: AsJson = False) -> None:
         terminal.print_json(found)
     else:
         terminal.show_status(found)
-
-
-def _set_status(task_id: int, status: str, allowed_from: set[str] | frozenset[str]) -> None:
-    with opened() as app:
-        app.queue.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=allowed_from)
-        app.views.refresh(app.campaigns.valid)
 
 
 def main() -> None:

@@ -27,20 +27,20 @@ def create_task(task_type: str, recipient: str, message: str) -> int:
     """
     with open_application() as app:
         attempts, limit = app.settings.queue.notice_max_attempts, message_limit_of(app.settings, recipient, task_type)
-        return app.queue.create(task_type, recipient, message, app.clock(), attempts, limit)
+        return app.board.create(task_type, recipient, message, app.clock(), attempts, limit)
 
 
 def update_task(task_id: int, status: str) -> None:
     """Set a task's status. Raises TaskError where there is no such task or status, or it is being sent."""
     with open_application() as app:
-        app.queue.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=STATUSES)
+        app.board.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=STATUSES)
         app.views.refresh(app.campaigns.valid)
 
 
 def get_pending_tasks() -> list[TaskRow]:
     """The tasks that wait to be sent, oldest first."""
     with open_application() as app:
-        return [_row(task) for task in app.queue.list([PENDING])]
+        return [_row(task) for task in app.board.list([PENDING])]
 
 
 def _row(task: Task) -> TaskRow:

@@ -1,9 +1,13 @@
-"""The background worker that drains the queue: claim, mark, send, finish, one message at a time."""
+"""The background worker that drains the queue: claim a few tasks, send them one after another, write down what came.
+
+Each commit finishes one message and marks the next as leaving (`TaskQueue.advance`), so that at any moment at most one
+message of a worker is in the air.
+"""
 
 import logging
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -11,8 +15,9 @@ import sqlalchemy as sa
 from tenacity import RetryCallState, retry, retry_if_exception_type, wait_exponential
 
 from modules.application import Application
+from modules.message_sender import Lane
 from modules.senders.outcome import Outcome, Unknown
-from modules.task_queue import ClaimLostError
+from modules.task_queue import Advanced, Hand
 from modules.task_states import COMPLETED, FAILED, PENDING, UNCERTAIN, Task
 
 log = logging.getLogger(__name__)
@@ -33,45 +38,82 @@ class Drained:
 
 
 def check_tasks(
-    app: Application, should_stop: Callable[[], bool] = lambda: False, progress: Progress = lambda status: None
+    app: Application,
+    should_stop: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda status: None,
+    lanes: Sequence[Lane] | None = None,
 ) -> Drained:
-    """Send everything that is due now, and bring the files that show it up to date."""
+    """Send everything that is due now, and bring the files that show it up to date.
+
+    `lanes`: the senders to use, all of this machine's where it is None.
+    """
     counted: Counter[str] = Counter()
-    rescued = app.queue.rescue(app.clock(), frozenset())
-    for orphan, transition in rescued:
-        log.warning("任务 %s 的发送进程已失联，改为 %s", orphan.id, transition.status)
-    while not should_stop():
-        task = app.queue.claim(app.clock())
-        if task is None:
-            break
-        status = execute_task(app, task)
-        if status is not None:
-            counted[status] += 1
-            progress(status)
-    if counted or rescued:
+
+    def note(status: str) -> None:
+        counted[status] += 1
+        progress(status)
+
+    chosen = app.sender.lanes() if lanes is None else lanes
+    moved = _rescue(app)
+    while not should_stop() and sum(_send_some(app, lane, should_stop, note) for lane in chosen):
+        moved += _rescue(app)
+    if counted or moved:
         app.views.refresh(app.campaigns.valid)
     return Drained(counted[COMPLETED], counted[FAILED], counted[UNCERTAIN], counted[PENDING])
 
 
-def execute_task(app: Application, task: Task) -> str | None:
-    """Send one claimed task; returns its new status, None where it was not sent: the robot's limit is reached,
-    or the claim is no longer ours."""
-    try:
-        bucket, limit = app.sender.rate_bucket(task.recipient), app.settings.wecom.messages_per_minute
-        marked = app.queue.mark_sending(task, app.clock(), bucket, limit)
-        if marked is None:
-            return None
-        outcome = _send(app, marked)
-        return _until_it_succeeds(lambda: app.queue.finish(marked, outcome, app.clock()).status)
-    except ClaimLostError as error:
-        log.warning("%s", error)
-        return None
+def _rescue(app: Application) -> int:
+    rescued = app.queue.rescue(app.clock(), frozenset())
+    for orphan, transition in rescued:
+        log.warning("任务 %s 的发送进程已失联，改为 %s", orphan.id, transition.status)
+    return len(rescued)
 
 
-def _send(app: Application, task: Task) -> Outcome:
+def _send_some(app: Application, lane: Lane, should_stop: Callable[[], bool], note: Progress) -> bool:
+    """Claim a few tasks of a lane and send them; whether there were any that were due."""
+    with lane.taken() as is_ours:
+        if not is_ours:
+            return False
+        now = app.clock()
+        hand = app.queue.claim(now, lane.at_once, app.sender.reach(lane, now))
+        if hand.is_empty:
+            return False
+        send_hand(app, hand, should_stop, note)
+        return True
+
+
+def send_hand(
+    app: Application,
+    hand: Hand,
+    should_stop: Callable[[], bool] = lambda: False,
+    note: Progress = lambda status: None,
+) -> None:
+    """Send claimed tasks one after another; when asked to stop, the rest goes back."""
+    hand = _advance(app, hand, None, stop=False).hand
+    while (task := hand.sending) is not None:
+        outcome = execute_task(app, task)
+        advanced = _advance(app, hand, outcome, stop=should_stop())
+        if advanced.transition is None:
+            log.warning("任务 %s 的认领已失效，发送结果由接手者判断", task.id)
+        else:
+            note(advanced.transition.status)
+        hand = advanced.hand
+
+
+def _advance(app: Application, hand: Hand, outcome: Outcome | None, *, stop: bool) -> Advanced:
+    """A message that has left must get its result written, however long another program holds the database."""
+
+    def act() -> Advanced:
+        return app.queue.advance(hand, outcome, app.clock(), app.sender.robot_limit, stop=stop)
+
+    return act() if outcome is None else _until_it_succeeds(act)
+
+
+def execute_task(app: Application, task: Task) -> Outcome:
+    """Send the message of a task that is marked as leaving. Never raises: a task is the isolation boundary."""
     try:
         return app.sender.send(task.id, task.recipient, task.task_type, task.message)
-    except Exception as error:  # a task is the isolation boundary
+    except Exception as error:
         log.exception("任务 %s 发送时出错", task.id)
         return Unknown(f"发送程序出错：{type(error).__name__}")
 
@@ -81,7 +123,6 @@ def _warn(state: RetryCallState) -> None:
 
 
 def _until_it_succeeds(act: Callable[[], T]) -> T:
-    """A message that has left must get its result written, however long another program holds the database."""
     return retry(
         retry=retry_if_exception_type(sa.exc.OperationalError),
         wait=wait_exponential(multiplier=0.1, max=10),
@@ -91,10 +132,11 @@ def _until_it_succeeds(act: Callable[[], T]) -> T:
 
 
 class Worker:
-    """The worker thread beside the main loop."""
+    """The worker thread beside the main loop. `lanes`: the senders to use, all of this machine's where it is None."""
 
-    def __init__(self, app: Application) -> None:
+    def __init__(self, app: Application, lanes: Sequence[Lane] | None = None) -> None:
         self._app = app
+        self._lanes = lanes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._loop, name="task-worker", daemon=True)
 
@@ -114,14 +156,14 @@ class Worker:
         interval = self._app.settings.schedule.task_check_seconds
         while not self._stop.is_set():
             try:
-                check_tasks(self._app, self._stop.is_set)
+                check_tasks(self._app, self._stop.is_set, lanes=self._lanes)
             except Exception:  # the worker outlives whatever one look meets; the next look tries again
                 log.exception("检查任务队列时出错，%s 秒后再试", interval)
             self._stop.wait(interval)
 
 
-def start(app: Application) -> Worker:
+def start(app: Application, lanes: Sequence[Lane] | None = None) -> Worker:
     """Start the background worker; `stop()` it before the application closes."""
-    worker = Worker(app)
+    worker = Worker(app, lanes)
     worker.start()
     return worker

@@ -15,6 +15,7 @@ from modules.message_sender import MessageSender
 from modules.process_lock import dead_workers, forget_workers, worker_lock
 from modules.request_module import MetabaseClient
 from modules.settings import Settings, load_settings
+from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
 from modules.templates import Templates
 from modules.views import Views
@@ -35,6 +36,7 @@ class Application:
     metabase: MetabaseClient
     announcer: Announcer
     queue: TaskQueue
+    board: TaskBoard
     sender: MessageSender
     views: Views
     clock: Clock
@@ -63,7 +65,11 @@ def open_application(
         database.upgrade()
         with worker_lock(settings.state_dir) as worker:
             queue = TaskQueue(
-                database, worker, timedelta(seconds=settings.queue.lease_seconds), on_completed=ledger.mark_notified
+                database,
+                worker,
+                timedelta(seconds=settings.queue.lease_seconds),
+                on_completed=ledger.mark_notified,
+                server_clock=database.is_server,
             )
             _settle_dead_workers(settings, queue, clock)
             yield Application(
@@ -73,6 +79,7 @@ def open_application(
                 metabase=metabase,
                 announcer=Announcer(settings, Templates()),
                 queue=queue,
+                board=TaskBoard(database, on_completed=ledger.mark_notified),
                 sender=sender,
                 views=Views(settings, database, owns_folder=is_daemon),
                 clock=clock,

@@ -24,6 +24,9 @@ from modules.clock import SHANGHAI, in_shanghai, parse_moment
 SQLITE_WAIT_SECONDS = 30
 """How long a writer waits for another one before it says that the database is locked."""
 
+MIGRATIONS_LOCK = 0x7A50
+"""Names the advisory lock under which a PostgreSQL database is upgraded."""
+
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
@@ -95,8 +98,17 @@ all; `group_key` is the same for all parts of a split message; `run_at` NULL mea
 
 sa.Index("uq_tasks_dedup_key", tasks.c.dedup_key, unique=True)
 sa.Index("ix_tasks_group_key", tasks.c.group_key)
-_open = tasks.c.status.in_(["pending", "running"])
-sa.Index("ix_tasks_open", tasks.c.recipient, tasks.c.id, sqlite_where=_open, postgresql_where=_open)
+
+
+def _partial(name: str, condition: str, *columns: sa.Column[Any]) -> None:
+    sa.Index(name, *columns, sqlite_where=sa.text(condition), postgresql_where=sa.text(condition))
+
+
+_partial("ix_tasks_pending", "status = 'pending'", tasks.c.id)
+_partial("ix_tasks_waiting", "status = 'pending' AND run_at IS NOT NULL", tasks.c.recipient, tasks.c.id)
+_partial("ix_tasks_expiring", "status = 'pending' AND expires_at IS NOT NULL", tasks.c.expires_at)
+_partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)
+"""What a claim looks at; however many completed tasks there are, these stay small."""
 
 robot_sends = sa.Table(
     "robot_sends",
@@ -109,6 +121,22 @@ robot_sends = sa.Table(
     sa.Index(None, "task_id"),
 )
 """Messages handed to each robot lately: what the limit per minute is counted on."""
+
+robot_pauses = sa.Table(
+    "robot_pauses",
+    metadata,
+    sa.Column("bucket", sa.Text, primary_key=True),
+    sa.Column("until", Moment, nullable=False),
+)
+"""Robots that asked to be left alone until a moment."""
+
+spent_keys = sa.Table(
+    "spent_keys",
+    metadata,
+    sa.Column("group_key", sa.Text, primary_key=True),
+    sa.Column("purged_at", Moment, nullable=False),
+)
+"""The keys of messages that were sent whole and whose tasks have been purged: none is ever queued again."""
 
 campaigns = sa.Table(
     "campaigns",
@@ -265,6 +293,11 @@ class Database:
             raise DatabaseError(f"数据库文件夹建不了（{error}）；请检查 DATA_DIR 和 DATABASE_URL") from error
 
     @property
+    def is_server(self) -> bool:
+        """Whether it is a server that several machines may share; else a file of this machine."""
+        return self.engine.dialect.name != "sqlite"
+
+    @property
     def place(self) -> str:
         """The file on SQLite, else the address without its password: for people."""
         url = self.engine.url
@@ -292,6 +325,8 @@ class Database:
                 if MigrationContext.configure(connection).get_current_revision() == newest:
                     return
             with self.writing() as connection:
+                if self.is_server:  # of programs that start at once on several machines the first does it
+                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATIONS_LOCK)))
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)
         except sa.exc.DBAPIError as error:

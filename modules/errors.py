@@ -12,7 +12,7 @@ from modules.ledger import CampaignClosedError, RevisionConflictError
 from modules.process_lock import AlreadyRunningError
 from modules.request_module import MetabaseError
 from modules.settings import SettingsError
-from modules.task_queue import TaskError
+from modules.task_board import TaskError
 
 FAILED, MISUSED = 1, 2
 

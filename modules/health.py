@@ -64,14 +64,14 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
 
 def status(app: Application, now: datetime) -> dict[str, object]:
     """Everything at a glance, as `status --json` prints it."""
-    waiting = app.queue.oldest(PENDING)
+    waiting = app.board.oldest(PENDING)
     return {
         "at": format_moment(now),
         "daemon_running": daemon_is_alive(app.settings.state_dir),
         "database": app.database.place,
         "data_dir": str(app.settings.data_dir),
         "jobs": [state.__dict__ for state in job_states(app, now)],
-        "queue": app.queue.counts(),
+        "queue": app.board.counts(),
         "oldest_pending": format_moment(waiting.created_at) if waiting else None,
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],

@@ -2,13 +2,21 @@
 
 import hashlib
 import logging
-from collections.abc import Mapping
+import socket
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import get_args
 
+from modules.errors import JobRefusedError
 from modules.message_text import message_limit
+from modules.robot_limits import RobotLimit
 from modules.senders.console import Console
 from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent
 from modules.senders.wecom_robot import WecomRobot
 from modules.settings import RecipientSettings, SenderName, Settings
+from modules.task_queue import Reach
 
 TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
     "send_wecom_message": "desktop_wecom",
@@ -19,9 +27,29 @@ TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
 PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console"})
 """The senders that are there; the desktop ones come with a later version."""
 
+SENDER_NAMES: tuple[SenderName, ...] = get_args(SenderName)
+
+AT_ONCE = 20
+"""Tasks per claim: enough that claiming costs little, few enough that several workers share the work."""
+
 BUCKET_HEX_DIGITS = 16
 
 log = logging.getLogger("send_messages")
+
+
+@dataclass(frozen=True)
+class Lane:
+    """Senders that a worker uses together. `at_once`: how many tasks to claim at a time; `taken`: what to hold while
+    they are sent, whose value tells whether it could be had. With a `recipient` only what is for that one."""
+
+    senders: frozenset[SenderName]
+    at_once: int = AT_ONCE
+    recipient: str | None = None
+    taken: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True)
+
+    def only(self, recipient: str) -> "Lane":
+        """The same lane for one recipient."""
+        return replace(self, recipient=recipient)
 
 
 class MessageSender:
@@ -29,6 +57,8 @@ class MessageSender:
 
     def __init__(self, settings: Settings) -> None:
         self._recipients = settings.recipients
+        self._machines = settings.queue.machines
+        self._messages_per_minute = settings.wecom.messages_per_minute
         self._senders: dict[SenderName, Sender] = {
             "wecom_robot": WecomRobot(settings.wecom),
             "console": Console(),
@@ -43,16 +73,37 @@ class MessageSender:
         _log(task_id, recipient, task_type, outcome)
         return outcome
 
-    def rate_bucket(self, recipient: str) -> str | None:
-        """The name under which sends to `recipient` share a rate limit; None where there is no limit.
+    def robot_limit(self, recipient: str) -> RobotLimit | None:
+        """The robot that messages to `recipient` go through, with its limit; None where there is no robot.
 
-        It is made from the robot's key, so that two recipients with one robot share, and does not give the key away.
+        Its name is made from the robot's key, so that two recipients with one robot share, and does not give the key
+        away.
         """
         known = self._recipients.get(recipient)
         if known is None or known.sender != "wecom_robot":
             return None
         key = known.key.get_secret_value()
-        return hashlib.sha256(key.encode()).hexdigest()[:BUCKET_HEX_DIGITS] if key else None
+        if not key:
+            return None
+        return RobotLimit(hashlib.sha256(key.encode()).hexdigest()[:BUCKET_HEX_DIGITS], self._messages_per_minute)
+
+    def lanes(self, wanted: Collection[SenderName] = SENDER_NAMES) -> list[Lane]:
+        """The senders that this machine uses, of those wanted."""
+        here = socket.gethostname().casefold()
+        usable = frozenset(name for name in wanted if self._machines.get(name, here).casefold() == here)
+        return [Lane(usable)]
+
+    def reach(self, lane: Lane, now: datetime) -> Reach:
+        """Whose messages go out through a lane at this moment: nobody's in their quiet hours."""
+        served = frozenset(
+            name
+            for name, known in self._recipients.items()
+            if known.sender in lane.senders and not known.is_quiet(now.timetz())
+        )
+        if lane.recipient is not None:
+            return Reach(served & {lane.recipient}, known=None, unserved=frozenset())
+        unserved = frozenset(kind for kind, sender in TASK_TYPE_SENDERS.items() if sender not in lane.senders)
+        return Reach(served, frozenset(self._recipients), unserved)
 
     def _send(self, recipient: str, task_type: str, message: str) -> Outcome:
         target = self._recipients.get(recipient) or _plain_chat(recipient, task_type)
@@ -60,6 +111,15 @@ class MessageSender:
             return target
         sender = self._senders.get(target.sender)
         return sender.send(target, message) if sender else _not_there_yet(target)
+
+
+def chosen_senders(text: str) -> frozenset[SenderName]:
+    """`a,b` → these senders; all where it is empty. Raises JobRefusedError."""
+    named = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = sorted(set(named) - set(SENDER_NAMES))
+    if unknown:
+        raise JobRefusedError(f"没有发送方式 {'、'.join(unknown)}；可用：{'、'.join(SENDER_NAMES)}")
+    return frozenset(name for name in SENDER_NAMES if not named or name in named)
 
 
 def message_limit_of(settings: Settings, recipient: str, task_type: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import insert_columns, tasks
+from modules.database import insert_columns, spent_keys, tasks
 from modules.message_text import split_message
 from modules.task_states import CANCELLED, COMPLETED, PENDING, OnUncertain
 
@@ -47,10 +47,13 @@ def known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
     """Which of these messages were ever queued, and whether they have been sent whole."""
     known: dict[str, bool] = {}
     for start in range(0, len(keys), KEYS_AT_ONCE):
-        chosen = tasks.c.group_key.in_(keys[start : start + KEYS_AT_ONCE])
+        some = keys[start : start + KEYS_AT_ONCE]
         unsent = sa.func.sum(sa.case((tasks.c.status == COMPLETED, 0), else_=1))
-        rows = connection.execute(sa.select(tasks.c.group_key, unsent).where(chosen).group_by(tasks.c.group_key))
-        known |= {key: number == 0 for key, number in rows}
+        chosen = sa.select(tasks.c.group_key, unsent).where(tasks.c.group_key.in_(some)).group_by(tasks.c.group_key)
+        known |= {key: number == 0 for key, number in connection.execute(chosen)}
+        # after the tasks: what is purged in between is then found here
+        purged = connection.scalars(sa.select(spent_keys.c.group_key).where(spent_keys.c.group_key.in_(some)))
+        known |= dict.fromkeys(purged, True)
     return known
 
 

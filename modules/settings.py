@@ -6,14 +6,15 @@ Nothing else in the program reads a settings file or the environment.
 import os
 import re
 from collections.abc import Mapping, Sequence
+from datetime import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
 
@@ -46,6 +47,21 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _hours(text: str) -> tuple[time, time]:
+    first, _, last = text.partition("-")
+    return time.fromisoformat(first.strip()), time.fromisoformat(last.strip())
+
+
+def _checked_hours(text: str) -> str:
+    try:
+        is_span = not text or len(set(_hours(text))) == 2
+    except ValueError:
+        is_span = False
+    if not is_span:
+        raise ValueError(f"{text} 读不懂，应像 22:00-08:00；不用免打扰就留空")
+    return text
+
+
 class MetabaseSettings(_Section):
     """Where contracts come from. An API key is preferred to a user name and password. Times in seconds."""
 
@@ -75,12 +91,16 @@ class ScheduleSettings(_Section):
 
 
 class QueueSettings(_Section):
-    """Leases (seconds), attempts per message, and how long good news stays news (hours)."""
+    """Leases (seconds), attempts per message, and how long good news stays news (hours).
+
+    `machines` binds a sender to the machine with this host name; workers elsewhere leave its messages alone.
+    """
 
     lease_seconds: float = Field(120, gt=0)
     broadcast_max_attempts: int = Field(5, ge=1)
     notice_max_attempts: int = Field(8, ge=1)
     broadcast_expires_hours: float = Field(24, gt=0)
+    machines: Mapping[SenderName, str] = Field(default_factory=dict)
 
 
 class FileSettings(_Section):
@@ -97,11 +117,23 @@ class LogSettings(_Section):
 
 
 class RecipientSettings(_Section):
-    """Somebody who can be written to: a chat name, the sender that reaches it, and a robot's key."""
+    """Somebody who can be written to: a chat name, the sender that reaches it, and a robot's key.
+
+    In `quiet_hours` (`22:00-08:00`, Asia/Shanghai, from the first minute up to, not with, the last) messages wait.
+    """
 
     name: str = Field(min_length=1)
     sender: SenderName
     key: SecretStr = SecretStr("")
+    quiet_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
+
+    def is_quiet(self, at: time) -> bool:
+        """Whether messages wait at this time of day."""
+        if not self.quiet_hours:
+            return False
+        first, last = _hours(self.quiet_hours)
+        at = at.replace(tzinfo=None)
+        return first <= at < last if first < last else at >= first or at < last
 
 
 class Settings(_Section):

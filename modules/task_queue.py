@@ -1,258 +1,290 @@
-"""The queue itself: claim, mark sending, finish, rescue. The only way out of the house.
+"""The queue as a worker sees it: claim, mark sending, finish, rescue. The only way out of the house.
 
 Claims are leased and fenced: `locked_by` names worker and claim, and only the holder of the current claim can
-mark or finish its task. `sending_at` is committed before a message leaves, so that a crash before it can be
-repeated safely and a crash after it is known to be unknown.
+mark or finish its tasks. `sending_at` is committed before a message leaves, so that a crash before it can be
+repeated safely and a crash after it is known to be unknown. Tasks are claimed several at a time and sent one after
+another; finishing one and marking the next is one commit (`advance`).
+
+One recipient's messages go out in order, by one worker at a time: a claim takes nothing of a recipient of whom a task
+is in somebody's hands, and nothing behind a task that waits. On SQLite every writing transaction is the only one; on
+PostgreSQL claims take turns by an advisory lock, the rest of the work goes on side by side.
 """
 
 import uuid
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import Database, record_act, robot_sends, tasks
-from modules.message_text import split_message
-from modules.senders.outcome import Outcome
+from modules import robot_limits
+from modules.database import Database, tasks
+from modules.robot_limits import RobotLimit
+from modules.senders.outcome import Outcome, Retry
 from modules.task_states import (
     CANCELLED,
     COMPLETED,
-    FAILED,
     PENDING,
     RUNNING,
-    STATUSES,
-    UNCERTAIN,
     Task,
     Transition,
     after_lost_worker,
     after_sending,
 )
 
-RATE_WINDOW = timedelta(seconds=60)
+COLUMNS = [tasks.c[field.name] for field in fields(Task)]
+UNLOCKED: dict[str, Any] = {"locked_by": None, "locked_until": None, "sending_at": None}
+CLAIMS_LOCK = 0x7A51
+"""Names the advisory lock under which claims take turns on PostgreSQL."""
 
-_COLUMNS = [tasks.c[field.name] for field in fields(Task)]
-_UNLOCKED: dict[str, Any] = {"locked_by": None, "locked_until": None, "sending_at": None}
-
-
-class TaskError(Exception):
-    """What a person asked of a task can't be done; the message says why, in Chinese."""
-
-
-class ClaimLostError(Exception):
-    """The claim is no longer ours: the lease ran out and somebody else has the task, or a person ended it."""
-
+IS_PENDING = tasks.c.status == sa.literal_column(f"'{PENDING}'")
+IS_RUNNING = tasks.c.status == sa.literal_column(f"'{RUNNING}'")
+"""With the word itself in the statement, not a parameter: so the planner sees that the partial indexes serve."""
 
 OnCompleted = Callable[[Connection, str, datetime], None]
 """Told inside the transaction that finishes the last part of a message: its key and the moment."""
 
+LimitOf = Callable[[str], RobotLimit | None]
+"""The robot that a recipient's messages go through, with its limit; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Whose messages a claim may take: those of the recipients `served`, and, unless `known` is None, those of names
+    that are not `known` to the settings, but for the task types `unserved`."""
+
+    served: frozenset[str]
+    known: frozenset[str] | None
+    unserved: frozenset[str]
+
+    def condition(self) -> sa.ColumnElement[bool]:
+        """The same in SQL."""
+        is_served = tasks.c.recipient.in_(sorted(self.served))
+        if self.known is None:
+            return is_served
+        is_plain_chat = tasks.c.recipient.not_in(sorted(self.known)) & tasks.c.task_type.not_in(sorted(self.unserved))
+        return is_served | is_plain_chat
+
+
+@dataclass(frozen=True)
+class Hand:
+    """What a worker holds of one claim: the task whose message is leaving, and those still to send, in order."""
+
+    sending: Task | None = None
+    waiting: tuple[Task, ...] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return self.sending is None and not self.waiting
+
+
+@dataclass(frozen=True)
+class Advanced:
+    """What one commit did: what became of the task that was being sent (None: there was none, or the claim had been
+    lost), and what the worker holds now."""
+
+    transition: Transition | None
+    hand: Hand
+
 
 class TaskQueue:
-    """The queue as one worker sees it. `worker` names the worker; `lease` is how long a claim stands unrenewed."""
+    """The queue as one worker sees it. `worker` names the worker; `lease` is how long a claim stands unrenewed.
 
-    def __init__(self, database: Database, worker: str, lease: timedelta, on_completed: OnCompleted) -> None:
+    With `server_clock` the database's clock counts instead of the moments given: where workers on several machines
+    share a database, their clocks need not agree.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        worker: str,
+        lease: timedelta,
+        on_completed: OnCompleted,
+        *,
+        server_clock: bool = False,
+    ) -> None:
         self._database = database
         self._worker = worker
         self._lease = lease
         self._on_completed = on_completed
+        self._server_clock = server_clock
 
-    def claim(self, now: datetime) -> Task | None:
-        """Take the oldest task that is due, or None.
+    def claim(self, now: datetime, at_most: int = 1, reach: Reach | None = None) -> Hand:
+        """Take the oldest tasks that are due, at most so many, within `reach` where it is given.
 
-        Per recipient only the first pending one can be taken, and only while none is being sent.
+        The hand is empty where there are none.
         """
         with self._database.writing() as connection:
+            now = self._moment(connection, now)
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CLAIMS_LOCK)))
             _expire(connection, now)
-            row = connection.execute(self._claim_statement(now)).one_or_none()
-        return None if row is None else Task(*row)
-
-    def _claim_statement(self, now: datetime) -> Any:
-        other = tasks.alias("other")
-        before_it = (other.c.status == PENDING) & (other.c.id < tasks.c.id)
-        is_next = ~sa.exists().where(
-            other.c.recipient == tasks.c.recipient,
-            other.c.id != tasks.c.id,
-            other.c.status.in_([PENDING, RUNNING]),  # said in these words, the index of open tasks serves
-            (other.c.status == RUNNING) | before_it,
-        )
-        due = (
-            sa.select(tasks.c.id).where(tasks.c.status == PENDING, _is_due(now), is_next).order_by(tasks.c.id).limit(1)
-        )
-        if self._database.engine.dialect.name == "postgresql":
-            due = due.with_for_update(skip_locked=True)
-        return (
-            sa.update(tasks)
-            .where(tasks.c.id == due.scalar_subquery())
-            .values(
-                status=RUNNING,
-                locked_by=f"{self._worker}/{uuid.uuid4().hex[:12]}",
-                locked_until=now + self._lease,
-                sending_at=None,
-                updated_at=now,
+            claimed = (
+                sa.update(tasks)
+                .where(tasks.c.id.in_(_due(now, reach).limit(at_most)), IS_PENDING)
+                .values(
+                    status=RUNNING,
+                    locked_by=f"{self._worker}/{uuid.uuid4().hex[:12]}",
+                    locked_until=now + self._lease,
+                    sending_at=None,
+                    updated_at=now,
+                )
+                .returning(*COLUMNS)
             )
-            .returning(*_COLUMNS)
-        )
+            taken = [Task(*row) for row in connection.execute(claimed)]
+        return Hand(waiting=tuple(sorted(taken, key=lambda task: task.id)))
 
-    def mark_sending(self, task: Task, now: datetime, bucket: str | None, per_minute: int) -> Task | None:
-        """Commit that the message is about to leave. None: the robot's limit is reached, the task waits its turn.
+    def advance(
+        self,
+        hand: Hand,
+        outcome: Outcome | None,
+        now: datetime,
+        limit_of: LimitOf = lambda recipient: None,
+        *,
+        stop: bool = False,
+    ) -> Advanced:
+        """One commit: write down what came of the message that was leaving, and mark the next that can leave.
 
-        `bucket` names the robot, `per_minute` its limit (0: none). Raises ClaimLostError.
+        What can't leave now goes back: a robot's limit is reached, a task before it waits, or the worker is to
+        `stop`. Tasks whose claim was lost are left to whoever has them.
         """
         with self._database.writing() as connection:
-            free_at = _free_at(connection, bucket, per_minute, now) if bucket and per_minute else None
-            if free_at is not None:
-                self._move(connection, task, Transition(PENDING, free_at, task.last_error), now)
-                return None
-            if bucket:
-                connection.execute(sa.insert(robot_sends).values(bucket=bucket, task_id=task.id, sent_at=now))
-            marked = (
-                sa.update(tasks)
-                .where(*_held(task))
-                .values(sending_at=now, attempts=tasks.c.attempts + 1, locked_until=now + self._lease)
-                .returning(*_COLUMNS)
-            )
-            row = connection.execute(marked).one_or_none()
-            if row is None:
-                raise ClaimLostError(f"任务 {task.id} 已不在本进程手中")
-            return Task(*row)
-
-    def finish(self, task: Task, outcome: Outcome, now: datetime) -> Transition:
-        """Write down what came of sending. Raises ClaimLostError."""
-        transition = after_sending(task, outcome, now)
-        with self._database.writing() as connection:
-            self._move(connection, task, transition, now)
-            connection.execute(sa.update(robot_sends).where(robot_sends.c.task_id == task.id).values(sent_at=now))
-        return transition
+            now = self._moment(connection, now)
+            waiting = hand.waiting
+            transition = None
+            if hand.sending is not None and outcome is not None:
+                transition = self._finish(connection, hand.sending, outcome, limit_of(hand.sending.recipient), now)
+                if transition is not None and transition.status == PENDING:
+                    waiting = self._give_back_of(connection, waiting, hand.sending.recipient, now)
+            if stop:
+                self._give_back(connection, waiting, now)
+                return Advanced(transition, Hand())
+            return Advanced(transition, self._mark_next(connection, waiting, limit_of, now))
 
     def rescue(self, now: datetime, dead_workers: Collection[str]) -> list[tuple[Task, Transition]]:
         """Tasks whose lease ran out, or whose worker is known to be dead, follow the rule of the state picture."""
+        with self._database.reading() as connection:
+            if connection.execute(sa.select(tasks.c.id).where(IS_RUNNING).limit(1)).first() is None:
+                return []  # nothing to move: needs no lock, so that looking at a busy database works
         moved: list[tuple[Task, Transition]] = []
-        if not self.list([RUNNING]):
-            return moved  # nothing to move: needs no lock, so that looking at a busy database works
         with self._database.writing() as connection:
-            for row in connection.execute(sa.select(*_COLUMNS).where(tasks.c.status == RUNNING)).all():
+            now = self._moment(connection, now)
+            for row in connection.execute(sa.select(*COLUMNS).where(IS_RUNNING).order_by(tasks.c.id)).all():
                 task = Task(*row)
                 worker = (task.locked_by or "").rpartition("/")[0]
                 if task.locked_until is None or task.locked_until <= now or worker in dead_workers:
                     transition = after_lost_worker(task, now)
-                    self._move(connection, task, transition, now)
-                    moved.append((task, transition))
+                    if self._move(connection, task, transition, now):
+                        moved.append((task, transition))
         return moved
 
-    def _move(self, connection: Connection, task: Task, transition: Transition, now: datetime) -> None:
-        """Only the holder of the current claim can."""
-        values = {**asdict(transition), **_UNLOCKED, "updated_at": now}
+    def _moment(self, connection: Connection, given: datetime) -> datetime:
+        if not self._server_clock:
+            return given
+        moment: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+        return moment.astimezone(given.tzinfo)
+
+    def _finish(
+        self, connection: Connection, task: Task, outcome: Outcome, robot: RobotLimit | None, now: datetime
+    ) -> Transition | None:
+        transition = after_sending(task, outcome, now)
+        if robot is not None:
+            robot_limits.note_answer(connection, task.id, now)
+            if isinstance(outcome, Retry) and outcome.after is not None:
+                robot_limits.pause(connection, robot, now + outcome.after)
+        return transition if self._move(connection, task, transition, now) else None
+
+    def _mark_next(self, connection: Connection, waiting: tuple[Task, ...], limit_of: LimitOf, now: datetime) -> Hand:
+        while waiting:
+            task, waiting = waiting[0], waiting[1:]
+            robot = limit_of(task.recipient)
+            free_at = robot_limits.free_at(connection, robot, now) if robot else None
+            if free_at is not None:
+                self._move(connection, task, Transition(PENDING, free_at, task.last_error), now)
+                waiting = self._give_back_of(connection, waiting, task.recipient, now)
+                continue
+            marked = self._mark(connection, task, now)
+            if marked is None:
+                continue
+            if robot is not None:
+                robot_limits.note_departure(connection, robot, task.id, now)
+            return Hand(marked, self._renewed(connection, waiting, now))
+        return Hand()
+
+    def _mark(self, connection: Connection, task: Task, now: datetime) -> Task | None:
+        """Commit that the message is about to leave; None where the claim was lost."""
+        values = {"sending_at": now, "attempts": task.attempts + 1, "locked_until": now + self._lease}
         if connection.execute(sa.update(tasks).where(*_held(task)).values(values)).rowcount != 1:
-            raise ClaimLostError(f"任务 {task.id} 已不在本进程手中")
+            return None
+        return replace(task, sending_at=now, attempts=task.attempts + 1, locked_until=now + self._lease)
+
+    def _renewed(self, connection: Connection, waiting: tuple[Task, ...], now: datetime) -> tuple[Task, ...]:
+        """The rest of a claim keeps its lease while its first tasks are sent."""
+        if not waiting or (waiting[0].locked_until or now) - now > self._lease / 2:
+            return waiting
+        until = now + self._lease
+        same_claim = (IS_RUNNING, tasks.c.locked_by == waiting[0].locked_by)
+        connection.execute(sa.update(tasks).where(*same_claim).values(locked_until=until))
+        return tuple(replace(task, locked_until=until) for task in waiting)
+
+    def _give_back_of(
+        self, connection: Connection, waiting: tuple[Task, ...], recipient: str, now: datetime
+    ) -> tuple[Task, ...]:
+        """The recipient's tasks go back behind the one that waits; returns the others."""
+        self._give_back(connection, [task for task in waiting if task.recipient == recipient], now)
+        return tuple(task for task in waiting if task.recipient != recipient)
+
+    def _give_back(self, connection: Connection, given: Sequence[Task], now: datetime) -> None:
+        for task in given:
+            self._move(connection, task, Transition(PENDING, task.run_at, task.last_error), now)
+
+    def _move(self, connection: Connection, task: Task, transition: Transition, now: datetime) -> bool:
+        """Whether it could be moved: only by the holder of the current claim."""
+        values = {**asdict(transition), **UNLOCKED, "updated_at": now}
+        if connection.execute(sa.update(tasks).where(*_held(task)).values(values)).rowcount != 1:
+            return False
         if transition.status == COMPLETED:
-            _completed(connection, task, now, self._on_completed)
-
-    def create(self, task_type: str, recipient: str, message: str, now: datetime, max_attempts: int, limit: int) -> int:
-        """A task without a key, as the door `create_task` makes it; returns its id.
-
-        A message over `limit` bytes becomes several tasks, in order; the id is that of the first.
-        """
-        rows = [
-            {
-                "task_type": task_type,
-                "recipient": recipient,
-                "message": part,
-                "created_at": now,
-                "updated_at": now,
-                "max_attempts": max_attempts,
-            }
-            for part in split_message(message, limit)
-        ]
-        insert = sa.insert(tasks).returning(tasks.c.id)
-        with self._database.writing() as connection:
-            ids: Sequence[int] = [connection.execute(insert.values(row)).scalar_one() for row in rows]
-        return ids[0]
-
-    def list(self, statuses: Collection[str] | None = None) -> list[Task]:
-        """All tasks, or those of these statuses, oldest first."""
-        chosen = sa.select(*_COLUMNS).order_by(tasks.c.id)
-        if statuses is not None:
-            chosen = chosen.where(tasks.c.status.in_(statuses))
-        with self._database.reading() as connection:
-            return [Task(*row) for row in connection.execute(chosen)]
-
-    def oldest(self, status: str) -> Task | None:
-        """The first task of this status."""
-        chosen = sa.select(*_COLUMNS).where(tasks.c.status == status).order_by(tasks.c.id).limit(1)
-        with self._database.reading() as connection:
-            row = connection.execute(chosen).one_or_none()
-        return None if row is None else Task(*row)
-
-    def counts(self) -> dict[str, int]:
-        """How many tasks there are by status; every status is there, with 0 where there is none."""
-        counted = sa.select(tasks.c.status, sa.func.count()).group_by(tasks.c.status)
-        with self._database.reading() as connection:
-            found: dict[str, int] = dict(connection.execute(counted).all())
-        return dict.fromkeys(STATUSES, 0) | found
-
-    def set_status(self, task_id: int, status: str, now: datetime, who: str, *, allowed_from: Collection[str]) -> None:
-        """A person moves a task. Raises TaskError where it isn't there, is being sent, or may not go that way."""
-        if status not in STATUSES or status == RUNNING:
-            raise TaskError(f"没有状态 {status}，可用：{'、'.join(s for s in STATUSES if s != RUNNING)}")
-        with self._database.writing() as connection:
-            row = connection.execute(sa.select(*_COLUMNS).where(tasks.c.id == task_id)).one_or_none()
-            if row is None:
-                raise TaskError(f"没有编号为 {task_id} 的任务；用 tasks list 查看")
-            task = Task(*row)
-            if task.status == RUNNING and task.locked_until is not None and task.locked_until > now:
-                raise TaskError(f"任务 {task_id} 正在发送，请稍后再试")
-            if task.status not in allowed_from:
-                raise TaskError(f"任务 {task_id} 的状态是 {task.status}，不能改为 {status}")
-            values = {"status": status, "updated_at": now, "run_at": None, **_UNLOCKED}
-            if status in (PENDING, COMPLETED):
-                values["last_error"] = None
-            if status == PENDING:
-                values |= {"attempts": 0, "expires_at": None}
-            connection.execute(sa.update(tasks).where(tasks.c.id == task_id).values(values))
-            detail = f"任务 {task_id}：{task.status} → {status}"
-            record_act(connection, now, who, "tasks", detail)
-            if status == COMPLETED:
-                _completed(connection, task, now, self._on_completed)
+            tell_completed(connection, task, now, self._on_completed)
+        return True
 
 
-def _is_due(now: datetime) -> sa.ColumnElement[bool]:
-    return sa.or_(tasks.c.run_at.is_(None), tasks.c.run_at <= now)
+def _due(now: datetime, reach: Reach | None) -> sa.Select[tuple[int]]:
+    """The tasks that can be taken, oldest first.
+
+    All due tasks of a recipient can be taken together: in order of creation, up to the first that waits.
+    """
+    other = tasks.alias("other")
+    in_hands = sa.exists().where(other.c.recipient == tasks.c.recipient, _says(other, RUNNING))
+    before_it = sa.exists().where(
+        other.c.recipient == tasks.c.recipient, _says(other, PENDING), other.c.run_at > now, other.c.id < tasks.c.id
+    )
+    is_due = tasks.c.run_at.is_(None) | (tasks.c.run_at <= now)
+    conditions = [IS_PENDING, is_due, ~in_hands, ~before_it]
+    if reach is not None:
+        conditions.append(reach.condition())
+    return sa.select(tasks.c.id).where(*conditions).order_by(tasks.c.id)
+
+
+def _says(table: Any, status: str) -> sa.ColumnElement[bool]:
+    said: sa.ColumnElement[bool] = table.c.status == sa.literal_column(f"'{status}'")
+    return said
 
 
 def _held(task: Task) -> tuple[sa.ColumnElement[bool], ...]:
-    return tasks.c.id == task.id, tasks.c.status == RUNNING, tasks.c.locked_by.is_not_distinct_from(task.locked_by)
+    return tasks.c.id == task.id, IS_RUNNING, tasks.c.locked_by.is_not_distinct_from(task.locked_by)
 
 
 def _expire(connection: Connection, now: datetime) -> None:
-    stale = (tasks.c.status == PENDING, tasks.c.expires_at <= now)
     values = {"status": CANCELLED, "updated_at": now, "last_error": "已过有效期，不再发送"}
-    connection.execute(sa.update(tasks).where(*stale).values(values))
+    connection.execute(sa.update(tasks).where(IS_PENDING, tasks.c.expires_at <= now).values(values))
 
 
-def _free_at(connection: Connection, bucket: str, per_minute: int, now: datetime) -> datetime | None:
-    """When the robot may be used again; None: now. Forgets what is older than the window."""
-    connection.execute(sa.delete(robot_sends).where(robot_sends.c.sent_at <= now - RATE_WINDOW))
-    latest_first = (
-        sa.select(robot_sends.c.sent_at)
-        .where(robot_sends.c.bucket == bucket)
-        .order_by(robot_sends.c.sent_at.desc())
-        .offset(per_minute - 1)
-        .limit(1)
-    )
-    blocking: datetime | None = connection.execute(latest_first).scalar_one_or_none()
-    return None if blocking is None else blocking + RATE_WINDOW
-
-
-def _completed(connection: Connection, task: Task, now: datetime, on_completed: OnCompleted) -> None:
+def tell_completed(connection: Connection, task: Task, now: datetime, on_completed: OnCompleted) -> None:
     """Tell, once the last part of the message is through."""
     if task.group_key is None:
         return
     unfinished = sa.select(tasks.c.id).where(tasks.c.group_key == task.group_key, tasks.c.status != COMPLETED)
     if connection.execute(unfinished.limit(1)).first() is None:
         on_completed(connection, task.group_key, now)
-
-
-GIVEN_UP = frozenset({FAILED, UNCERTAIN, CANCELLED})
-"""What a person may send back to the queue."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from modules.sandbox.metabase import API_KEY, MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import COLUMNS
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, load_settings
+from tests.postgres import Server, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -219,6 +221,34 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database.upgrade()
     database.close()
     return path
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """A PostgreSQL server, whose database `template_tasks` has all tables and no rows."""
+    with running_server() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def any_database_url(request: pytest.FixtureRequest, tmp_path: Path, empty_database: Path) -> Iterator[str]:
+    """The address of a database with all tables and no rows: each test that asks for it runs on both kinds."""
+    if request.param == "sqlite":
+        shutil.copy(empty_database, tmp_path / "any.db")
+        yield f"sqlite:///{tmp_path / 'any.db'}"
+        return
+    server: Server = request.getfixturevalue("postgres")
+    name = f"test_{uuid.uuid4().hex}"
+    yield server.create(name, "template_tasks")
+    server.drop(name)
+
+
+@pytest.fixture
+def any_database(any_database_url: str) -> Iterator[Database]:
+    """The same, opened."""
+    opened = Database(any_database_url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -259,6 +259,7 @@ class World:
         """Make every waiting retry due, as nobody wants to wait for its time here."""
         with contextlib.closing(sqlite3.connect(self.database, timeout=PATIENCE)) as connection, connection:
             connection.execute("UPDATE tasks SET run_at = NULL WHERE status = 'pending'")
+            connection.execute("DELETE FROM robot_pauses")
 
     def numbers(self, campaign: str = "BJ-2025-05") -> list[int]:
         """The numbers in a campaign's ledger, in the order of registration."""

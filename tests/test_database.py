@@ -12,13 +12,13 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
+from one_by_one import OneByOne
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from modules import database as database_module
 from modules.clock import SHANGHAI
 from modules.database import Database, DatabaseError, Moment, insert_missing, metadata, performance, robot_sends, tasks
 from modules.senders.outcome import Sent
-from modules.task_queue import TaskQueue
 from modules.task_states import COMPLETED, PENDING
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
@@ -89,7 +89,10 @@ def test_partial_indexes_have_their_condition(database: Database) -> None:
     with database.reading() as connection:
         made = dict(connection.exec_driver_sql("SELECT name, sql FROM sqlite_master WHERE type = 'index'").all())
     assert "WHERE kind = '节节高'" in made["uq_awards_tier"]
-    assert "WHERE status IN ('pending', 'running')" in made["ix_tasks_open"]
+    assert "WHERE status = 'pending'" in made["ix_tasks_pending"]
+    assert "WHERE status = 'pending' AND run_at IS NOT NULL" in made["ix_tasks_waiting"]
+    assert "WHERE status = 'pending' AND expires_at IS NOT NULL" in made["ix_tasks_expiring"]
+    assert "WHERE status = 'running'" in made["ix_tasks_running"]
 
 
 def test_an_upgrade_of_an_up_to_date_database_changes_nothing(database: Database) -> None:
@@ -126,7 +129,7 @@ def test_old_rows_are_read_with_their_times_and_sent_in_order(path: Path) -> Non
     old_database(path)
     database = Database(f"sqlite:///{path}")
     database.upgrade()
-    queue = TaskQueue(database, "me", timedelta(seconds=120), lambda *_: None)
+    queue = OneByOne(database, "me", timedelta(seconds=120), lambda *_: None)
     assert [task.created_at for task in queue.list()] == [
         datetime(2025, 4, 30, 9, 0, tzinfo=SHANGHAI),
         datetime(2025, 4, 30, 9, 0, 1, 500000, tzinfo=SHANGHAI),
@@ -162,7 +165,7 @@ def test_odd_rows_of_an_old_tasks_db_are_mended_and_nothing_is_sent_by_chance(pa
     connection.close()
     database = Database(f"sqlite:///{path}")
     database.upgrade()
-    found = {task.id: task for task in TaskQueue(database, "me", timedelta(seconds=120), lambda *_: None).list()}
+    found = {task.id: task for task in OneByOne(database, "me", timedelta(seconds=120), lambda *_: None).list()}
     database.close()
     assert {number: task.status for number, task in found.items()} == {
         1: "uncertain", 2: "failed", 3: "failed", 4: "pending"

@@ -36,7 +36,7 @@ from modules.notification_module import (
 )
 from modules.rewards.money import plain_yuan
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
-from modules.task_queue import TaskError
+from modules.task_board import TaskError
 from modules.task_states import CANCELLED, COMPLETED, PENDING, UNCERTAIN
 from modules.view_contents import PERFORMANCE_TITLES
 from task_manager import TaskRow, create_task, get_pending_tasks, update_task
@@ -80,7 +80,7 @@ def test_a_long_message_becomes_several_tasks_in_order(doors: Desk) -> None:
 
 def test_a_task_by_hand_is_never_sent_twice_on_a_guess(doors: Desk) -> None:
     create_task("send_wecom_message", "bj_group", "手写")
-    assert doors.app.queue.list()[0].on_uncertain == "hold"
+    assert doors.app.board.list()[0].on_uncertain == "hold"
 
 
 def test_update_task_sets_a_status_and_is_on_record(doors: Desk) -> None:
@@ -107,19 +107,18 @@ def test_update_task_refuses_what_is_not_there(doors: Desk, task_id: int, status
 
 def test_update_task_is_refused_while_the_task_is_being_sent(doors: Desk) -> None:
     create_task("send_wecom_message", "bj_group", "手写")
-    task = doors.app.queue.claim(shanghai_now())
+    claimed = doors.app.queue.claim(shanghai_now())
     with pytest.raises(TaskError, match="正在发送"):
         update_task(1, COMPLETED)
-    assert doors.app.queue.list() == [task]
+    assert doors.app.board.list() == list(claimed.waiting)
 
 
 def test_an_uncertain_task_stays_until_a_person_decides(doors: Desk) -> None:
     create_task("send_wecom_message", "bj_group", "手写")
-    claimed = doors.app.queue.claim(shanghai_now() - timedelta(hours=1))
-    assert claimed is not None
-    doors.app.queue.mark_sending(claimed, shanghai_now() - timedelta(hours=1), None, 0)
+    an_hour_ago = shanghai_now() - timedelta(hours=1)
+    doors.app.queue.advance(doors.app.queue.claim(an_hour_ago), None, an_hour_ago)
     assert get_pending_tasks() == []
-    assert [task.status for task in doors.app.queue.list()] == [UNCERTAIN]
+    assert [task.status for task in doors.app.board.list()] == [UNCERTAIN]
 
 
 # determine_rewards_generic

@@ -7,6 +7,7 @@ import pytest
 from pydantic import SecretStr
 
 from modules.message_sender import MessageSender, message_limit_of
+from modules.robot_limits import RobotLimit
 from modules.sandbox.robot import RobotFault, RobotStandIn
 from modules.senders.outcome import Failed, Retry, Sent, Unknown
 from modules.settings import RecipientSettings, Settings, WecomSettings
@@ -121,16 +122,16 @@ def test_an_unknown_outcome_is_an_error_in_the_log(robot: RobotStandIn, caplog: 
     assert (record.levelname, "outcome=unknown" in record.getMessage()) == ("ERROR", True)
 
 
-def test_recipients_on_one_robot_share_its_rate_and_its_key_stays_hidden() -> None:
+def test_recipients_on_one_robot_share_its_limit_and_its_key_stays_hidden() -> None:
     sender = sender_for()
-    bucket = sender.rate_bucket("bj_group")
-    assert bucket == sender.rate_bucket("ops") == "bfd57c220e484974"
-    assert sender.rate_bucket("sh_group") not in (bucket, None)
+    limit = sender.robot_limit("bj_group")
+    assert limit == sender.robot_limit("ops") == RobotLimit("bfd57c220e484974", 20)
+    assert sender.robot_limit("sh_group") not in (limit, None)
 
 
 @pytest.mark.parametrize("recipient", ["bj_contact", "dev", "no_key", "张三"])
-def test_what_is_no_robot_has_no_rate(recipient: str) -> None:
-    assert sender_for().rate_bucket(recipient) is None
+def test_what_is_no_robot_has_no_limit(recipient: str) -> None:
+    assert sender_for().robot_limit(recipient) is None
 
 
 @pytest.mark.parametrize(

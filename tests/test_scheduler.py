@@ -32,7 +32,7 @@ def put(desk: Desk, *keys: str, recipient: str = "bj_group", on_uncertain: OnUnc
 
 
 def found(desk: Desk) -> list[Task]:
-    return desk.app.queue.list()
+    return desk.app.board.list()
 
 
 def texts(desk: Desk) -> list[str]:
@@ -147,7 +147,7 @@ def test_a_connection_that_is_refused_is_tried_again(desk: Desk) -> None:
 
 
 def test_a_desktop_recipient_fails_with_its_reason(desk: Desk) -> None:
-    desk.app.queue.create("send_wechat_message", "张三", "手写", desk.clock(), 8, 2048)
+    desk.app.board.create("send_wechat_message", "张三", "手写", desk.clock(), 8, 2048)
     assert desk.drain() == Drained(failed=1)
     assert "发送方式 desktop_wechat 尚未提供" in (found(desk)[0].last_error or "")
 
@@ -227,8 +227,7 @@ def test_the_limit_holds_beyond_the_process(limited: Desk) -> None:
 
 def test_what_a_worker_that_vanished_left_behind_is_taken_up_when_its_lease_is_over(desk: Desk) -> None:
     put(desk, "a", "b", on_uncertain="hold")
-    claimed = desk.app.queue.claim(desk.clock())
-    assert claimed is not None
+    assert desk.app.queue.claim(desk.clock()).waiting
     assert desk.drain() == Drained(), "b waits behind a"
     desk.clock.advance(seconds=120)
     assert desk.drain() == Drained(completed=2)
@@ -241,10 +240,8 @@ def test_what_a_dead_worker_left_behind_is_settled_when_the_program_opens(desk: 
 
     def dies() -> None:
         with desk.reopened() as app:
-            claimed = app.queue.claim(desk.clock())
-            assert claimed is not None
-            assert app.queue.mark_sending(claimed, desk.clock(), None, 0) is not None
-            assert app.queue.claim(desk.clock()) is not None
+            hand = app.queue.claim(desk.clock(), at_most=2)
+            assert len(app.queue.advance(hand, None, desk.clock()).hand.waiting) == 1
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -261,7 +258,7 @@ def test_a_live_worker_is_left_its_claims_when_another_opens(desk: Desk) -> None
     claimed = desk.app.queue.claim(desk.clock())
     with desk.reopened():
         pass
-    assert found(desk) == [claimed]
+    assert found(desk) == list(claimed.waiting)
 
 
 def test_a_claim_lost_while_sending_is_let_go(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
@@ -281,7 +278,7 @@ def test_a_claim_lost_while_sending_is_let_go(desk: Desk, caplog: pytest.LogCapt
         patched.setattr(desk.app.sender, "send", slow_send)
         assert desk.drain() == Drained(completed=1)
     assert [task.status for task in found(desk)] == [UNCERTAIN, COMPLETED]
-    assert "任务 1 已不在本进程手中" in caplog.text
+    assert "任务 1 的认领已失效" in caplog.text
 
 
 # A database that somebody else holds
@@ -337,7 +334,6 @@ def test_a_finish_that_meets_a_locked_database_is_tried_until_it_succeeds(
 def test_a_mark_that_meets_a_locked_database_sends_nothing(desk: Desk) -> None:
     put(desk, "a")
     claimed = desk.app.queue.claim(desk.clock())
-    assert claimed is not None
     desk.app.database.close()
 
     def short_wait(connection: Any, _record: Any) -> None:
@@ -345,7 +341,7 @@ def test_a_mark_that_meets_a_locked_database_sends_nothing(desk: Desk) -> None:
 
     sa.event.listen(desk.app.database.engine, "connect", short_wait)
     with desk.reopened() as other, other.database.writing(), pytest.raises(sa.exc.OperationalError, match="locked"):
-        task_scheduler.execute_task(desk.app, claimed)
+        task_scheduler.send_hand(desk.app, claimed)
     assert desk.robot.requests == []
 
 
@@ -355,9 +351,10 @@ def test_a_mark_that_meets_a_locked_database_sends_nothing(desk: Desk) -> None:
 def test_a_stop_is_heard_between_two_messages(desk: Desk) -> None:
     put(desk, "a", "b", "c")
     heard: list[str] = []
-    assert check_tasks(desk.app, lambda: len(heard) == 2, heard.append) == Drained(completed=2)
+    assert check_tasks(desk.app, lambda: len(texts(desk)) == 2, heard.append) == Drained(completed=2)
     assert heard == [COMPLETED, COMPLETED]
     assert [task.status for task in found(desk)] == [COMPLETED, COMPLETED, PENDING]
+    assert found(desk)[2].locked_by is None, "its claim is given back"
 
 
 def test_files_follow_what_was_sent(desk: Desk) -> None:
@@ -427,11 +424,11 @@ def test_an_idle_worker_does_not_wait_for_its_next_look(open_desk: Opening, surr
 def test_the_worker_outlives_a_look_that_failed(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     real, failed = task_scheduler.check_tasks, threading.Event()
 
-    def fails_once(*arguments: Any) -> Drained:
+    def fails_once(*arguments: Any, **options: Any) -> Drained:
         if not failed.is_set():
             failed.set()
             raise RuntimeError("once")
-        return real(*arguments)
+        return real(*arguments, **options)
 
     monkeypatch.setattr(task_scheduler, "check_tasks", fails_once)
     put(desk, "a")

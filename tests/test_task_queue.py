@@ -1,10 +1,10 @@
-"""The queue on a real SQLite file: nothing said twice, nothing lost, one recipient's messages in order."""
+"""The queue on SQLite and on PostgreSQL: nothing said twice, nothing lost, one recipient's messages in order."""
 
 import shutil
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -22,6 +22,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from one_by_one import ClaimLostError, OneByOne
 from sqlalchemy.engine import Connection
 
 from modules.clock import SHANGHAI
@@ -29,7 +30,7 @@ from modules.database import Database, audit_log, tasks
 from modules.message_text import split_message
 from modules.outbox import Message, enqueue
 from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
-from modules.task_queue import GIVEN_UP, ClaimLostError, TaskError, TaskQueue
+from modules.task_board import GIVEN_UP, TaskError
 from modules.task_states import (
     CANCELLED,
     COMPLETED,
@@ -61,11 +62,9 @@ def message(
 
 
 @pytest.fixture
-def database(empty_database: Path, tmp_path: Path) -> Iterator[Database]:
-    shutil.copy(empty_database, tmp_path / "tasks.db")
-    opened = Database(f"sqlite:///{tmp_path / 'tasks.db'}")
-    yield opened
-    opened.close()
+def database(any_database: Database) -> Database:
+    """Every test here runs on both kinds of database."""
+    return any_database
 
 
 class Announced:
@@ -84,8 +83,8 @@ def announced() -> Announced:
 
 
 @pytest.fixture
-def queue(database: Database, announced: Announced) -> TaskQueue:
-    return TaskQueue(database, "me", LEASE, announced)
+def queue(database: Database, announced: Announced) -> OneByOne:
+    return OneByOne(database, "me", LEASE, announced)
 
 
 @pytest.fixture
@@ -102,38 +101,38 @@ def put(database: Database) -> Callable[..., int]:
 Put = Callable[..., int]
 
 
-def claimed(queue: TaskQueue, now: datetime = NOW) -> Task:
+def claimed(queue: OneByOne, now: datetime = NOW) -> Task:
     task = queue.claim(now)
     assert task is not None
     return task
 
 
-def marked(queue: TaskQueue, now: datetime = NOW) -> Task:
+def marked(queue: OneByOne, now: datetime = NOW) -> Task:
     """Claim the next task and commit that its message leaves."""
     task = queue.mark_sending(claimed(queue, now), now, None, 0)
     assert task is not None
     return task
 
 
-def send_next(queue: TaskQueue, outcome: Outcome, now: datetime = NOW) -> Task:
+def send_next(queue: OneByOne, outcome: Outcome, now: datetime = NOW) -> Task:
     """Claim, mark and finish the next task."""
     task = marked(queue, now)
     queue.finish(task, outcome, now)
     return task
 
 
-def statuses(queue: TaskQueue) -> list[str]:
+def statuses(queue: OneByOne) -> list[str]:
     return [task.status for task in queue.list()]
 
 
-def all_texts(queue: TaskQueue) -> list[str]:
+def all_texts(queue: OneByOne) -> list[str]:
     return [task.message for task in queue.list()]
 
 
 # Enqueue
 
 
-def test_a_message_waits_with_all_that_it_was_given(queue: TaskQueue, put: Put) -> None:
+def test_a_message_waits_with_all_that_it_was_given(queue: OneByOne, put: Put) -> None:
     expires_at = NOW + timedelta(hours=24)
     assert put(message("a", on_uncertain="retry", max_attempts=3, expires_at=expires_at)) == 1
     assert queue.list() == [
@@ -160,27 +159,27 @@ def test_a_message_waits_with_all_that_it_was_given(queue: TaskQueue, put: Put) 
     ]
 
 
-def test_a_key_is_queued_once(queue: TaskQueue, put: Put) -> None:
+def test_a_key_is_queued_once(queue: OneByOne, put: Put) -> None:
     assert put(message("a"), message("b"), message("a", text="同一键再来")) == 2
     assert put(message("b"), message("c")) == 1
     assert [task.dedup_key for task in queue.list()] == ["a", "b", "c"]
 
 
 @pytest.mark.parametrize("outcome", [Sent(), Failed("密钥无效"), Unknown("超时")])
-def test_a_key_is_not_queued_again_whatever_became_of_it(queue: TaskQueue, put: Put, outcome: Outcome) -> None:
+def test_a_key_is_not_queued_again_whatever_became_of_it(queue: OneByOne, put: Put, outcome: Outcome) -> None:
     put(message("a"))
     send_next(queue, outcome)
     assert put(message("a")) == 0
     assert queue.claim(NOW) is None
 
 
-def test_a_cancelled_key_is_not_queued_again(queue: TaskQueue, put: Put) -> None:
+def test_a_cancelled_key_is_not_queued_again(queue: OneByOne, put: Put) -> None:
     put(message("a"))
     queue.set_status(1, CANCELLED, NOW, "王", allowed_from=STATUSES)
     assert put(message("a")) == 0
 
 
-def test_a_long_message_becomes_parts_in_order(queue: TaskQueue, put: Put) -> None:
+def test_a_long_message_becomes_parts_in_order(queue: OneByOne, put: Put) -> None:
     text = "\n".join(f"第 {line} 行喜报" for line in range(12))
     parts = split_message(text, 80)
     assert len(parts) > 2
@@ -192,7 +191,7 @@ def test_a_long_message_becomes_parts_in_order(queue: TaskQueue, put: Put) -> No
 
 @pytest.mark.parametrize("lines", [1, 3, 12])
 def test_a_message_that_now_has_another_number_of_parts_is_not_queued_again(
-    queue: TaskQueue, put: Put, lines: int
+    queue: OneByOne, put: Put, lines: int
 ) -> None:
     def of(count: int) -> str:
         return "\n".join(f"第 {line} 行喜报" for line in range(count))
@@ -203,13 +202,13 @@ def test_a_message_that_now_has_another_number_of_parts_is_not_queued_again(
     assert len(queue.list()) == 2
 
 
-def test_many_keys_are_looked_up_at_once(queue: TaskQueue, put: Put) -> None:
+def test_many_keys_are_looked_up_at_once(queue: OneByOne, put: Put) -> None:
     many = [message(f"key-{number}") for number in range(1200)]
     assert put(*many[::2]) == 600
     assert put(*many) == 600
 
 
-def test_what_is_rolled_back_was_never_queued(database: Database, queue: TaskQueue) -> None:
+def test_what_is_rolled_back_was_never_queued(database: Database, queue: OneByOne) -> None:
     with database.writing() as connection:
         assert enqueue(connection, [message("a")], NOW) == 1
         connection.rollback()
@@ -219,13 +218,13 @@ def test_what_is_rolled_back_was_never_queued(database: Database, queue: TaskQue
 # Claim
 
 
-def test_the_oldest_comes_first_and_only_one_per_recipient(queue: TaskQueue, put: Put) -> None:
+def test_the_oldest_comes_first_and_only_one_per_recipient(queue: OneByOne, put: Put) -> None:
     put(message("b1", "bj_group"), message("b2", "bj_group"), message("s1", "sh_group"), message("b3", "bj_group"))
     assert [claimed(queue).dedup_key, claimed(queue).dedup_key] == ["b1", "s1"]
     assert queue.claim(NOW) is None
 
 
-def test_a_claim_is_running_under_a_lease(queue: TaskQueue, put: Put) -> None:
+def test_a_claim_is_running_under_a_lease(queue: OneByOne, put: Put) -> None:
     put(message("a"))
     task = claimed(queue, NOW + SECOND)
     assert task == queue.list()[0]
@@ -234,7 +233,7 @@ def test_a_claim_is_running_under_a_lease(queue: TaskQueue, put: Put) -> None:
     assert task.attempts == 0
 
 
-def test_a_waiting_retry_holds_back_its_recipient_only(queue: TaskQueue, put: Put) -> None:
+def test_a_waiting_retry_holds_back_its_recipient_only(queue: OneByOne, put: Put) -> None:
     put(message("b1"), message("b2"), message("s1", "sh_group"), message("s2", "sh_group"))
     send_next(queue, Retry("忙", after=timedelta(seconds=60)))
     assert send_next(queue, Sent()).dedup_key == "s1"
@@ -244,19 +243,19 @@ def test_a_waiting_retry_holds_back_its_recipient_only(queue: TaskQueue, put: Pu
 
 
 @pytest.mark.parametrize("outcome", [Failed("密钥无效"), Unknown("超时")])
-def test_failed_and_uncertain_ones_do_not_block(queue: TaskQueue, put: Put, outcome: Outcome) -> None:
+def test_failed_and_uncertain_ones_do_not_block(queue: OneByOne, put: Put, outcome: Outcome) -> None:
     put(message("b1"), message("b2"))
     send_next(queue, outcome)
     assert claimed(queue).dedup_key == "b2"
 
 
-def test_a_cancelled_one_does_not_block(queue: TaskQueue, put: Put) -> None:
+def test_a_cancelled_one_does_not_block(queue: OneByOne, put: Put) -> None:
     put(message("b1"), message("b2"))
     queue.set_status(1, CANCELLED, NOW, "王", allowed_from=STATUSES)
     assert claimed(queue).dedup_key == "b2"
 
 
-def test_one_that_a_person_sends_back_waits_for_the_one_being_sent(queue: TaskQueue, put: Put) -> None:
+def test_one_that_a_person_sends_back_waits_for_the_one_being_sent(queue: OneByOne, put: Put) -> None:
     put(message("b1"), message("b2"), message("s1", "sh_group"))
     send_next(queue, Failed("密钥无效"))
     being_sent = marked(queue)
@@ -268,7 +267,7 @@ def test_one_that_a_person_sends_back_waits_for_the_one_being_sent(queue: TaskQu
 
 
 @pytest.mark.parametrize(("late", "status"), [(-SECOND, RUNNING), (0 * SECOND, CANCELLED), (SECOND, CANCELLED)])
-def test_what_has_expired_is_cancelled_and_says_so(queue: TaskQueue, put: Put, late: timedelta, status: str) -> None:
+def test_what_has_expired_is_cancelled_and_says_so(queue: OneByOne, put: Put, late: timedelta, status: str) -> None:
     put(message("a", expires_at=NOW), message("b", "sh_group"))
     queue.claim(NOW + late)
     first = queue.list()[0]
@@ -276,12 +275,12 @@ def test_what_has_expired_is_cancelled_and_says_so(queue: TaskQueue, put: Put, l
     assert first.last_error == (None if status == RUNNING else "已过有效期，不再发送")
 
 
-def test_expiry_makes_way_for_the_next(queue: TaskQueue, put: Put) -> None:
+def test_expiry_makes_way_for_the_next(queue: OneByOne, put: Put) -> None:
     put(message("a", expires_at=NOW), message("b"))
     assert claimed(queue).dedup_key == "b"
 
 
-def test_a_retry_expires_while_it_waits(queue: TaskQueue, put: Put) -> None:
+def test_a_retry_expires_while_it_waits(queue: OneByOne, put: Put) -> None:
     put(message("a", expires_at=NOW + SECOND))
     send_next(queue, Retry("忙"))
     assert queue.claim(NOW + timedelta(minutes=1)) is None
@@ -291,7 +290,7 @@ def test_a_retry_expires_while_it_waits(queue: TaskQueue, put: Put) -> None:
 # Mark, finish, and the fence around them
 
 
-def test_marking_counts_the_try_and_renews_the_lease(queue: TaskQueue, put: Put) -> None:
+def test_marking_counts_the_try_and_renews_the_lease(queue: OneByOne, put: Put) -> None:
     put(message("a"))
     task = queue.mark_sending(claimed(queue), NOW + SECOND, None, 0)
     assert task is not None
@@ -311,7 +310,7 @@ def test_marking_counts_the_try_and_renews_the_lease(queue: TaskQueue, put: Put)
     ],
 )
 def test_finishing_writes_down_what_came_of_it(
-    queue: TaskQueue, put: Put, outcome: Outcome, on_uncertain: OnUncertain, status: str
+    queue: OneByOne, put: Put, outcome: Outcome, on_uncertain: OnUncertain, status: str
 ) -> None:
     put(message("a", on_uncertain=on_uncertain))
     transition = queue.finish(marked(queue), outcome, NOW + SECOND)
@@ -321,7 +320,7 @@ def test_finishing_writes_down_what_came_of_it(
     assert (task.attempts, task.updated_at) == (1, NOW + SECOND)
 
 
-def test_a_claim_that_was_lost_can_neither_mark_nor_finish(queue: TaskQueue, put: Put) -> None:
+def test_a_claim_that_was_lost_can_neither_mark_nor_finish(queue: OneByOne, put: Put) -> None:
     put(message("a"))
     lost = claimed(queue)
     queue.rescue(NOW + LEASE, frozenset())
@@ -338,7 +337,7 @@ def test_a_claim_that_was_lost_can_neither_mark_nor_finish(queue: TaskQueue, put
     assert statuses(queue) == [COMPLETED]
 
 
-def test_a_lost_claim_uses_up_none_of_the_robots_minute(queue: TaskQueue, put: Put) -> None:
+def test_a_lost_claim_uses_up_none_of_the_robots_minute(queue: OneByOne, put: Put) -> None:
     put(message("a"))
     lost = claimed(queue)
     queue.rescue(NOW + LEASE, frozenset())
@@ -347,7 +346,7 @@ def test_a_lost_claim_uses_up_none_of_the_robots_minute(queue: TaskQueue, put: P
     assert queue.mark_sending(claimed(queue, NOW + LEASE), NOW + LEASE, "bucket", 1) is not None
 
 
-def test_a_task_is_finished_once(queue: TaskQueue, put: Put, announced: Announced) -> None:
+def test_a_task_is_finished_once(queue: OneByOne, put: Put, announced: Announced) -> None:
     put(message("a"))
     task = marked(queue)
     queue.finish(task, Sent(), NOW)
@@ -366,7 +365,7 @@ def test_a_task_is_finished_once(queue: TaskQueue, put: Put, announced: Announce
 )
 @pytest.mark.parametrize("dead", [True, False], ids=["worker known to be dead", "lease ran out"])
 def test_a_lost_worker(
-    queue: TaskQueue, put: Put, dead: bool, marks: bool, on_uncertain: OnUncertain, status: str
+    queue: OneByOne, put: Put, dead: bool, marks: bool, on_uncertain: OnUncertain, status: str
 ) -> None:
     put(message("a", on_uncertain=on_uncertain))
     task = marked(queue) if marks else claimed(queue)
@@ -377,14 +376,14 @@ def test_a_lost_worker(
     assert (rescued.status, rescued.locked_by, rescued.sending_at) == (status, None, None)
 
 
-def test_a_live_worker_is_left_alone(queue: TaskQueue, put: Put) -> None:
+def test_a_live_worker_is_left_alone(queue: OneByOne, put: Put) -> None:
     put(message("a"))
     task = claimed(queue)
     assert queue.rescue(NOW + LEASE - SECOND, frozenset({"another", "m"})) == []
     assert queue.list() == [task]
 
 
-def test_marking_moves_the_end_of_the_lease(queue: TaskQueue, put: Put) -> None:
+def test_marking_moves_the_end_of_the_lease(queue: OneByOne, put: Put) -> None:
     put(message("a"))
     task = claimed(queue)
     queue.mark_sending(task, NOW + timedelta(seconds=100), None, 0)
@@ -392,7 +391,7 @@ def test_marking_moves_the_end_of_the_lease(queue: TaskQueue, put: Put) -> None:
     assert len(queue.rescue(NOW + timedelta(seconds=220), frozenset())) == 1
 
 
-def test_a_row_that_says_running_and_names_nobody_is_rescued(database: Database, queue: TaskQueue, put: Put) -> None:
+def test_a_row_that_says_running_and_names_nobody_is_rescued(database: Database, queue: OneByOne, put: Put) -> None:
     put(message("a"))
     with database.writing() as connection:
         connection.execute(sa.update(tasks).values(status=RUNNING))
@@ -403,7 +402,7 @@ def test_a_row_that_says_running_and_names_nobody_is_rescued(database: Database,
 # The limit per minute of each robot
 
 
-def test_the_21st_message_of_a_robot_waits_for_the_minute(queue: TaskQueue, put: Put) -> None:
+def test_the_21st_message_of_a_robot_waits_for_the_minute(queue: OneByOne, put: Put) -> None:
     put(*(message(f"b{n}") for n in range(21)), message("s", "sh_group"))
     for number in range(20):
         sent = queue.mark_sending(claimed(queue), NOW + number * SECOND, "robot", 20)
@@ -420,7 +419,7 @@ def test_the_21st_message_of_a_robot_waits_for_the_minute(queue: TaskQueue, put:
     assert queue.mark_sending(claimed(queue, NOW + 60 * SECOND), NOW + 60 * SECOND, "robot", 20) is not None
 
 
-def test_two_recipients_with_one_robot_share_its_minute(queue: TaskQueue, put: Put) -> None:
+def test_two_recipients_with_one_robot_share_its_minute(queue: OneByOne, put: Put) -> None:
     put(message("b1", "bj_group"), message("o1", "ops"), message("b2", "bj_group"))
     first, second = claimed(queue), claimed(queue)
     assert {first.recipient, second.recipient} == {"bj_group", "ops"}
@@ -428,7 +427,7 @@ def test_two_recipients_with_one_robot_share_its_minute(queue: TaskQueue, put: P
     assert queue.mark_sending(second, NOW, "robot", 1) is None
 
 
-def test_the_minute_counts_from_the_answer_not_from_the_start(queue: TaskQueue, put: Put) -> None:
+def test_the_minute_counts_from_the_answer_not_from_the_start(queue: OneByOne, put: Put) -> None:
     put(message("a"), message("b"))
     first = queue.mark_sending(claimed(queue), NOW, "robot", 1)
     assert first is not None
@@ -437,7 +436,7 @@ def test_the_minute_counts_from_the_answer_not_from_the_start(queue: TaskQueue, 
     assert queue.list()[1].run_at == NOW + 70 * SECOND
 
 
-def test_failed_tries_count_too(queue: TaskQueue, put: Put) -> None:
+def test_failed_tries_count_too(queue: OneByOne, put: Put) -> None:
     """WeCom counts what it refuses, and whether an unknown one arrived nobody knows."""
     put(message("a"), message("b"))
     first = queue.mark_sending(claimed(queue), NOW, "robot", 1)
@@ -446,7 +445,7 @@ def test_failed_tries_count_too(queue: TaskQueue, put: Put) -> None:
     assert queue.mark_sending(claimed(queue), NOW, "robot", 1) is None
 
 
-def test_without_a_limit_or_a_robot_nothing_waits(queue: TaskQueue, put: Put) -> None:
+def test_without_a_limit_or_a_robot_nothing_waits(queue: OneByOne, put: Put) -> None:
     put(*(message(f"b{n}") for n in range(6)))
     for bucket, limit in [("robot", 0), ("robot", 0), (None, 1), (None, 1), ("robot", 3)]:
         sent = queue.mark_sending(claimed(queue), NOW, bucket, limit)
@@ -458,7 +457,7 @@ def test_without_a_limit_or_a_robot_nothing_waits(queue: TaskQueue, put: Put) ->
 # A message is told of when its last part is through
 
 
-def test_delivered_is_told_once_with_the_last_part(queue: TaskQueue, put: Put, announced: Announced) -> None:
+def test_delivered_is_told_once_with_the_last_part(queue: OneByOne, put: Put, announced: Announced) -> None:
     put(message("long", text="喜报\n" * 20, limit=80), message("short", "sh_group"))
     parts = sum(task.group_key == "long" for task in queue.list())
     assert parts == 2
@@ -470,7 +469,7 @@ def test_delivered_is_told_once_with_the_last_part(queue: TaskQueue, put: Put, a
     assert announced.keys == ["long", "short"]
 
 
-def test_a_message_that_lacks_a_part_is_not_delivered(queue: TaskQueue, put: Put, announced: Announced) -> None:
+def test_a_message_that_lacks_a_part_is_not_delivered(queue: OneByOne, put: Put, announced: Announced) -> None:
     put(message("long", text="喜报\n" * 20, limit=80))
     send_next(queue, Failed("过长"))
     send_next(queue, Sent())
@@ -480,7 +479,7 @@ def test_a_message_that_lacks_a_part_is_not_delivered(queue: TaskQueue, put: Put
     assert announced.keys == ["long"]
 
 
-def test_a_task_without_a_key_completes(queue: TaskQueue, announced: Announced) -> None:
+def test_a_task_without_a_key_completes(queue: OneByOne, announced: Announced) -> None:
     assert queue.create("send_wecom_message", "bj_group", "手写", NOW, 8, 2048) == 1
     assert send_next(queue, Sent()).on_uncertain == "hold"
     assert statuses(queue) == [COMPLETED]
@@ -491,7 +490,7 @@ def test_telling_shares_the_transaction_of_the_finish(database: Database, put: P
     def fails(connection: Connection, key: str, now: datetime) -> None:
         raise RuntimeError(key)
 
-    queue = TaskQueue(database, "me", LEASE, fails)
+    queue = OneByOne(database, "me", LEASE, fails)
     put(message("a"))
     task = marked(queue)
     with pytest.raises(RuntimeError):
@@ -503,7 +502,7 @@ def test_telling_shares_the_transaction_of_the_finish(database: Database, put: P
 
 
 @pytest.mark.parametrize("outcome", [Failed("密钥无效"), Unknown("超时")])
-def test_a_person_sends_a_task_back(database: Database, queue: TaskQueue, put: Put, outcome: Outcome) -> None:
+def test_a_person_sends_a_task_back(database: Database, queue: OneByOne, put: Put, outcome: Outcome) -> None:
     put(message("a", expires_at=NOW + SECOND))
     send_next(queue, outcome)
     queue.set_status(1, PENDING, NOW + timedelta(days=2), "王", allowed_from=GIVEN_UP)
@@ -511,7 +510,7 @@ def test_a_person_sends_a_task_back(database: Database, queue: TaskQueue, put: P
     assert (task.id, task.attempts, task.expires_at, task.last_error) == (1, 0, None, None)
 
 
-def test_a_person_confirms_that_an_uncertain_one_arrived(queue: TaskQueue, put: Put, announced: Announced) -> None:
+def test_a_person_confirms_that_an_uncertain_one_arrived(queue: OneByOne, put: Put, announced: Announced) -> None:
     put(message("a"))
     send_next(queue, Unknown("超时"))
     queue.set_status(1, COMPLETED, NOW, "王", allowed_from=STATUSES)
@@ -521,7 +520,7 @@ def test_a_person_confirms_that_an_uncertain_one_arrived(queue: TaskQueue, put: 
 @pytest.mark.parametrize("marks", [True, False])
 @pytest.mark.parametrize("status", [PENDING, COMPLETED, FAILED, CANCELLED])
 def test_a_status_is_not_set_while_a_lease_is_live(
-    database: Database, queue: TaskQueue, put: Put, status: str, marks: bool
+    database: Database, queue: OneByOne, put: Put, status: str, marks: bool
 ) -> None:
     put(message("a"))
     task = marked(queue) if marks else claimed(queue)
@@ -544,7 +543,7 @@ def test_a_status_is_not_set_while_a_lease_is_live(
     ],
 )
 def test_what_a_person_cannot_do_is_refused_in_words(
-    database: Database, queue: TaskQueue, put: Put, task_id: int, status: str, words: str
+    database: Database, queue: OneByOne, put: Put, task_id: int, status: str, words: str
 ) -> None:
     put(message("a"))
     with pytest.raises(TaskError, match=words):
@@ -554,7 +553,7 @@ def test_what_a_person_cannot_do_is_refused_in_words(
         assert connection.execute(sa.select(audit_log)).all() == []
 
 
-def test_each_act_of_a_person_is_on_record(database: Database, queue: TaskQueue, put: Put) -> None:
+def test_each_act_of_a_person_is_on_record(database: Database, queue: OneByOne, put: Put) -> None:
     put(message("a"))
     queue.set_status(1, CANCELLED, NOW, "王", allowed_from=STATUSES)
     queue.set_status(1, PENDING, NOW + SECOND, "李", allowed_from=STATUSES)
@@ -569,14 +568,14 @@ def test_each_act_of_a_person_is_on_record(database: Database, queue: TaskQueue,
 # Looking on
 
 
-def test_counts_have_every_status(queue: TaskQueue, put: Put) -> None:
+def test_counts_have_every_status(queue: OneByOne, put: Put) -> None:
     assert queue.counts() == dict.fromkeys(STATUSES, 0)
     put(message("a"), message("b"))
     send_next(queue, Sent())
     assert queue.counts() == dict.fromkeys(STATUSES, 0) | {PENDING: 1, COMPLETED: 1}
 
 
-def test_list_and_oldest(queue: TaskQueue, put: Put) -> None:
+def test_list_and_oldest(queue: OneByOne, put: Put) -> None:
     put(message("a"), message("b"), message("c"))
     send_next(queue, Sent())
     assert [task.dedup_key for task in queue.list([PENDING])] == ["b", "c"]
@@ -601,7 +600,7 @@ def test_four_workers_claim_500_tasks_and_none_twice(database: Database, put: Pu
         own = Database(str(database.engine.url))
         try:
             together.wait()
-            queue = TaskQueue(own, name, LEASE, Announced())
+            queue = OneByOne(own, name, LEASE, Announced())
             while (task := queue.claim(NOW)) is not None:
                 got[name].append(task.id)
         except BaseException as error:  # noqa: BLE001 - a thread's failure is the test's
@@ -641,7 +640,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.database = Database(f"sqlite:///{file}")
         sa.event.listen(self.database.engine, "connect", self._without_waiting_for_the_disk)
         self.announced = Announced()
-        self.queues = {name: TaskQueue(self.database, name, LEASE, self.announced) for name in ("A", "B")}
+        self.queues = {name: OneByOne(self.database, name, LEASE, self.announced) for name in ("A", "B")}
         self.now = NOW
         self.status: dict[int, str] = {}
         self.recipient: dict[int, str] = {}

@@ -20,7 +20,7 @@ from modules.database import campaigns, performance, tasks
 from modules.file_utils import csv_text, excel_safe, prune_archive, read_csv_rows, write_atomically, write_csv
 from modules.process_lock import daemon_lock
 from modules.senders.outcome import Unknown
-from modules.task_queue import GIVEN_UP
+from modules.task_board import GIVEN_UP
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN
 from modules.templates import Templates
 from modules.views import Views
@@ -220,7 +220,7 @@ def test_the_award_notice_does_not_mark_the_broadcast(desk: Desk) -> None:
     desk.run()
     desk.robot.inject(93000, key="key-bj_group", times=None)
     desk.drain()
-    assert desk.app.queue.counts() == dict.fromkeys(STATUSES, 0) | {FAILED: 6, COMPLETED: 1}
+    assert desk.app.board.counts() == dict.fromkeys(STATUSES, 0) | {FAILED: 6, COMPLETED: 1}
     assert column(desk, "是否发送通知") == ["N"] * 6
 
 
@@ -404,7 +404,7 @@ def test_a_split_message_is_marked_with_its_last_part(
     desk.robot.inject(93000)
     desk.drain()
     assert column(desk, "是否发送通知") == ["N"]
-    desk.app.queue.set_status(1, PENDING, desk.clock(), "王", allowed_from=GIVEN_UP)
+    desk.app.board.set_status(1, PENDING, desk.clock(), "王", allowed_from=GIVEN_UP)
     desk.drain()
     assert column(desk, "是否发送通知") == ["Y"]
     assert statuses(desk) == {contract_id(1): "发送成功"}
@@ -413,16 +413,13 @@ def test_a_split_message_is_marked_with_its_last_part(
 def test_what_a_person_decides_is_shown(desk: Desk) -> None:
     desk.show(contracts(1))
     desk.run()
-    task = desk.app.queue.claim(desk.clock())
-    assert task is not None
-    marked = desk.app.queue.mark_sending(task, desk.clock(), None, 0)
-    assert marked is not None
     with desk.app.database.writing() as connection:
         connection.execute(sa.update(tasks).values(on_uncertain="hold"))
-    desk.app.queue.finish(desk.app.queue.list()[0], Unknown("超时"), desk.clock.advance(seconds=1))
+    leaving = desk.app.queue.advance(desk.app.queue.claim(desk.clock()), None, desk.clock()).hand
+    desk.app.queue.advance(leaving, Unknown("超时"), desk.clock.advance(seconds=1))
     refresh(desk)
     assert statuses(desk) == {contract_id(1): "待核实"}
-    desk.app.queue.set_status(1, COMPLETED, desk.clock.advance(seconds=1), "王", allowed_from=STATUSES)
+    desk.app.board.set_status(1, COMPLETED, desk.clock.advance(seconds=1), "王", allowed_from=STATUSES)
     refresh(desk)
     assert statuses(desk) == {contract_id(1): "发送成功"}
     assert column(desk, "是否发送通知") == ["Y"]

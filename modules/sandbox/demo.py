@@ -80,7 +80,7 @@ def run_demo(run_campaign: RunCampaign, drain: Drain, on_step: OnStep) -> DemoRe
         return DemoResult(
             campaigns=tuple(_result(app, key) for key in CARDS),
             delivered=len(robot.messages),
-            queue=app.queue.counts(),
+            queue=app.board.counts(),
             data_dir=data_dir,
             seconds=round(time.monotonic() - started, 2),
         )

@@ -1,0 +1,66 @@
+"""The limit of each robot, kept in the database: it holds across workers, machines and restarts.
+
+WeCom takes 20 messages a minute from a robot and answers more with errcode 45009. Every departure is noted under the
+robot's name; the moment that counts is that of the answer, which comes after WeCom has counted.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from modules.database import insert_missing, robot_pauses, robot_sends
+
+WINDOW = timedelta(seconds=60)
+ROBOTS_LOCK = 0x7A52
+"""Names the advisory lock under which workers look at the limits on PostgreSQL: two at once would both find room."""
+
+
+@dataclass(frozen=True)
+class RobotLimit:
+    """A robot by the name under which its departures are noted, and its limit; 0: none."""
+
+    bucket: str
+    per_minute: int
+
+
+def free_at(connection: Connection, robot: RobotLimit, now: datetime) -> datetime | None:
+    """When the robot may be used again; None: now. Forgets what is older than the window."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ROBOTS_LOCK)))
+    connection.execute(sa.delete(robot_sends).where(robot_sends.c.sent_at <= now - WINDOW))
+    paused = sa.select(robot_pauses.c.until).where(robot_pauses.c.bucket == robot.bucket, robot_pauses.c.until > now)
+    moments = [connection.execute(paused).scalar_one_or_none(), _limit_reached_until(connection, robot)]
+    return max((moment for moment in moments if moment is not None), default=None)
+
+
+def note_departure(connection: Connection, robot: RobotLimit, task_id: int, now: datetime) -> None:
+    """A message is about to leave through the robot."""
+    connection.execute(sa.insert(robot_sends).values(bucket=robot.bucket, task_id=task_id, sent_at=now))
+
+
+def note_answer(connection: Connection, task_id: int, now: datetime) -> None:
+    """The robot has answered, or nobody waits for its answer any more."""
+    connection.execute(sa.update(robot_sends).where(robot_sends.c.task_id == task_id).values(sent_at=now))
+
+
+def pause(connection: Connection, robot: RobotLimit, until: datetime) -> None:
+    """The other side asked for a pause: nothing leaves through the robot before, to whomever."""
+    connection.execute(insert_missing(connection, robot_pauses, ["bucket"]).values(bucket=robot.bucket, until=until))
+    own = sa.update(robot_pauses).where(robot_pauses.c.bucket == robot.bucket, robot_pauses.c.until < until)
+    connection.execute(own.values(until=until))
+
+
+def _limit_reached_until(connection: Connection, robot: RobotLimit) -> datetime | None:
+    if robot.per_minute == 0:
+        return None
+    latest_first = (
+        sa.select(robot_sends.c.sent_at)
+        .where(robot_sends.c.bucket == robot.bucket)
+        .order_by(robot_sends.c.sent_at.desc())
+        .offset(robot.per_minute - 1)
+        .limit(1)
+    )
+    blocking: datetime | None = connection.execute(latest_first).scalar_one_or_none()
+    return None if blocking is None else blocking + WINDOW
