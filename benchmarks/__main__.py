@@ -1,4 +1,4 @@
-"""`python -m benchmarks rewards` and `… cycle`: tables of seconds and ratios; with `--json` for programs."""
+"""`python -m benchmarks rewards`, `… cycle`, `… queue`: tables of seconds and ratios; with `--json` for programs."""
 
 import argparse
 import json
@@ -6,17 +6,18 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cycle, rewards
+from benchmarks import cycle, queue, rewards
+
+MEASURES = {"rewards": rewards.measure_all, "cycle": cycle.measure_all, "queue": queue.measure_all}
 
 
 def main() -> None:
     """Measure and show. Nothing is judged: the figures speak."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=("rewards", "cycle"))
+    parser.add_argument("what", choices=tuple(MEASURES))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    measure = rewards.measure_all if arguments.what == "rewards" else cycle.measure_all
-    for title, rows in measure():
+    for title, rows in MEASURES[arguments.what]():
         if arguments.json:
             print(json.dumps({"title": title, "rows": rows}))
         else:

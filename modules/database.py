@@ -6,6 +6,7 @@ somebody else has written in between. Migrations: modules/migrations (Alembic).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -292,6 +293,8 @@ class Database:
         except OSError as error:
             raise DatabaseError(f"数据库文件夹建不了（{error}）；请检查 DATA_DIR 和 DATABASE_URL") from error
 
+        self._writer = self.engine.execution_options(writes=True)
+
     @property
     def is_server(self) -> bool:
         """Whether it is a server that several machines may share; else a file of this machine."""
@@ -312,7 +315,7 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes all or nothing; on SQLite it is the only writer from its first moment on."""
-        with self.engine.connect().execution_options(writes=True) as connection, connection.begin():
+        with self._writer.connect() as connection, connection.begin():
             yield connection
 
     def upgrade(self, revision: str = "head") -> None:
@@ -355,7 +358,11 @@ def in_words(error: sa.exc.DBAPIError) -> str:
 
 def insert_missing(connection: Connection, table: sa.Table, index: list[str]) -> Any:
     """An INSERT for `table` that leaves rows alone whose `index` columns are there already."""
-    if connection.dialect.name == "postgresql":
+    return _insert_missing(connection.dialect.name, table, index)
+
+
+def _insert_missing(dialect: str, table: sa.Table, index: list[str]) -> Any:
+    if dialect == "postgresql":
         from sqlalchemy.dialects.postgresql import insert as postgresql_insert
 
         return postgresql_insert(table).on_conflict_do_nothing(index_elements=index)
@@ -376,19 +383,36 @@ def insert_columns(
     All columns have the same length; values are bound as their types say. With `missing_by`, rows are left alone
     whose columns of this index are there already.
     """
-    dialect = connection.dialect
-    insert = sa.insert(table) if missing_by is None else insert_missing(connection, table, missing_by)
-    statement = insert.compile(dialect=dialect, column_keys=list(columns))
-    bound: list[Sequence[Any]] = []
-    for name, values in columns.items():
-        process = table.c[name].type.dialect_impl(dialect).bind_processor(dialect)
-        bound.append(values if process is None else _each(process, values))
-    if statement.positional:
+    statement = _insert_of(connection.dialect, table, tuple(columns), tuple(missing_by or ()))
+    bound = [
+        values if process is None else _each(process, values)
+        for process, values in zip(statement.processes, columns.values(), strict=True)
+    ]
+    if statement.order is not None:
         by_name = dict(zip(columns, bound, strict=True))
-        rows: Any = list(zip(*(by_name[name] for name in statement.positiontup or ()), strict=True))
+        rows: Any = list(zip(*(by_name[name] for name in statement.order), strict=True))
     else:
         rows = [dict(zip(columns, values, strict=True)) for values in zip(*bound, strict=True)]
-    return connection.exec_driver_sql(str(statement), rows).rowcount if rows else 0
+    return connection.exec_driver_sql(statement.text, rows).rowcount if rows else 0
+
+
+@dataclass(frozen=True)
+class _Insert:
+    """An INSERT as its driver takes it: text, how each column's values are bound, and the order of positional
+    parameters (None: by name)."""
+
+    text: str
+    processes: tuple[Callable[[Any], Any] | None, ...]
+    order: tuple[str, ...] | None
+
+
+@lru_cache(maxsize=64)
+def _insert_of(dialect: Dialect, table: sa.Table, names: tuple[str, ...], missing_by: tuple[str, ...]) -> _Insert:
+    insert = _insert_missing(dialect.name, table, list(missing_by)) if missing_by else sa.insert(table)
+    compiled = insert.compile(dialect=dialect, column_keys=list(names))
+    processes = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
+    order = tuple(compiled.positiontup or ()) if compiled.positional else None
+    return _Insert(str(compiled), tuple(processes), order)
 
 
 def _each(process: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:

@@ -52,6 +52,13 @@ _NUMBERS = ("sequence", "personal_sequence")
 """NULL in the table where a historical contract has none; 0 in frames."""
 
 
+_MARK_NOTIFIED = (
+    sa.update(performance)
+    .where(performance.c.broadcast_key == sa.bindparam("of_broadcast"), performance.c.notified_at.is_(None))
+    .values(notified_at=sa.bindparam("moment"))
+)
+
+
 class RevisionConflictError(Exception):
     """Another run has changed this campaign's ledger since it was read: read, fetch and compute again."""
 
@@ -221,8 +228,7 @@ def closed(connection: Connection) -> frozenset[str]:
 
 def mark_notified(connection: Connection, broadcast_key: str, now: datetime) -> None:
     """The broadcast with this key has been sent whole: its contract is announced."""
-    unmarked = (performance.c.broadcast_key == broadcast_key, performance.c.notified_at.is_(None))
-    connection.execute(sa.update(performance).where(*unmarked).values(notified_at=now))
+    connection.execute(_MARK_NOTIFIED, {"of_broadcast": broadcast_key, "moment": now})
 
 
 def _take_revision(connection: Connection, key: str, revision: int, *, changed: bool) -> None:

@@ -16,6 +16,16 @@ KEYS_AT_ONCE = 500
 """Databases take only so many values in one question."""
 
 
+_keys: sa.BindParameter[str] = sa.bindparam("keys", expanding=True)
+_KNOWN = (
+    sa.select(tasks.c.group_key, sa.func.sum(sa.case((tasks.c.status == COMPLETED, 0), else_=1)))
+    .where(tasks.c.group_key.in_(_keys))
+    .group_by(tasks.c.group_key)
+    .union_all(sa.select(spent_keys.c.group_key, sa.literal_column("0")).where(spent_keys.c.group_key.in_(_keys)))
+)
+"""Key → how many of its tasks are not completed; 0 where they were purged."""
+
+
 @dataclass(frozen=True)
 class Message:
     """Something to be said once. `dedup_key` names it for all time; `limit` is the most bytes one task may carry."""
@@ -47,13 +57,8 @@ def known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
     """Which of these messages were ever queued, and whether they have been sent whole."""
     known: dict[str, bool] = {}
     for start in range(0, len(keys), KEYS_AT_ONCE):
-        some = keys[start : start + KEYS_AT_ONCE]
-        unsent = sa.func.sum(sa.case((tasks.c.status == COMPLETED, 0), else_=1))
-        chosen = sa.select(tasks.c.group_key, unsent).where(tasks.c.group_key.in_(some)).group_by(tasks.c.group_key)
-        known |= {key: number == 0 for key, number in connection.execute(chosen)}
-        # after the tasks: what is purged in between is then found here
-        purged = connection.scalars(sa.select(spent_keys.c.group_key).where(spent_keys.c.group_key.in_(some)))
-        known |= dict.fromkeys(purged, True)
+        for key, unsent in connection.execute(_KNOWN, {"keys": keys[start : start + KEYS_AT_ONCE]}):
+            known[key] = known.get(key, True) and unsent == 0
     return known
 
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
+from sqlalchemy import bindparam as value
 from sqlalchemy.engine import Connection
 
-from modules.database import insert_missing, robot_pauses, robot_sends
+from modules.database import Moment, insert_missing, robot_pauses, robot_sends
 
 WINDOW = timedelta(seconds=60)
 ROBOTS_LOCK = 0x7A52
@@ -25,24 +26,38 @@ class RobotLimit:
     per_minute: int
 
 
+_FORGET = sa.delete(robot_sends).where(robot_sends.c.sent_at <= value("before"))
+_PAUSED = sa.select(robot_pauses.c.until).where(
+    robot_pauses.c.bucket == value("robot"), robot_pauses.c.until > value("now", type_=Moment)
+)
+_LATEST_BUT = (
+    sa.select(robot_sends.c.sent_at)
+    .where(robot_sends.c.bucket == value("robot"))
+    .order_by(robot_sends.c.sent_at.desc())
+    .offset(value("later", type_=sa.Integer))
+    .limit(1)
+)
+_ANSWERED = sa.update(robot_sends).where(robot_sends.c.task_id == value("task")).values(sent_at=value("now"))
+
+
 def free_at(connection: Connection, robot: RobotLimit, now: datetime) -> datetime | None:
     """When the robot may be used again; None: now. Forgets what is older than the window."""
     if connection.dialect.name == "postgresql":
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ROBOTS_LOCK)))
-    connection.execute(sa.delete(robot_sends).where(robot_sends.c.sent_at <= now - WINDOW))
-    paused = sa.select(robot_pauses.c.until).where(robot_pauses.c.bucket == robot.bucket, robot_pauses.c.until > now)
-    moments = [connection.execute(paused).scalar_one_or_none(), _limit_reached_until(connection, robot)]
+    connection.execute(_FORGET, {"before": now - WINDOW})
+    paused = connection.execute(_PAUSED, {"robot": robot.bucket, "now": now}).scalar_one_or_none()
+    moments = [paused, _limit_reached_until(connection, robot)]
     return max((moment for moment in moments if moment is not None), default=None)
 
 
 def note_departure(connection: Connection, robot: RobotLimit, task_id: int, now: datetime) -> None:
     """A message is about to leave through the robot."""
-    connection.execute(sa.insert(robot_sends).values(bucket=robot.bucket, task_id=task_id, sent_at=now))
+    connection.execute(sa.insert(robot_sends), {"bucket": robot.bucket, "task_id": task_id, "sent_at": now})
 
 
 def note_answer(connection: Connection, task_id: int, now: datetime) -> None:
     """The robot has answered, or nobody waits for its answer any more."""
-    connection.execute(sa.update(robot_sends).where(robot_sends.c.task_id == task_id).values(sent_at=now))
+    connection.execute(_ANSWERED, {"task": task_id, "now": now})
 
 
 def pause(connection: Connection, robot: RobotLimit, until: datetime) -> None:
@@ -55,12 +70,6 @@ def pause(connection: Connection, robot: RobotLimit, until: datetime) -> None:
 def _limit_reached_until(connection: Connection, robot: RobotLimit) -> datetime | None:
     if robot.per_minute == 0:
         return None
-    latest_first = (
-        sa.select(robot_sends.c.sent_at)
-        .where(robot_sends.c.bucket == robot.bucket)
-        .order_by(robot_sends.c.sent_at.desc())
-        .offset(robot.per_minute - 1)
-        .limit(1)
-    )
-    blocking: datetime | None = connection.execute(latest_first).scalar_one_or_none()
+    latest = {"robot": robot.bucket, "later": robot.per_minute - 1}
+    blocking: datetime | None = connection.execute(_LATEST_BUT, latest).scalar_one_or_none()
     return None if blocking is None else blocking + WINDOW

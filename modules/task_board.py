@@ -10,7 +10,8 @@ from sqlalchemy.engine import Connection
 
 from modules.database import Database, insert_missing, record_act, spent_keys, tasks
 from modules.message_text import split_message
-from modules.task_queue import COLUMNS, UNLOCKED, OnCompleted, tell_completed
+from modules.task_queue import OnCompleted, tell_completed
+from modules.task_statements import COLUMNS, UNLOCKED
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN, Task
 
 GIVEN_UP = frozenset({FAILED, UNCERTAIN, CANCELLED})

@@ -11,8 +11,8 @@ PostgreSQL claims take turns by an advisory lock, the rest of the work goes on s
 """
 
 import uuid
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,28 +20,21 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules import robot_limits
-from modules.database import Database, tasks
+from modules import task_statements as statements
+from modules.database import Database
 from modules.robot_limits import RobotLimit
 from modules.senders.outcome import Outcome, Retry
 from modules.task_states import (
-    CANCELLED,
     COMPLETED,
     PENDING,
-    RUNNING,
     Task,
     Transition,
     after_lost_worker,
     after_sending,
 )
 
-COLUMNS = [tasks.c[field.name] for field in fields(Task)]
-UNLOCKED: dict[str, Any] = {"locked_by": None, "locked_until": None, "sending_at": None}
 CLAIMS_LOCK = 0x7A51
 """Names the advisory lock under which claims take turns on PostgreSQL."""
-
-IS_PENDING = tasks.c.status == sa.literal_column(f"'{PENDING}'")
-IS_RUNNING = tasks.c.status == sa.literal_column(f"'{RUNNING}'")
-"""With the word itself in the statement, not a parameter: so the planner sees that the partial indexes serve."""
 
 OnCompleted = Callable[[Connection, str, datetime], None]
 """Told inside the transaction that finishes the last part of a message: its key and the moment."""
@@ -59,13 +52,12 @@ class Reach:
     known: frozenset[str] | None
     unserved: frozenset[str]
 
-    def condition(self) -> sa.ColumnElement[bool]:
-        """The same in SQL."""
-        is_served = tasks.c.recipient.in_(sorted(self.served))
-        if self.known is None:
-            return is_served
-        is_plain_chat = tasks.c.recipient.not_in(sorted(self.known)) & tasks.c.task_type.not_in(sorted(self.unserved))
-        return is_served | is_plain_chat
+    def parameters(self) -> dict[str, list[str]]:
+        """The same for the statement that claims."""
+        parameters = {"served": sorted(self.served)}
+        if self.known is not None:
+            parameters |= {"known": sorted(self.known), "unserved": sorted(self.unserved)}
+        return parameters
 
 
 @dataclass(frozen=True)
@@ -120,20 +112,14 @@ class TaskQueue:
             now = self._moment(connection, now)
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CLAIMS_LOCK)))
-            _expire(connection, now)
-            claimed = (
-                sa.update(tasks)
-                .where(tasks.c.id.in_(_due(now, reach).limit(at_most)), IS_PENDING)
-                .values(
-                    status=RUNNING,
-                    locked_by=f"{self._worker}/{uuid.uuid4().hex[:12]}",
-                    locked_until=now + self._lease,
-                    sending_at=None,
-                    updated_at=now,
-                )
-                .returning(*COLUMNS)
-            )
-            taken = [Task(*row) for row in connection.execute(claimed)]
+            connection.execute(statements.EXPIRE, {"now": now})
+            claim = {
+                "claim": f"{self._worker}/{uuid.uuid4().hex[:12]}",
+                "until": now + self._lease,
+                "at_most": at_most,
+                "now": now,
+            }
+            taken = [Task(*row) for row in _take(connection, claim, reach)]
         return Hand(waiting=tuple(sorted(taken, key=lambda task: task.id)))
 
     def advance(
@@ -166,12 +152,12 @@ class TaskQueue:
     def rescue(self, now: datetime, dead_workers: Collection[str]) -> list[tuple[Task, Transition]]:
         """Tasks whose lease ran out, or whose worker is known to be dead, follow the rule of the state picture."""
         with self._database.reading() as connection:
-            if connection.execute(sa.select(tasks.c.id).where(IS_RUNNING).limit(1)).first() is None:
+            if connection.execute(statements.ANY_RUNNING).first() is None:
                 return []  # nothing to move: needs no lock, so that looking at a busy database works
         moved: list[tuple[Task, Transition]] = []
         with self._database.writing() as connection:
             now = self._moment(connection, now)
-            for row in connection.execute(sa.select(*COLUMNS).where(IS_RUNNING).order_by(tasks.c.id)).all():
+            for row in connection.execute(statements.RUNNING_TASKS).all():
                 task = Task(*row)
                 worker = (task.locked_by or "").rpartition("/")[0]
                 if task.locked_until is None or task.locked_until <= now or worker in dead_workers:
@@ -215,18 +201,18 @@ class TaskQueue:
 
     def _mark(self, connection: Connection, task: Task, now: datetime) -> Task | None:
         """Commit that the message is about to leave; None where the claim was lost."""
-        values = {"sending_at": now, "attempts": task.attempts + 1, "locked_until": now + self._lease}
-        if connection.execute(sa.update(tasks).where(*_held(task)).values(values)).rowcount != 1:
+        until = now + self._lease
+        values = {"now": now, "tries": task.attempts + 1, "until": until}
+        if connection.execute(statements.MARK, {**values, **_held(task)}).rowcount != 1:
             return None
-        return replace(task, sending_at=now, attempts=task.attempts + 1, locked_until=now + self._lease)
+        return replace(task, sending_at=now, attempts=task.attempts + 1, locked_until=until)
 
     def _renewed(self, connection: Connection, waiting: tuple[Task, ...], now: datetime) -> tuple[Task, ...]:
         """The rest of a claim keeps its lease while its first tasks are sent."""
         if not waiting or (waiting[0].locked_until or now) - now > self._lease / 2:
             return waiting
         until = now + self._lease
-        same_claim = (IS_RUNNING, tasks.c.locked_by == waiting[0].locked_by)
-        connection.execute(sa.update(tasks).where(*same_claim).values(locked_until=until))
+        connection.execute(statements.RENEW, {"claim": waiting[0].locked_by, "until": until})
         return tuple(replace(task, locked_until=until) for task in waiting)
 
     def _give_back_of(
@@ -242,49 +228,33 @@ class TaskQueue:
 
     def _move(self, connection: Connection, task: Task, transition: Transition, now: datetime) -> bool:
         """Whether it could be moved: only by the holder of the current claim."""
-        values = {**asdict(transition), **UNLOCKED, "updated_at": now}
-        if connection.execute(sa.update(tasks).where(*_held(task)).values(values)).rowcount != 1:
+        values = {
+            "new_status": transition.status,
+            "not_before": transition.run_at,
+            "error": transition.last_error,
+            "now": now,
+        }
+        if connection.execute(statements.MOVE, {**values, **_held(task)}).rowcount != 1:
             return False
         if transition.status == COMPLETED:
             tell_completed(connection, task, now, self._on_completed)
         return True
 
 
-def _due(now: datetime, reach: Reach | None) -> sa.Select[tuple[int]]:
-    """The tasks that can be taken, oldest first.
-
-    All due tasks of a recipient can be taken together: in order of creation, up to the first that waits.
-    """
-    other = tasks.alias("other")
-    in_hands = sa.exists().where(other.c.recipient == tasks.c.recipient, _says(other, RUNNING))
-    before_it = sa.exists().where(
-        other.c.recipient == tasks.c.recipient, _says(other, PENDING), other.c.run_at > now, other.c.id < tasks.c.id
-    )
-    is_due = tasks.c.run_at.is_(None) | (tasks.c.run_at <= now)
-    conditions = [IS_PENDING, is_due, ~in_hands, ~before_it]
-    if reach is not None:
-        conditions.append(reach.condition())
-    return sa.select(tasks.c.id).where(*conditions).order_by(tasks.c.id)
+def _take(connection: Connection, claim: Mapping[str, Any], reach: Reach | None) -> Sequence[Any]:
+    if reach is None:
+        return connection.execute(statements.CLAIM, claim).all()
+    statement = statements.CLAIM_OF if reach.known is None else statements.CLAIM_WITHIN
+    return connection.execute(statement, {**claim, **reach.parameters()}).all()
 
 
-def _says(table: Any, status: str) -> sa.ColumnElement[bool]:
-    said: sa.ColumnElement[bool] = table.c.status == sa.literal_column(f"'{status}'")
-    return said
-
-
-def _held(task: Task) -> tuple[sa.ColumnElement[bool], ...]:
-    return tasks.c.id == task.id, IS_RUNNING, tasks.c.locked_by.is_not_distinct_from(task.locked_by)
-
-
-def _expire(connection: Connection, now: datetime) -> None:
-    values = {"status": CANCELLED, "updated_at": now, "last_error": "已过有效期，不再发送"}
-    connection.execute(sa.update(tasks).where(IS_PENDING, tasks.c.expires_at <= now).values(values))
+def _held(task: Task) -> dict[str, Any]:
+    return {"task": task.id, "claim": task.locked_by}
 
 
 def tell_completed(connection: Connection, task: Task, now: datetime, on_completed: OnCompleted) -> None:
     """Tell, once the last part of the message is through."""
     if task.group_key is None:
         return
-    unfinished = sa.select(tasks.c.id).where(tasks.c.group_key == task.group_key, tasks.c.status != COMPLETED)
-    if connection.execute(unfinished.limit(1)).first() is None:
+    if connection.execute(statements.UNFINISHED_PART, {"key": task.group_key}).first() is None:
         on_completed(connection, task.group_key, now)

@@ -272,7 +272,7 @@ def test_killed_and_started_again_it_loses_nothing(here: Installation) -> None:
     await_that(here.robot.holds.is_set)
     daemon.send(signal.SIGKILL)
     assert daemon.ended().code == -signal.SIGKILL
-    [hit] = here.world.query("SELECT * FROM tasks WHERE status = 'running'")
+    [hit] = here.world.query("SELECT * FROM tasks WHERE status = 'running' AND sending_at IS NOT NULL")
     here.robot.gate.set()
 
     daemon = here.start()

@@ -1,0 +1,99 @@
+"""The statements of the queue, built once: to build one anew takes longer than to run it.
+
+Statuses stand in them as words, not as parameters, so that the planner sees that the partial indexes serve.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam as value
+from sqlalchemy.sql.dml import ReturningUpdate
+
+from modules.database import Moment, tasks
+from modules.task_states import CANCELLED, COMPLETED, PENDING, RUNNING, Task
+
+COLUMNS = [tasks.c[field.name] for field in fields(Task)]
+UNLOCKED: dict[str, Any] = {"locked_by": None, "locked_until": None, "sending_at": None}
+
+_NOW = value("now", type_=Moment)
+
+
+def _says(table: Any, status: str) -> sa.ColumnElement[bool]:
+    said: sa.ColumnElement[bool] = table.c.status == sa.literal_column(f"'{status}'")
+    return said
+
+
+def _due(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
+    """The oldest tasks that can be taken.
+
+    All due tasks of a recipient can be taken together: in order of creation, up to the first that waits.
+    """
+    other = tasks.alias("other")
+    same = other.c.recipient == tasks.c.recipient
+    in_hands = sa.exists().where(same, _says(other, RUNNING))
+    before_it = sa.exists().where(same, _says(other, PENDING), other.c.run_at > _NOW, other.c.id < tasks.c.id)
+    is_due = tasks.c.run_at.is_(None) | (tasks.c.run_at <= _NOW)
+    chosen = sa.select(tasks.c.id).where(_says(tasks, PENDING), is_due, ~in_hands, ~before_it, *conditions)
+    return chosen.order_by(tasks.c.id).limit(value("at_most", type_=sa.Integer))
+
+
+def _claim(due: sa.Select[tuple[int]]) -> ReturningUpdate[Any]:
+    return (
+        sa.update(tasks)
+        .where(tasks.c.id.in_(due), _says(tasks, PENDING))
+        .values(status=RUNNING, locked_by=value("claim"), locked_until=value("until"), sending_at=None, updated_at=_NOW)
+        .returning(*COLUMNS)
+    )
+
+
+_is_served = tasks.c.recipient.in_(value("served", expanding=True))
+_is_plain_chat = tasks.c.recipient.not_in(value("known", expanding=True)) & tasks.c.task_type.not_in(
+    value("unserved", expanding=True)
+)
+
+CLAIM = _claim(_due())
+CLAIM_OF = _claim(_due(_is_served))
+CLAIM_WITHIN = _claim(_due(_is_served | _is_plain_chat))
+"""Take tasks: of all; of the recipients served; of those and of names that are not known, but for some task types."""
+
+_is_held = (
+    tasks.c.id == value("task"),
+    _says(tasks, RUNNING),
+    tasks.c.locked_by.is_not_distinct_from(value("claim", type_=sa.Text)),
+)
+
+MARK = sa.update(tasks).where(*_is_held).values(sending_at=_NOW, attempts=value("tries"), locked_until=value("until"))
+"""The message is about to leave: only the holder of the current claim can say so."""
+
+MOVE = (
+    sa.update(tasks)
+    .where(*_is_held)
+    .values(
+        status=value("new_status"),
+        run_at=value("not_before"),
+        last_error=value("error"),
+        updated_at=_NOW,
+        **UNLOCKED,
+    )
+)
+"""Out of the hands of the holder of the current claim."""
+
+RENEW = (
+    sa.update(tasks)
+    .where(_says(tasks, RUNNING), tasks.c.locked_by == value("claim"))
+    .values(locked_until=value("until"))
+)
+"""The tasks of a claim keep their lease."""
+
+EXPIRE = (
+    sa.update(tasks)
+    .where(_says(tasks, PENDING), tasks.c.expires_at <= _NOW)
+    .values(status=CANCELLED, updated_at=_NOW, last_error="已过有效期，不再发送")
+)
+
+RUNNING_TASKS = sa.select(*COLUMNS).where(_says(tasks, RUNNING)).order_by(tasks.c.id)
+ANY_RUNNING = sa.select(tasks.c.id).where(_says(tasks, RUNNING)).limit(1)
+
+UNFINISHED_PART = sa.select(tasks.c.id).where(tasks.c.group_key == value("key"), tasks.c.status != COMPLETED).limit(1)
+"""A part of a message that is not through yet."""
