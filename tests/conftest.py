@@ -177,7 +177,7 @@ class Surroundings:
     def settings_file(self, **sections: dict[str, Any]) -> str:
         """Another settings.yaml, with these values in its sections: for `open_desk(SETTINGS_FILE=…)`."""
         path = self.root / f"settings-{len(list(self.root.glob('*.yaml')))}.yaml"
-        merged = {name: values | sections.get(name, {}) for name, values in _settings_sections().items()}
+        merged = sections | {name: values | sections.get(name, {}) for name, values in _settings_sections().items()}
         path.write_text(yaml.safe_dump(merged, allow_unicode=True), encoding="utf-8")
         return str(path)
 
@@ -241,6 +241,16 @@ def any_database_url(request: pytest.FixtureRequest, tmp_path: Path, empty_datab
     name = f"test_{uuid.uuid4().hex}"
     yield server.create(name, "template_tasks")
     server.drop(name)
+
+
+@pytest.fixture
+def postgres_database(postgres: Server) -> Iterator[Database]:
+    """A PostgreSQL database with all tables and no rows, opened."""
+    name = f"test_{uuid.uuid4().hex}"
+    opened = Database(postgres.create(name, "template_tasks"))
+    yield opened
+    opened.close()
+    postgres.drop(name)
 
 
 @pytest.fixture
