@@ -2,19 +2,25 @@
 
 import hashlib
 import logging
+import sys
 from collections.abc import Mapping
 
 from modules.message_text import message_limit
+from modules.recipients import RecipientSettings, SenderName
 from modules.senders.console import Console
+from modules.senders.file_to_send import FileToSend, read_file
 from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent
 from modules.senders.wecom_robot import WecomRobot
-from modules.settings import RecipientSettings, SenderName, Settings
+from modules.settings import Settings
 
 TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
     "send_wecom_message": "desktop_wecom",
     "send_wechat_message": "desktop_wechat",
 }
 """Where a plain chat name goes: the desktop app that its task type names."""
+
+SEND_FILE = "send_wecom_file"
+"""The task type whose message is the path of a file, absolute or relative to the data folder; for robots only."""
 
 PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console"})
 """The senders that are there; the desktop ones come with a later version."""
@@ -29,8 +35,10 @@ class MessageSender:
 
     def __init__(self, settings: Settings) -> None:
         self._recipients = settings.recipients
+        self._data_dir, self._state_dir = settings.data_dir, settings.state_dir
+        self._robot = WecomRobot(settings.wecom)
         self._senders: dict[SenderName, Sender] = {
-            "wecom_robot": WecomRobot(settings.wecom),
+            "wecom_robot": self._robot,
             "console": Console(),
         }
 
@@ -55,17 +63,33 @@ class MessageSender:
         return hashlib.sha256(key.encode()).hexdigest()[:BUCKET_HEX_DIGITS] if key else None
 
     def _send(self, recipient: str, task_type: str, message: str) -> Outcome:
+        if task_type == SEND_FILE:
+            return self._send_file(recipient, message)
         target = self._recipients.get(recipient) or _plain_chat(recipient, task_type)
         if isinstance(target, Failed):
             return target
         sender = self._senders.get(target.sender)
         return sender.send(target, message) if sender else _not_there_yet(target)
 
+    def _send_file(self, recipient: str, path: str) -> Outcome:
+        target = self._recipients.get(recipient)
+        if target is None or target.sender != "wecom_robot":
+            return Failed(
+                f"文件只能由企业微信群机器人发送，{recipient!r} 不是机器人；"
+                "请人工发送，或在 config/settings.yaml 的 recipients 里给它改用 wecom_robot"
+            )
+        file = read_file(path, self._data_dir, self._state_dir)
+        return self._robot.send_file(target, file) if isinstance(file, FileToSend) else file
+
 
 def message_limit_of(settings: Settings, recipient: str, task_type: str) -> int:
-    """How long one message to this recipient may be, in bytes of UTF-8."""
+    """How long one message to this recipient may be, in bytes of UTF-8. A file's path is never split."""
+    if task_type == SEND_FILE:
+        return sys.maxsize
     known = settings.recipients.get(recipient)
-    return message_limit(known.sender if known else TASK_TYPE_SENDERS.get(task_type, "console"))
+    if known is None:
+        return message_limit(TASK_TYPE_SENDERS.get(task_type, "console"))
+    return message_limit(known.sender, known.format)
 
 
 def _plain_chat(name: str, task_type: str) -> RecipientSettings | Failed:
@@ -91,6 +115,7 @@ def _log(task_id: int, recipient: str, task_type: str, outcome: Outcome) -> None
     words = f"task={task_id} recipient={recipient} type={task_type} outcome={type(outcome).__name__.lower()}"
     if isinstance(outcome, Sent):
         level = logging.INFO
+        words += f" note={outcome.note}" if outcome.note else ""
     else:
         level = logging.WARNING if isinstance(outcome, Retry) else logging.ERROR
         words += f" reason={outcome.reason}"

@@ -15,12 +15,11 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from modules.recipients import RecipientSettings
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_FILE = ROOT / "config" / "settings.yaml"
-
-SenderName = Literal["wecom_robot", "desktop_wecom", "desktop_wechat", "console"]
 
 ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "METABASE_URL": ("metabase", "url"),
@@ -96,14 +95,6 @@ class LogSettings(_Section):
     files_kept: int = Field(10, ge=1)
 
 
-class RecipientSettings(_Section):
-    """Somebody who can be written to: a chat name, the sender that reaches it, and a robot's key."""
-
-    name: str = Field(min_length=1)
-    sender: SenderName
-    key: SecretStr = SecretStr("")
-
-
 class Settings(_Section):
     """Everything that this installation was told. Paths are absolute."""
 
@@ -134,10 +125,9 @@ class Settings(_Section):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret text in use, so that the logs can blot them out."""
-        keys = [recipient.key for recipient in self.recipients.values()]
-        held = [self.metabase.api_key, self.metabase.password, *keys]
-        password = re.search(r"://[^/@]*:([^/@]+)@", self.database_url)
-        texts = [secret.get_secret_value() for secret in held] + ([password.group(1)] if password else [])
+        texts = [secret.get_secret_value() for secret in (self.metabase.api_key, self.metabase.password)]
+        texts += [secret for recipient in self.recipients.values() for secret in recipient.secrets()]
+        texts += re.findall(r"://[^/@]*:([^/@]+)@", self.database_url)
         return tuple(sorted({text for text in texts if text}, key=len, reverse=True))
 
     def warnings(self) -> list[Fault]:
