@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from modules.message_text import message_limit
 from modules.recipients import RecipientSettings, SenderName
+from modules.senders.apprise_channel import AppriseChannel
 from modules.senders.console import Console
 from modules.senders.file_to_send import FileToSend, read_file
 from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent
@@ -22,7 +23,7 @@ TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
 SEND_FILE = "send_wecom_file"
 """The task type whose message is the path of a file, absolute or relative to the data folder; for robots only."""
 
-PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console"})
+PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console", "apprise"})
 """The senders that are there; the desktop ones come with a later version."""
 
 BUCKET_HEX_DIGITS = 16
@@ -40,6 +41,7 @@ class MessageSender:
         self._senders: dict[SenderName, Sender] = {
             "wecom_robot": self._robot,
             "console": Console(),
+            "apprise": AppriseChannel(),
         }
 
     def send(self, task_id: int, recipient: str, task_type: str, message: str) -> Outcome:
