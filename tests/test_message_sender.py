@@ -1,9 +1,11 @@
 """Who gets a message by which way, and what the log says of it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
+from conftest import Desk, Surroundings, contracts
 from pydantic import SecretStr
 
 from modules.message_sender import MessageSender, message_limit_of
@@ -160,3 +162,14 @@ def test_everybody_has_a_message_limit(recipient: str, task_type: str, limit: in
 def test_the_path_of_a_file_has_no_limit(recipient: str) -> None:
     path = "长" * 100_000
     assert split_message(path, message_limit_of(Settings(), recipient, "send_wecom_file")) == [path]
+
+
+def test_a_campaign_writes_markdown_to_who_wants_it(
+    open_desk: Callable[..., AbstractContextManager[Desk]], surroundings: Surroundings
+) -> None:
+    group = {"name": "北京运营群", "sender": "wecom_robot", "key": "key-bj_group", "format": "markdown"}
+    with open_desk(SETTINGS_FILE=surroundings.settings_file(recipients={"bj_group": group})) as desk:
+        desk.show(contracts(*range(1, 7)))
+        desk.run()
+        assert desk.drain().completed == 7
+        assert [message.msgtype for message in desk.robot.messages] == ["markdown"] * 6 + ["text"]
