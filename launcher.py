@@ -39,7 +39,10 @@ LOCK = ROOT / ".venv.lock"
 STAMP = VENV / "installed-requirements.txt"
 PIP_LOG = VENV / "pip.log"
 
-REQUIREMENTS = {"run": ["requirements.txt"], "test": ["requirements.txt", "requirements-dev.txt"]}
+REQUIREMENTS = {
+    "run": ["requirements.txt"],
+    "test": ["requirements.txt", "requirements-extra.txt", "requirements-dev.txt"],
+}
 
 CHECKS = {
     "ruff check": ["ruff", "check"],

@@ -23,7 +23,9 @@ class TaskRow(NamedTuple):
 def create_task(task_type: str, recipient: str, message: str) -> int:
     """Queue a message (`task_type` is `send_wecom_message` or `send_wechat_message`); returns the task's id.
 
-    One that is too long becomes several tasks, in order; the id is that of the first.
+    One that is too long becomes several tasks, in order; the id is that of the first. With `send_wecom_file` the
+    message is the path of a file below the data folder, absolute or relative to it, for a recipient on a robot; the
+    file is read when it is sent.
     """
     with open_application() as app:
         attempts, limit = app.settings.queue.notice_max_attempts, message_limit_of(app.settings, recipient, task_type)

@@ -30,6 +30,7 @@ from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
 from modules.rewards.validation import entry_path
+from modules.senders import apprise_channel
 from modules.settings import Settings, load_settings
 from modules.templates import TEMPLATES_DIR, MessageTemplateError, Templates
 
@@ -168,6 +169,8 @@ def _sender_warnings(settings: Settings) -> Iterator[Fault]:
         if recipient.sender not in PROVIDED_SENDERS:
             text = f"{recipient.name}：发送方式 {recipient.sender} 尚未提供，发给它的消息会失败；可改用 wecom_robot"
             yield Fault(f"recipients.{key}.sender", text)
+        elif recipient.sender == "apprise" and (trouble := apprise_channel.trouble(recipient)):
+            yield Fault(f"recipients.{key}.url", f"发给它的消息会失败：{trouble}")
 
 
 def _template_faults(campaign: Campaign, templates: Templates) -> Iterator[Fault]:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import socket
+import sys
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
@@ -11,11 +12,14 @@ from typing import get_args
 
 from modules.errors import JobRefusedError
 from modules.message_text import message_limit
+from modules.recipients import RecipientSettings, SenderName
 from modules.robot_limits import RobotLimit
+from modules.senders.apprise_channel import AppriseChannel
 from modules.senders.console import Console
+from modules.senders.file_to_send import FileToSend, read_file
 from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent
 from modules.senders.wecom_robot import WecomRobot
-from modules.settings import RecipientSettings, SenderName, Settings
+from modules.settings import Settings
 from modules.task_queue import Reach
 
 TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
@@ -24,7 +28,10 @@ TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
 }
 """Where a plain chat name goes: the desktop app that its task type names."""
 
-PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console"})
+SEND_FILE = "send_wecom_file"
+"""The task type whose message is the path of a file, absolute or relative to the data folder; for robots only."""
+
+PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console", "apprise"})
 """The senders that are there; the desktop ones come with a later version."""
 
 SENDER_NAMES: tuple[SenderName, ...] = get_args(SenderName)
@@ -59,9 +66,12 @@ class MessageSender:
         self._recipients = settings.recipients
         self._machines = settings.queue.machines
         self._messages_per_minute = settings.wecom.messages_per_minute
+        self._data_dir, self._state_dir = settings.data_dir, settings.state_dir
+        self._robot = WecomRobot(settings.wecom)
         self._senders: dict[SenderName, Sender] = {
-            "wecom_robot": WecomRobot(settings.wecom),
+            "wecom_robot": self._robot,
             "console": Console(),
+            "apprise": AppriseChannel(),
         }
 
     def send(self, task_id: int, recipient: str, task_type: str, message: str) -> Outcome:
@@ -106,11 +116,23 @@ class MessageSender:
         return Reach(served, frozenset(self._recipients), unserved)
 
     def _send(self, recipient: str, task_type: str, message: str) -> Outcome:
+        if task_type == SEND_FILE:
+            return self._send_file(recipient, message)
         target = self._recipients.get(recipient) or _plain_chat(recipient, task_type)
         if isinstance(target, Failed):
             return target
         sender = self._senders.get(target.sender)
         return sender.send(target, message) if sender else _not_there_yet(target)
+
+    def _send_file(self, recipient: str, path: str) -> Outcome:
+        target = self._recipients.get(recipient)
+        if target is None or target.sender != "wecom_robot":
+            return Failed(
+                f"文件只能由企业微信群机器人发送，{recipient!r} 不是机器人；"
+                "请人工发送，或在 config/settings.yaml 的 recipients 里给它改用 wecom_robot"
+            )
+        file = read_file(path, self._data_dir, self._state_dir)
+        return self._robot.send_file(target, file) if isinstance(file, FileToSend) else file
 
 
 def chosen_senders(text: str) -> frozenset[SenderName]:
@@ -123,9 +145,13 @@ def chosen_senders(text: str) -> frozenset[SenderName]:
 
 
 def message_limit_of(settings: Settings, recipient: str, task_type: str) -> int:
-    """How long one message to this recipient may be, in bytes of UTF-8."""
+    """How long one message to this recipient may be, in bytes of UTF-8. A file's path is never split."""
+    if task_type == SEND_FILE:
+        return sys.maxsize
     known = settings.recipients.get(recipient)
-    return message_limit(known.sender if known else TASK_TYPE_SENDERS.get(task_type, "console"))
+    if known is None:
+        return message_limit(TASK_TYPE_SENDERS.get(task_type, "console"))
+    return message_limit(known.sender, known.format)
 
 
 def _plain_chat(name: str, task_type: str) -> RecipientSettings | Failed:
@@ -151,6 +177,7 @@ def _log(task_id: int, recipient: str, task_type: str, outcome: Outcome) -> None
     words = f"task={task_id} recipient={recipient} type={task_type} outcome={type(outcome).__name__.lower()}"
     if isinstance(outcome, Sent):
         level = logging.INFO
+        words += f" note={outcome.note}" if outcome.note else ""
     else:
         level = logging.WARNING if isinstance(outcome, Retry) else logging.ERROR
         words += f" reason={outcome.reason}"

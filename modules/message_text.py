@@ -4,22 +4,29 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import regex
 
-from modules.settings import SenderName
+from modules.recipients import MessageFormat, SenderName
 
 LIMITS: Mapping[SenderName, int] = {
     "wecom_robot": 2048,  # WeCom's limit for text messages
     "desktop_wecom": 2048,  # the apps take more; one limit means that a change of sender changes no message
     "desktop_wechat": 2048,
     "console": 2048,
+    "apprise": 2048,  # channels differ, from 500 characters to none; this fits those that matter
 }
 """Bytes of UTF-8 per message."""
+
+MARKDOWN_LIMIT = 4096
+"""WeCom's limit for markdown, in bytes of UTF-8."""
 
 CODE_POINT_BYTES = 4  # the longest in UTF-8
 
 
-def message_limit(sender: SenderName) -> int:
+_NUMBERING = regex.compile(r"\(([0-9]+)/[0-9]+\)\n")
+
+
+def message_limit(sender: SenderName, message_format: MessageFormat = "text") -> int:
     """The longest message that `sender` takes, in bytes of UTF-8."""
-    return LIMITS[sender]
+    return MARKDOWN_LIMIT if message_format == "markdown" else LIMITS[sender]
 
 
 def split_message(text: str, limit: int) -> list[str]:
@@ -37,6 +44,12 @@ def split_message(text: str, limit: int) -> list[str]:
     while len(parts := _pack(text, limit - _size(_numbering("9" * digits, "9" * digits)))) >= 10**digits:
         digits += 1
     return [_numbering(number, len(parts)) + part for number, part in enumerate(parts, 1)]
+
+
+def is_later_part(message: str) -> bool:
+    """Whether `message` is a part as `split_message` makes them, and not the first one."""
+    numbering = _NUMBERING.match(message)
+    return numbering is not None and int(numbering[1]) > 1
 
 
 def _numbering(number: int | str, total: int | str) -> str:

@@ -6,22 +6,20 @@ Nothing else in the program reads a settings file or the environment.
 import os
 import re
 from collections.abc import Mapping, Sequence
-from datetime import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from urllib.parse import quote
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from modules.recipients import RecipientSettings, SenderName
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_FILE = ROOT / "config" / "settings.yaml"
-
-SenderName = Literal["wecom_robot", "desktop_wecom", "desktop_wechat", "console"]
 
 ENVIRONMENT_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "METABASE_URL": ("metabase", "url"),
@@ -45,21 +43,6 @@ class SettingsError(FaultsError):
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-def _hours(text: str) -> tuple[time, time]:
-    first, _, last = text.partition("-")
-    return time.fromisoformat(first.strip()), time.fromisoformat(last.strip())
-
-
-def _checked_hours(text: str) -> str:
-    try:
-        is_span = not text or len(set(_hours(text))) == 2
-    except ValueError:
-        is_span = False
-    if not is_span:
-        raise ValueError(f"{text} 读不懂，应像 22:00-08:00；不用免打扰就留空")
-    return text
 
 
 class MetabaseSettings(_Section):
@@ -116,26 +99,6 @@ class LogSettings(_Section):
     files_kept: int = Field(10, ge=1)
 
 
-class RecipientSettings(_Section):
-    """Somebody who can be written to: a chat name, the sender that reaches it, and a robot's key.
-
-    In `quiet_hours` (`22:00-08:00`, Asia/Shanghai, from the first minute up to, not with, the last) messages wait.
-    """
-
-    name: str = Field(min_length=1)
-    sender: SenderName
-    key: SecretStr = SecretStr("")
-    quiet_hours: Annotated[str, AfterValidator(_checked_hours)] = ""
-
-    def is_quiet(self, at: time) -> bool:
-        """Whether messages wait at this time of day."""
-        if not self.quiet_hours:
-            return False
-        first, last = _hours(self.quiet_hours)
-        at = at.replace(tzinfo=None)
-        return first <= at < last if first < last else at >= first or at < last
-
-
 class Settings(_Section):
     """Everything that this installation was told. Paths are absolute."""
 
@@ -166,10 +129,9 @@ class Settings(_Section):
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret text in use, so that the logs can blot them out."""
-        keys = [recipient.key for recipient in self.recipients.values()]
-        held = [self.metabase.api_key, self.metabase.password, *keys]
-        password = re.search(r"://[^/@]*:([^/@]+)@", self.database_url)
-        texts = [secret.get_secret_value() for secret in held] + ([password.group(1)] if password else [])
+        texts = [secret.get_secret_value() for secret in (self.metabase.api_key, self.metabase.password)]
+        texts += [secret for recipient in self.recipients.values() for secret in recipient.secrets()]
+        texts += re.findall(r"://[^/@]*:([^/@]+)@", self.database_url)
         return tuple(sorted({text for text in texts if text}, key=len, reverse=True))
 
     def warnings(self) -> list[Fault]:

@@ -70,8 +70,8 @@ def back_off(task_id: int, attempts: int) -> timedelta:
 def after_sending(task: Task, outcome: Outcome, now: datetime) -> Transition:
     """What becomes of a task whose message has been tried; `task.attempts` counts this try."""
     match outcome:
-        case Sent():
-            return Transition(COMPLETED)
+        case Sent(note=note):
+            return Transition(COMPLETED, last_error=note or None)
         case Retry(reason=reason, after=after, max_attempts=limit):
             if task.attempts >= min(task.max_attempts, limit or task.max_attempts):
                 return Transition(FAILED, last_error=f"{reason}（已试 {task.attempts} 次，不再重试）")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 import yaml
+from hypothesis import settings
 
 import jobs
 import task_scheduler
@@ -29,6 +30,9 @@ from tests.postgres import Server, running_server
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+settings.register_profile("untimed", deadline=None)  # the machine may be busy
+settings.load_profile("untimed")
 
 BEIJING, SHANGHAI_MAY = "BJ-2025-05", "SH-2025-05"
 CARDS = {BEIJING: 1693, SHANGHAI_MAY: 1694, "BJ-2025-04": 1616, "SH-2025-04": 1617}

@@ -141,6 +141,7 @@ class TestEnvironment:
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
         (tmp_path / "requirements.txt").touch()
+        (tmp_path / "requirements-extra.txt").touch()
         (tmp_path / "requirements-dev.txt").touch()
         monkeypatch.setattr(launcher, "ROOT", tmp_path)
         monkeypatch.setattr(launcher, "STAMP", tmp_path / "stamp")

@@ -15,8 +15,9 @@ import requests
 from pydantic import SecretStr
 
 from modules.log_config import RedactingFormatter, SharedFileHandler, configure_logging, redactor
+from modules.recipients import RecipientSettings
 from modules.sandbox.robot import RobotStandIn
-from modules.settings import ROOT, LogSettings, MetabaseSettings, RecipientSettings, Settings
+from modules.settings import ROOT, LogSettings, MetabaseSettings, Settings
 
 KEY = "693a91f6-robot-key"
 PASSWORD = 'p@ss "wörd"/1'

@@ -1,16 +1,20 @@
 """Who gets a message by which way, and what the log says of it."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 
 import pytest
+from conftest import Desk, Surroundings, contracts
 from pydantic import SecretStr
 
 from modules.message_sender import MessageSender, message_limit_of
+from modules.message_text import split_message
+from modules.recipients import RecipientSettings
 from modules.robot_limits import RobotLimit
 from modules.sandbox.robot import RobotFault, RobotStandIn
 from modules.senders.outcome import Failed, Retry, Sent, Unknown
-from modules.settings import RecipientSettings, Settings, WecomSettings
+from modules.settings import Settings, WecomSettings
 
 KEY = "sandbox-key-1"
 
@@ -41,6 +45,7 @@ def sender_for(base_url: str = "http://127.0.0.1:9") -> MessageSender:
                 "no_key": on_robot("没有密钥的群", ""),
                 "bj_contact": RecipientSettings(name="北京奖励对接人", sender="desktop_wechat"),
                 "dev": RecipientSettings(name="开发", sender="console", key=SecretStr(KEY)),
+                "mail": RecipientSettings(name="财务邮箱", sender="apprise"),
             },
         )
     )
@@ -129,15 +134,43 @@ def test_recipients_on_one_robot_share_its_limit_and_its_key_stays_hidden() -> N
     assert sender.robot_limit("sh_group") not in (limit, None)
 
 
-@pytest.mark.parametrize("recipient", ["bj_contact", "dev", "no_key", "张三"])
+@pytest.mark.parametrize("recipient", ["bj_contact", "dev", "mail", "no_key", "张三"])
 def test_what_is_no_robot_has_no_limit(recipient: str) -> None:
     assert sender_for().robot_limit(recipient) is None
 
 
 @pytest.mark.parametrize(
-    ("recipient", "task_type"),
-    [("bj_group", "send_wecom_message"), ("张三", "send_wechat_message"), ("张三", "send_fax")],
+    ("recipient", "task_type", "limit"),
+    [
+        ("plain", "send_wecom_message", 2048),
+        ("markdown", "send_wecom_message", 4096),
+        ("markdown", "send_wechat_message", 4096),
+        ("mail", "send_wecom_message", 2048),
+        ("张三", "send_wechat_message", 2048),
+        ("张三", "send_fax", 2048),
+    ],
 )
-def test_everybody_has_a_message_limit(recipient: str, task_type: str) -> None:
-    settings = Settings(recipients={"bj_group": RecipientSettings(name="北京运营群", sender="wecom_robot")})
-    assert message_limit_of(settings, recipient, task_type) == 2048
+def test_everybody_has_a_message_limit(recipient: str, task_type: str, limit: int) -> None:
+    recipients = {
+        "plain": RecipientSettings(name="北京运营群", sender="wecom_robot"),
+        "markdown": RecipientSettings(name="北京运营群", sender="wecom_robot", format="markdown"),
+        "mail": RecipientSettings(name="财务邮箱", sender="apprise"),
+    }
+    assert message_limit_of(Settings(recipients=recipients), recipient, task_type) == limit
+
+
+@pytest.mark.parametrize("recipient", ["bj_group", "张三"])
+def test_the_path_of_a_file_has_no_limit(recipient: str) -> None:
+    path = "长" * 100_000
+    assert split_message(path, message_limit_of(Settings(), recipient, "send_wecom_file")) == [path]
+
+
+def test_a_campaign_writes_markdown_to_who_wants_it(
+    open_desk: Callable[..., AbstractContextManager[Desk]], surroundings: Surroundings
+) -> None:
+    group = {"name": "北京运营群", "sender": "wecom_robot", "key": "key-bj_group", "format": "markdown"}
+    with open_desk(SETTINGS_FILE=surroundings.settings_file(recipients={"bj_group": group})) as desk:
+        desk.show(contracts(*range(1, 7)))
+        desk.run()
+        assert desk.drain().completed == 7
+        assert [message.msgtype for message in desk.robot.messages] == ["markdown"] * 6 + ["text"]

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modules.message_text import message_limit, split_message
-from modules.settings import SenderName
+from modules.message_text import is_later_part, message_limit, split_message
+from modules.recipients import SenderName
 
 FAMILY = "👨‍👩‍👧‍👦"
 THUMB = "👍🏽"
@@ -87,6 +87,21 @@ def test_a_limit_that_leaves_no_room_is_refused() -> None:
         split_message("a" * 20, 9)
 
 
-@pytest.mark.parametrize("sender", ["wecom_robot", "desktop_wecom", "desktop_wechat", "console"])
+@pytest.mark.parametrize("sender", ["wecom_robot", "desktop_wecom", "desktop_wechat", "console", "apprise"])
 def test_every_sender_has_a_limit(sender: SenderName) -> None:
     assert message_limit(sender) == 2048
+
+
+def test_markdown_may_be_twice_as_long() -> None:
+    assert message_limit("wecom_robot", "markdown") == 4096
+
+
+@given(texts, st.integers(min_value=20, max_value=200))
+def test_the_first_part_and_the_later_ones_are_told_apart(text: str, limit: int) -> None:
+    parts = split_message(f"签约{text}", limit)
+    assert [is_later_part(part) for part in parts] == [False] + [True] * (len(parts) - 1)
+
+
+@pytest.mark.parametrize("message", ["(2/3)", "(2/3) 单", "见 (2/3)\n", "(二/三)\n", "(²/3)\n"])
+def test_a_text_that_only_looks_numbered_is_whole(message: str) -> None:
+    assert not is_later_part(message)

@@ -20,7 +20,7 @@ import requests
 
 from modules.sandbox.__main__ import main
 from modules.sandbox.metabase import API_KEY, PASSWORD, USERNAME, Fault, MetabaseStandIn, Operation
-from modules.sandbox.robot import RobotFault, RobotStandIn
+from modules.sandbox.robot import UPLOAD_PATH, RobotFault, RobotStandIn
 from modules.sandbox.sample_contracts import CITIES, SHANGHAI, SampleMonth, sample_cards
 
 ROOT = Path(__file__).parents[1]
@@ -353,6 +353,7 @@ def test_mentions_count_in_text_only(robot: RobotStandIn) -> None:
         (text(""), KEY, 44004),
         ({"msgtype": "text"}, KEY, 44004),
         ({"msgtype": "poem", "poem": {"content": "x"}}, KEY, 40008),
+        ({"msgtype": "file", "file": {"media_id": "media-1"}}, KEY, 40007),
         ("not an object", KEY, 47001),
         (text("好" * 682 + "ab"), KEY, 0),
         (text("好" * 683), KEY, 40058),
@@ -364,6 +365,47 @@ def test_messages_are_judged_by_errcode(robot: RobotStandIn, message: object, ke
     assert errcode(robot, message, key) == code
     assert len(robot.messages) == (code == 0)
     assert len(robot.requests) == 1
+
+
+def upload(
+    robot: RobotStandIn, content: bytes = b"12345", key: str = KEY, kind: str = "file", field: str = "media"
+) -> dict[str, object]:
+    address, files = f"{robot.url}/cgi-bin/webhook/upload_media", {field: ("榜单.csv", content)}
+    answer = requests.post(address, params={"key": key, "type": kind}, files=files, timeout=10)
+    assert answer.status_code == 200
+    return dict(answer.json())
+
+
+def test_a_file_is_uploaded_and_then_sent_by_its_robot_only(robot: RobotStandIn) -> None:
+    content = b"a\r\n--x\r\n\r\nb\r\n"
+    answer = upload(robot, content)
+    message = {"msgtype": "file", "file": {"media_id": answer["media_id"]}}
+    assert [errcode(robot, message, key) for key in (KEY, "other")] == [0, 40007]
+    assert [(file.key, file.name, file.content) for file in robot.files] == [(KEY, "榜单.csv", content)]
+    assert [(sent.msgtype, sent.content) for sent in robot.messages] == [("file", "榜单.csv")]
+
+
+@pytest.mark.parametrize(
+    ("options", "code"),
+    [
+        ({"key": "unknown"}, 93000),
+        ({"kind": "voice"}, 40005),
+        ({"field": "file"}, 44001),
+        ({"content": b""}, 44001),
+        ({"content": b"1234"}, 40006),
+        ({"content": bytes(20 * 1024 * 1024)}, 0),
+        ({"content": bytes(20 * 1024 * 1024 + 1)}, 45001),
+    ],
+)
+def test_uploads_are_judged_by_errcode(robot: RobotStandIn, options: dict[str, Any], code: int) -> None:
+    assert upload(robot, **options)["errcode"] == code
+    assert len(robot.files) == (code == 0)
+
+
+def test_faults_of_uploads_and_of_messages_are_apart(robot: RobotStandIn) -> None:
+    robot.inject(-1, path=UPLOAD_PATH)
+    assert errcode(robot, text("x")) == 0
+    assert [upload(robot)["errcode"] for _ in range(2)] == [-1, 0]
 
 
 def test_the_21st_message_within_a_minute_is_refused_for_its_key() -> None:

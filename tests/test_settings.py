@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import SecretStr
 
 from modules.database import Database
+from modules.recipients import RecipientSettings
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, SettingsError, load_settings, robot_key_variable
 
 KEYS = {
@@ -193,7 +195,7 @@ def test_unknown_keys_and_wrong_types_are_told_together(tmp_path: Path, own: Any
             "own.yaml: queue.notice_max_attempts: 'many' 不是整数，应写整数",
             "own.yaml: files.archive_days: 0 太小，应不小于 1",
             "own.yaml: recipients.a.sender: 'telegram' 不在可选之列，应为"
-            " 'wecom_robot', 'desktop_wecom', 'desktop_wechat' 或 'console'",
+            " 'wecom_robot', 'desktop_wecom', 'desktop_wechat', 'console' 或 'apprise'",
             "own.yaml: recipients.b.name: 缺少这一项，请补上",
             "环境变量 ENVIRONMENT: 'test' 不在可选之列，应为 'development' 或 'production'",
             "环境变量 TASK_CHECK_INTERVAL: 'often' 不是数字，应写数字",
@@ -228,6 +230,59 @@ def test_an_empty_file_changes_nothing(tmp_path: Path, own: Any) -> None:
     assert load_settings(own("# nothing yet\n"), tmp_path) == load_settings({}, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("recipient", "fault"),
+    [
+        ("sender: console, format: text", "format: 只用于 sender: wecom_robot，这里是 console；请删去这一项"),
+        ("sender: desktop_wechat, mentioned_mobiles: []", "mentioned_mobiles: 只用于 sender: wecom_robot，这里是 desk"),
+        ("sender: wecom_robot, url: json://h", "url: 只用于 sender: apprise，这里是 wecom_robot；请删去这一项"),
+        ("sender: wecom_robot, format: html", "format: 'html' 不在可选之列，应为 'text' 或 'markdown'"),
+        (
+            "sender: wecom_robot, format: markdown, mentioned_mobiles: ['@all']",
+            "mentioned_mobiles: 企业微信只在 text 消息里提醒人；请删去这一项，或把 format 改为 text",
+        ),
+        (
+            "sender: wecom_robot, mentioned_mobiles: [13800000000]",
+            "mentioned_mobiles[0]: 13800000000 不是文字，请加引号",
+        ),
+        ("sender: wecom_robot, mentioned_mobiles: '@all'", "mentioned_mobiles: '@all' 应是一个列表"),
+        (
+            "sender: wecom_robot, mentioned_mobiles: ['@all', 老王]",
+            "mentioned_mobiles[1]: '老王' 写法不对，应是 11 位手机号",
+        ),
+        ("sender: wecom_robot, mentioned_mobiles: ['1380000000']", "mentioned_mobiles[0]: '1380000000' 写法不对"),
+        (
+            "sender: wecom_robot, mentioned_mobiles: ['１３８００００００００']",
+            "mentioned_mobiles[0]: '１３８００００００００' 写法",
+        ),
+        ("sender: apprise, url: wecombot://abc", "url: 企业微信机器人请改用 sender: wecom_robot 和 key"),
+        ("sender: apprise, url: ' WeComBot://abc'", "url: 企业微信机器人请改用 sender: wecom_robot 和 key"),
+        (
+            "sender: apprise, url: 'https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=abc'",
+            "url: 企业微信机器人请改用 sender: wecom_robot 和 key",
+        ),
+    ],
+)
+def test_what_makes_no_sense_for_a_recipient_is_a_fault(tmp_path: Path, own: Any, recipient: str, fault: str) -> None:
+    (found,) = faults(own(f"recipients:\n  ops: {{name: 运维, {recipient}}}\n"), tmp_path)
+    assert found.startswith(f"own.yaml: recipients.ops.{fault}")
+
+
+def test_a_recipient_has_what_its_sender_takes(tmp_path: Path, own: Any) -> None:
+    text = """
+recipients:
+  loud: {name: 运维, sender: wecom_robot, mentioned_mobiles: ["13800000000", "+85291234567", "@all"]}
+  rich: {name: 运维, sender: wecom_robot, format: markdown, mentioned_mobiles: []}
+  mail: {name: 财务, sender: apprise, url: "${APPRISE_URL_MAIL}"}
+  plain: {name: 运维, sender: wecom_robot}
+"""
+    address = "mailtos://ops:pw@smtp.example.com?to=finance@example.com"
+    found = load_settings(own(text, APPRISE_URL_MAIL=address), tmp_path).recipients
+    assert found["loud"].mentioned_mobiles == ("13800000000", "+85291234567", "@all")
+    assert (found["rich"].format, found["plain"].format, found["plain"].mentioned_mobiles) == ("markdown", "text", ())
+    assert found["mail"].url.get_secret_value() == address
+
+
 # -- secrets ---------------------------------------------------------------------------------------------------------
 
 SECRET = "7391846205"
@@ -239,6 +294,9 @@ SECRET = "7391846205"
         f"recipients: {{ops: {{name: 运维, sender: wecom_robot, key: {SECRET}}}}}\n",
         f"recipients: {{ops: {{name: 运维, sender: wecom_robot, key: [{SECRET}]}}}}\n",
         f"recipients: {{ops: {SECRET}}}\n",
+        f"recipients: {{ops: {{name: 财务, sender: apprise, url: {SECRET}}}}}\n",
+        f"recipients: {{ops: {{name: 财务, sender: apprise, url: 'wecombot://{SECRET}'}}}}\n",
+        f"recipients: {{ops: {{name: 财务, sender: console, url: 'json://{SECRET}'}}}}\n",
         f"recipients: [{{name: 运维, sender: wecom_robot, key: '{SECRET}'}}]\n",
         f"metabase: {{password: {SECRET}}}\n",
         f"metabase: {{api_key: {SECRET}}}\n",
@@ -264,6 +322,21 @@ def test_secrets_are_listed_the_longest_first(tmp_path: Path) -> None:
     secrets = load_settings(environ, tmp_path).secrets()
     assert set(secrets) == {*KEYS.values(), "mb_geheim", "geheim", "db-geheim"}
     assert list(secrets) == sorted(secrets, key=len, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "pieces"),
+    [
+        ("mailtos://ops:p@s.w:d@smtp1.example.com?to=finance@mail1.example.com", {"p@s.w:d"}),
+        ("feishu://6f1e0c52-2c4f-4b0e-9d3a-4d1f0a7b9c11", {"6f1e0c52-2c4f-4b0e-9d3a-4d1f0a7b9c11"}),
+        ("dingtalk://SEC0123456789@a1b2c3d4e5f6/13800000000", {"SEC0123456789", "a1b2c3d4e5f6", "13800000000"}),
+        ("json://127.0.0.1:8080/notifications?:token=abcdefg8&rto=5", {"abcdefg8"}),
+        ("nonsense", set()),
+    ],
+)
+def test_an_address_is_secret_whole_and_in_the_pieces_that_programs_log(url: str, pieces: set[str]) -> None:
+    recipient = RecipientSettings(name="财务", sender="apprise", url=SecretStr(url))
+    assert set(Settings(recipients={"mail": recipient}).secrets()) == {url, *pieces}
 
 
 def test_no_secrets_are_an_empty_list(tmp_path: Path) -> None:

@@ -3,17 +3,19 @@
 import contextlib
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
+from raw_server import RawServer, http
 
+from modules.message_text import message_limit, split_message
+from modules.recipients import RecipientSettings
 from modules.sandbox.robot import RobotFault, RobotStandIn
 from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
 from modules.senders.wecom_robot import WecomRobot
-from modules.settings import RecipientSettings, WecomSettings
+from modules.settings import WecomSettings
 
 KEY = "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
 GROUP = RecipientSettings(name="北京运营群", sender="wecom_robot", key=SecretStr(KEY))
@@ -31,66 +33,14 @@ def robot() -> Iterator[RobotStandIn]:
         yield stand_in
 
 
-def send(base_url: str, message: str = "喜报 🎉", *, read_timeout: float = 5) -> Outcome:
-    """Send to GROUP. Whatever comes of it, its reason is one line without the key."""
+def send(base_url: str, message: str = "喜报 🎉", *, read_timeout: float = 5, to: RecipientSettings = GROUP) -> Outcome:
+    """Send to a group. Whatever comes of it, its reason is one line without the key."""
     settings = WecomSettings(base_url=base_url, connect_timeout=0.3, read_timeout=read_timeout)
-    outcome = WecomRobot(settings).send(GROUP, message)
+    outcome = WecomRobot(settings).send(to, message)
     reason = getattr(outcome, "reason", "")
     assert KEY not in reason
     assert "\n" not in reason
     return outcome
-
-
-class RawServer:
-    """Takes one connection after another, reads a whole request where told to, answers with raw bytes and closes."""
-
-    def __init__(self, answer: bytes, *, read: bool = True, keep_open: bool = False) -> None:
-        self._answer, self._read, self._keep_open = answer, read, keep_open
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._kept: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._serve)
-        self.requests: list[bytes] = []
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> "RawServer":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join()
-        for connection in (*self._kept, self._listener):
-            connection.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # the listener was shut down
-            while True:
-                connection, _ = self._listener.accept()
-                self._kept.append(connection)
-                self._handle(connection)
-
-    def _handle(self, connection: socket.socket) -> None:
-        if self._read:
-            self.requests.append(_read_request(connection))
-        connection.sendall(self._answer)
-        if not self._keep_open:
-            connection.shutdown(socket.SHUT_RDWR)
-
-
-def _read_request(connection: socket.socket) -> bytes:
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
-    head, _, body = data.partition(b"\r\n\r\n")
-    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    while len(body) < length:
-        body += connection.recv(65536)
-    return head + b"\r\n\r\n" + body
-
-
-def http(status: str, body: str = "", *headers: str) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body.encode())}", *headers]
-    return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
 def test_a_message_arrives_as_text(robot: RobotStandIn) -> None:
@@ -98,6 +48,37 @@ def test_a_message_arrives_as_text(robot: RobotStandIn) -> None:
     assert [(message.key, message.msgtype, message.content) for message in robot.messages] == [
         (KEY, "text", "喜报 👨‍👩‍👧\n第 8 单")
     ]
+    assert robot.messages[0].mentioned_mobile_list == ()
+
+
+MARKDOWN = GROUP.model_copy(update={"format": "markdown"})
+MENTIONING = GROUP.model_copy(update={"mentioned_mobiles": ("13800000000", "@all")})
+
+
+def test_a_recipient_may_want_markdown(robot: RobotStandIn) -> None:
+    text = '**喜报** <font color="info">👨‍👩‍👧</font>' + "约" * 1340
+    assert 4000 < len(text.encode()) <= 4096
+    assert send(robot.url, text, to=MARKDOWN) == Sent()
+    assert [(message.msgtype, message.content) for message in robot.messages] == [("markdown", text)]
+
+
+def test_a_long_markdown_arrives_in_parts_as_long_as_wecom_takes(robot: RobotStandIn) -> None:
+    text = "👨‍👩‍👧‍👦喜报🎉" * 300
+    parts = split_message(text, message_limit("wecom_robot", "markdown"))
+    assert [send(robot.url, part, to=MARKDOWN) for part in parts] == [Sent()] * len(parts)
+    received = [message.content for message in robot.messages]
+    assert "".join(part.partition("\n")[2] for part in received) == text
+    assert len(received) == 3
+    assert all(part.partition("\n")[2].startswith(("👨‍👩‍👧‍👦", "喜", "报", "🎉")) for part in received)
+
+
+def test_the_first_part_mentions_and_the_others_do_not(robot: RobotStandIn) -> None:
+    parts = split_message("奖励通知\n" * 400, 2048)
+    for message in ["奖励通知", *parts]:
+        assert send(robot.url, message, to=MENTIONING) == Sent()
+    mentioned = [message.mentioned_mobile_list for message in robot.messages]
+    assert mentioned == [("13800000000", "@all")] * 2 + [()] * (len(parts) - 1)
+    assert len(parts) == 3
 
 
 def test_the_body_holds_plain_utf8_and_no_escapes(robot: RobotStandIn) -> None:

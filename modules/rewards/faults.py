@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 PathPart = str | int
 Location = tuple[PathPart, ...]
@@ -20,10 +20,8 @@ _PATTERN_WORDS = {
     r"^https?://": "以 http:// 或 https:// 开头",
     r"^\w+$": "是模板的文件名，不带路径和扩展名",
     r"^[^,]*$": "不含英文逗号",
+    r"^(1[0-9]{10}|\+[0-9]{6,15}|@all)$": "是 11 位手机号、带国家码的号码（+852…），或 @all",
 }
-
-SECRET_KEYS = frozenset({"key", "api_key", "password"})
-"""Values under these keys are never shown."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +97,10 @@ def _fault(item: Any, model: type[BaseModel], path_of: Callable[[Sequence[PathPa
 
 def _holds_secret(model: type[BaseModel], location: Sequence[PathPart]) -> bool:
     """Whether a secret stands here, or would stand in the section that belongs here."""
-    if location and location[-1] in SECRET_KEYS:
-        return True
-    section = model_at(model, location)
-    return section is not None and not SECRET_KEYS.isdisjoint(section.model_fields)
+    section, around = model_at(model, location), model_at(model, location[:-1])
+    fields = list(section.model_fields.values()) if section else []
+    fields += [field for name, field in around.model_fields.items() if name in location[-1:]] if around else []
+    return any(field.annotation is SecretStr for field in fields)
 
 
 def _expectation(kind: str, context: dict[str, Any]) -> str:

@@ -2,8 +2,8 @@
 
 import rich.console
 
+from modules.recipients import RecipientSettings
 from modules.senders.outcome import Outcome, Sender, Sent
-from modules.settings import RecipientSettings
 
 
 class Console(Sender):

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
-from modules.settings import RecipientSettings
+from modules.recipients import RecipientSettings
 
 
 @dataclass(frozen=True)
 class Sent:
-    """The other side confirmed that it has the message."""
+    """The other side confirmed that it has the message; where it can't confirm, `note` in Chinese says so."""
+
+    note: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,56 +1,40 @@
-"""The WeCom group robot: one POST per message, judged by `errcode` and never by the HTTP status alone.
+"""The WeCom group robot: one POST per message; a file is uploaded first, then sent by the id that WeCom gave it.
 
-A message has no idempotency key, so every answer is put into one of four drawers, and doubt is never guessed away:
+Whether any of a message has left is witnessed by its body (`_Body`). Types of exceptions are not witnesses, as one
+SSLError may mean a bad certificate or a connection lost after the message. What follows from it: `wecom_verdicts`.
 
-* `errcode` decides wherever there is one, whatever the HTTP status. One that we don't know is Failed: WeCom says that
-  it did not take the message, nobody knows whether another try helps, and Failed shows it to a person.
-* Without an `errcode`: 408 and 429 are Retry; 3xx (never followed) and other 4xx are Failed, the request was refused
-  as a whole. 5xx is Unknown: 502 and 504 come from a gateway that had passed the message on, and a 500 or 503 may
-  come from a service that stumbled after it. So is a 2xx that is not WeCom's: somebody else answered for it.
-* Without an answer: nothing of the body was taken to be sent → Retry (refused, DNS, connect time-out, proxy, TLS
-  handshake); any of it was → Unknown (time-out, reset, cut answer). The body itself is the witness (`_Body`): types of
-  exceptions are not, as one SSLError may mean a bad certificate or a connection lost after the message.
-
-Each message has a connection of its own. On a kept one that the server has closed meanwhile, a message would end as
-Unknown for nothing. Source: facts.md, WeCom section; WeCom's documentation of global error codes.
+Each request has a connection of its own. On a kept one that the server has closed meanwhile, a message would end as
+Unknown for nothing.
 """
 
 import io
 import json
-from collections.abc import Mapping
-from datetime import timedelta
+import math
+import time
+from typing import Any
 
 import requests
 import urllib3
+from urllib3.filepost import encode_multipart_formdata
 
-from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent, Unknown
-from modules.settings import RecipientSettings, WecomSettings
+from modules.message_text import is_later_part
+from modules.recipients import RecipientSettings
+from modules.senders.file_to_send import FileToSend
+from modules.senders.outcome import Failed, Outcome, Retry, Sender
+from modules.senders.wecom_verdicts import judge_message, judge_upload, no_answer_to_message, no_answer_to_upload
+from modules.settings import WecomSettings
 
 SEND_PATH = "/cgi-bin/webhook/send"
-ERRMSG_CHARACTERS = 200
-RATE_WINDOW = timedelta(seconds=60)
+UPLOAD_PATH = "/cgi-bin/webhook/upload_media"
+UPLOAD_SECONDS = 60.0
+"""An upload that takes longer is broken off: half the lease, as shipped, of the task that it belongs to."""
 
-VERDICTS: Mapping[int, Outcome] = {
-    0: Sent(),
-    -1: Retry("企业微信系统繁忙（errcode -1），稍后重试", max_attempts=3),
-    45009: Retry("机器人发送过于频繁（errcode 45009），至少 60 秒后重试", after=RATE_WINDOW),
-    45033: Retry("机器人接口并发过高（errcode 45033），稍后重试"),
-    93000: Failed(
-        "机器人密钥无效或机器人已被移出群（errcode 93000）；请在群里重新添加机器人，把新密钥写进 .env 后重发"
-    ),
-    93004: Failed("机器人已被停用（errcode 93004）；请联系企业微信管理员启用后重发"),
-    93008: Failed("机器人不在群里（errcode 93008）；请把机器人重新加进群，把新密钥写进 .env 后重发"),
-    40008: Failed("消息类型不被接受（errcode 40008）；请联系开发人员"),
-    40033: Failed("消息里有企业微信不接受的字符（errcode 40033）；请检查消息模板和合同数据"),
-    40058: Failed("消息过长或参数不合法（errcode 40058）；请缩短消息模板"),
-    44004: Failed("消息内容为空（errcode 44004）；请检查消息模板"),
-    45002: Failed("消息超过长度限制（errcode 45002）；请缩短消息模板"),
-}
-"""What each `errcode` means for the message."""
+NO_ANSWER = (OSError, urllib3.exceptions.HTTPError)
+"""What a request without a whole answer raises; requests' exceptions are OSErrors."""
 
 
 class _Body(io.BytesIO):
-    """A request body that remembers whether any of it was taken to be sent.
+    """A request body that remembers whether any of it was taken to be sent, and lets itself be read for so long only.
 
     urllib3 connects and sends the headers first and reads the body after that, so `taken` is False exactly as long as
     nothing that WeCom could deliver has left.
@@ -58,85 +42,88 @@ class _Body(io.BytesIO):
 
     taken = False
 
+    def __init__(self, content: bytes, seconds: float = math.inf) -> None:
+        super().__init__(content)
+        self._until = time.monotonic() + seconds
+
     def read(self, size: int | None = -1, /) -> bytes:
         self.taken = True
+        if time.monotonic() > self._until:
+            raise TimeoutError("the network is too slow for this body")
         return super().read(size)
 
 
 class WecomRobot(Sender):
-    """Sends text messages through group robots. Holds no connection between messages, so there is nothing to close."""
+    """Sends through group robots. Holds no connection between messages, so there is nothing to close.
+
+    A request blocks for at most the connect time-out (per address of the host) and the read time-out between two bytes;
+    an upload for UPLOAD_SECONDS in addition.
+    """
 
     def __init__(self, settings: WecomSettings) -> None:
-        self._url = settings.base_url.rstrip("/") + SEND_PATH
+        self._base_url = settings.base_url.rstrip("/")
         self._timeout = (settings.connect_timeout, settings.read_timeout)
 
     def send(self, recipient: RecipientSettings, message: str) -> Outcome:
-        """Post `message` once to the robot of `recipient`. No reason ever holds the robot's key.
+        """Post `message` once to the robot of `recipient`, in its format. No reason ever holds the robot's key."""
+        if not _has_key(recipient):
+            return _no_key(recipient)
+        return self._post_message(recipient, _content(recipient, message))
 
-        Blocks for at most the connect time-out (per address of the host) and the read time-out between two bytes.
-        """
-        key = recipient.key.get_secret_value()
-        if not key:
-            return Failed(
-                f"机器人密钥未设置：{recipient.name}；请运行 python main.py check，按提示在 .env 里写上对应的变量后重发"
-            )
-        body = _Body(_text_message(message))
+    def send_file(self, recipient: RecipientSettings, file: FileToSend) -> Outcome:
+        """Upload `file` and post it once to the robot of `recipient`. A file that could not be uploaded is
+        certainly not sent; after that, its message is judged as any other."""
+        if not _has_key(recipient):
+            return _no_key(recipient)
+        media_id = self._upload(recipient, file)
+        if not isinstance(media_id, str):
+            return media_id
+        return self._post_message(recipient, {"msgtype": "file", "file": {"media_id": media_id}})
+
+    def _post_message(self, recipient: RecipientSettings, message: dict[str, Any]) -> Outcome:
+        """Plain UTF-8 instead of \\uXXXX escapes, which WeCom may refuse with 40033."""
+        body = _Body(json.dumps(message, ensure_ascii=False).encode())
+        query = {"key": recipient.key.get_secret_value()}
         try:
-            response = requests.post(
-                self._url,
-                params={"key": key},
-                data=body,
-                headers={"Content-Type": "application/json; charset=utf-8"},
-                timeout=self._timeout,
-                allow_redirects=False,
-            )
-        except (OSError, urllib3.exceptions.HTTPError) as error:  # requests' exceptions are OSErrors
-            return _no_answer(error, body_taken=body.taken)
-        return _judge(response, key)
+            response = self._post(SEND_PATH, query, body, "application/json; charset=utf-8")
+        except NO_ANSWER as error:
+            return no_answer_to_message(error, body_taken=body.taken)
+        return judge_message(response, query["key"])
+
+    def _upload(self, recipient: RecipientSettings, file: FileToSend) -> str | Retry | Failed:
+        """The id that WeCom gives the file, valid for three days; or why it gave none."""
+        form, content_type = encode_multipart_formdata({"media": (file.name, file.content, "application/octet-stream")})
+        query = {"key": recipient.key.get_secret_value(), "type": "file"}
+        try:
+            response = self._post(UPLOAD_PATH, query, _Body(form, UPLOAD_SECONDS), content_type)
+        except NO_ANSWER as error:
+            return no_answer_to_upload(error)
+        return judge_upload(response, query["key"])
+
+    def _post(self, path: str, query: dict[str, str], body: _Body, content_type: str) -> requests.Response:
+        return requests.post(
+            self._base_url + path,
+            params=query,
+            data=body,
+            headers={"Content-Type": content_type},
+            timeout=self._timeout,
+            allow_redirects=False,
+        )
 
 
-def _text_message(message: str) -> bytes:
-    """Plain UTF-8 instead of \\uXXXX escapes, which WeCom may refuse with 40033."""
-    return json.dumps({"msgtype": "text", "text": {"content": message}}, ensure_ascii=False).encode()
+def _content(recipient: RecipientSettings, message: str) -> dict[str, Any]:
+    """The message as WeCom takes it. Of a message in several parts only the first mentions anybody."""
+    part: dict[str, Any] = {"content": message}
+    if recipient.mentioned_mobiles and not is_later_part(message):
+        part["mentioned_mobile_list"] = recipient.mentioned_mobiles
+    return {"msgtype": recipient.format, recipient.format: part}
 
 
-def _no_answer(error: Exception, *, body_taken: bool) -> Outcome:
-    """Only the name of the error's root is quoted: the texts of requests' exceptions hold the address with the key."""
-    name = type(_root(error)).__name__
-    if body_taken:
-        return Unknown(f"消息已发出，但没有收到企业微信的完整答复（{name}）；请到群里核对是否已收到")
-    return Retry(f"连不上企业微信（{name}），消息没有发出；请检查网络、代理和 WECOM_BASE_URL")
+def _has_key(recipient: RecipientSettings) -> bool:
+    return bool(recipient.key.get_secret_value())
 
 
-def _root(error: BaseException) -> BaseException:
-    cause = error.__cause__ or error.__context__
-    return error if cause is None else _root(cause)
-
-
-def _judge(response: requests.Response, key: str) -> Outcome:
-    verdict = _verdict(response)
-    if verdict is None:
-        return _without_errcode(response.status_code)
-    errcode, errmsg = verdict
-    if errcode in VERDICTS:
-        return VERDICTS[errcode]
-    quoted = " ".join(errmsg.replace(key, "***").split())[:ERRMSG_CHARACTERS]
-    return Failed(f"企业微信拒收：errcode {errcode}，{quoted}；请查企业微信全局错误码，处理后重发")
-
-
-def _verdict(response: requests.Response) -> tuple[int, str] | None:
-    """`errcode` and `errmsg` of an answer, None where it has no such thing."""
-    try:
-        answer = response.json()
-    except ValueError:
-        return None
-    errcode = answer.get("errcode") if isinstance(answer, dict) else None
-    return (errcode, str(answer.get("errmsg", ""))) if type(errcode) is int else None
-
-
-def _without_errcode(status: int) -> Outcome:
-    if status in (408, 429):
-        return Retry(f"企业微信暂不受理（HTTP {status}），至少 60 秒后重试", after=RATE_WINDOW)
-    if 300 <= status < 500:
-        return Failed(f"请求被拒绝（HTTP {status}），消息没有发出；请检查 WECOM_BASE_URL 和代理后重发")
-    return Unknown(f"答复里没有 errcode（HTTP {status}），无法判断消息是否送达；请到群里核对是否已收到")
+def _no_key(recipient: RecipientSettings) -> Failed:
+    return Failed(
+        f"机器人密钥未设置：{recipient.name}；请运行 python main.py check，按提示在 .env 里写上对应的变量后重发"
+    )
