@@ -53,7 +53,7 @@ def look(app: "Application", campaign: Campaign, as_of: datetime, *, to_change: 
         raise ledger.CampaignClosedError(campaign.key)
     pull = hold_against_ledger(campaign, as_of, opened, fetch(app, campaign))
     if to_change:
-        require_belief(campaign, opened, pull.shown)
+        require_belief(campaign, opened, pull.shown, as_of)
     return Look(opened, awards, pull, reconcile(campaign, as_of, opened, contracts, awards, pull))
 
 
@@ -102,8 +102,8 @@ def _settle(app: "Application", campaign: Campaign, as_of: datetime, who: str, *
     tasks = count_tasks(messages)
     if not dry_run:
         with app.database.writing() as connection:
-            now, amounts = app.clock(), looked.pull.changed_amounts
-            ledger.grant(connection, campaign, looked.opened.revision, granted, amounts, now)
+            now, changes = app.clock(), looked.pull.changes
+            ledger.grant(connection, campaign, looked.opened.revision, granted, changes, now)
             if granted:
                 record_act(connection, now, who, "settle", f"{campaign.key}：补发 {_listed(granted)}")
             tasks = enqueue(connection, messages, now)

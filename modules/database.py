@@ -201,8 +201,8 @@ performance = sa.Table(
     sa.Index("uq_performance_broadcast_key", "broadcast_key", unique=True),
 )
 """Registered contracts, as they were announced; money in fen. Only `source_amount` (the last good amount that the
-source showed), `loss_accepted_at` (a person accepted that it is gone) and `notified_at` ever change. A historical
-contract has no `sequence` and no `personal_sequence`."""
+source showed), `loss_accepted_at` (since when a person has accepted that it is gone; NULL again once the source shows
+it again) and `notified_at` ever change. A historical contract has no `sequence` and no `personal_sequence`."""
 
 awards = sa.Table(
     "awards",

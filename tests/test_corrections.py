@@ -21,6 +21,7 @@ from modules.corrections import Settlement
 from modules.database import audit_log, awards, campaigns, config_snapshots, metadata, performance, tasks
 from modules.errors import JobRefusedError, PullShrankError
 from modules.process_lock import daemon_lock
+from modules.source_changes import SourceChanges
 from modules.templates import Templates
 from tests import program
 from tests.program import World, csv_rows, open_world, unlimited_robot
@@ -254,10 +255,32 @@ def test_a_pull_that_shrank_is_not_believed(desk: Desk) -> None:
     assert everything(desk) == before
 
 
+def test_the_command_that_takes_a_shrunken_pull_is_one_that_runs(desk: Desk) -> None:
+    """Also after the settle days, when a run wants `--force`."""
+    desk.show(contracts(*range(1, 21)))
+    desk.run()
+    desk.show(contracts(*range(1, 7)))
+    for now, options in ((NOON, "--accept-shrink$"), (NOON.replace(month=6), "--accept-shrink --force$")):
+        desk.clock.now = now
+        with pytest.raises(PullShrankError, match=f"运行 run {BEIJING} {options}"):
+            settle(desk)
+    assert desk.run(at="2025-06-20T12:00", accept_shrink=True, force=True).outcome == "ok"
+
+
+def test_a_contract_accepted_as_gone_that_is_back_counts_again_after_settle(desk: Desk) -> None:
+    desk.show(contracts(*range(1, 9)))
+    desk.run()
+    desk.show(contracts(1))
+    desk.run(accept_shrink=True)
+    desk.show(contracts(*range(1, 8)))
+    settle(desk)
+    assert [row["loss_accepted_at"] for row in desk.table(performance)] == [None] * 7 + [NOON]
+
+
 def test_a_closed_campaign_is_not_settled(desk: Desk) -> None:
     raised(desk)
     with desk.app.database.writing() as connection:
-        ledger.close(connection, BEIJING, 1, {}, (), NOON, "王")
+        ledger.close(connection, BEIJING, 1, SourceChanges({}), NOON, "王")
     before, calls = everything(desk), len(desk.source.calls)
     with pytest.raises(ledger.CampaignClosedError, match=f"adjust {BEIJING}"):
         settle(desk)
@@ -406,7 +429,7 @@ def test_a_closed_campaign_can_be_adjusted(desk: Desk) -> None:
     desk.show(contracts(1))
     desk.run()
     with desk.app.database.writing() as connection:
-        ledger.close(connection, BEIJING, 1, {}, (), NOON, "王")
+        ledger.close(connection, BEIJING, 1, SourceChanges({}), NOON, "王")
     adjust(desk, "12.3")
     assert granted(desk) == [(None, "沈若川", "人工调整", 1230)]
     assert desk.table(campaigns)[0]["closed_by"] == "王"

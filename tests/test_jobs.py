@@ -368,6 +368,31 @@ def test_a_person_accepts_that_the_pull_shrank_once_and_for_all(desk: Desk) -> N
     assert acts == [("accept-shrink", f"{BEIJING}：承认源数据少了 10 个已登记的合同")]
 
 
+def test_after_an_accepted_shrink_the_rest_may_not_vanish_unseen(desk: Desk) -> None:
+    """What is missing is measured on the contracts that are still expected, not on all that there ever were."""
+    desk.show(contracts(*range(1, 101)))
+    desk.run()
+    desk.show(contracts(*range(1, 21)))
+    assert desk.run(accept_shrink=True).outcome == "ok"
+    desk.show([])
+    report = desk.run()
+    assert report.outcome == "failed"
+    assert "少了 20 个合同（已登记 100 个，其中 80 个已确认消失）" in (report.error or "")
+
+
+def test_a_contract_accepted_as_gone_that_is_back_is_missed_again(desk: Desk) -> None:
+    desk.show(contracts(*range(1, 11)))
+    desk.run()
+    desk.show(contracts(*range(1, 4)))
+    desk.run(accept_shrink=True)
+    assert [row["loss_accepted_at"] is None for row in desk.table(performance)] == [True] * 3 + [False] * 7
+    desk.show(contracts(*range(1, 11)))
+    desk.run()
+    assert {row["loss_accepted_at"] for row in desk.table(performance)} == {None}
+    desk.show(contracts(*range(1, 4)))
+    assert desk.run().outcome == "failed"
+
+
 def test_accept_shrink_on_a_whole_pull_accepts_nothing(desk: Desk) -> None:
     desk.show(contracts(*range(1, 21)))
     desk.run(accept_shrink=True)
