@@ -64,7 +64,7 @@ def _close(app: "Application", campaign: Campaign, as_of: datetime, who: str, *,
         changes = replace(looked.pull.changes, lost=[one.contract.contract_id for one in looked.found.lost])
         with app.database.writing() as connection:
             now = app.clock()
-            ledger.close(connection, campaign.key, looked.opened.revision, changes, now, who)
+            ledger.close(connection, campaign, looked.opened.revision, changes, now, who)
             record_act(connection, now, who, "close", _detail(looked, overruled))
     outcome: Literal["ok", "dry-run", "refused"] = "refused" if refusals else "dry-run" if dry_run else "ok"
     return Closing(outcome, tuple(refusals), tuple(warnings), looked.found)

@@ -151,8 +151,8 @@ campaigns = sa.Table(
     sa.Column("closed_by", sa.Text),
 )
 """One row per campaign that has run. `revision` counts the commits that changed what its ledger says;
-`config_hash` names the configuration that its last run worked by, `accepted_hash` the one whose changes a person has
-accepted."""
+`config_hash` names the configuration that its last run worked by, or that it was closed by; `accepted_hash` the one
+whose changes a person has accepted."""
 
 config_snapshots = sa.Table(
     "config_snapshots",
@@ -192,6 +192,7 @@ performance = sa.Table(
     sa.Column("remark", sa.Text, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("registered_at", Moment, nullable=False),
+    sa.Column("config_hash", sa.Text),
     sa.Column("source_amount", sa.BigInteger, nullable=False),
     sa.Column("loss_accepted_at", Moment),
     sa.Column("broadcast_key", sa.Text),
@@ -202,7 +203,8 @@ performance = sa.Table(
 )
 """Registered contracts, as they were announced; money in fen. Only `source_amount` (the last good amount that the
 source showed), `loss_accepted_at` (since when a person has accepted that it is gone; NULL again once the source shows
-it again) and `notified_at` ever change. A historical contract has no `sequence` and no `personal_sequence`."""
+it again) and `notified_at` ever change. A historical contract has no `sequence` and no `personal_sequence`.
+`config_hash` names the configuration that it was registered under; NULL where an earlier version registered it."""
 
 awards = sa.Table(
     "awards",

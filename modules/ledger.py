@@ -148,18 +148,20 @@ def commit_import(
     connection: Connection,
     campaign: Campaign,
     revision: int,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[dict[str, Any]],
     granted: Iterable[tuple[Award, datetime]],
     now: datetime,
 ) -> None:
     """Write a ledger that was kept elsewhere inside the caller's transaction.
 
-    `rows` have the columns of `performance` beside the campaign; each award comes with the time when it was granted.
+    `rows` have the columns of `performance` beside campaign and config_hash; each award comes with the time when it
+    was granted.
     Raises RevisionConflictError, CampaignClosedError.
     """
     _take_revision(connection, campaign.key, revision, changed=True)
     _store_config(connection, campaign, now)
-    connection.execute(sa.insert(performance), [{**row, "campaign": campaign.key} for row in rows])
+    whose = {"campaign": campaign.key, "config_hash": campaign.config_hash()}
+    connection.execute(sa.insert(performance), [row | whose for row in rows])
     for award, granted_at in granted:
         _insert_awards(connection, campaign.key, campaign.config_hash(), [award], granted_at)
 
@@ -196,20 +198,21 @@ def adjust(connection: Connection, campaign_key: str, award: Award, now: datetim
 
 def close(
     connection: Connection,
-    campaign_key: str,
+    campaign: Campaign,
     revision: int,
     source_changes: SourceChanges,
     now: datetime,
     who: str,
 ) -> None:
-    """Nothing is registered or granted from now on; what the source shows at this moment stays.
+    """Nothing is registered or granted from now on; what the source shows at this moment stays, and the configuration.
 
     Raises RevisionConflictError, CampaignClosedError.
     """
-    _take_revision(connection, campaign_key, revision, changed=False)
-    store_source_changes(connection, campaign_key, source_changes, now)
+    _take_revision(connection, campaign.key, revision, changed=False)
+    _store_config(connection, campaign, now)
+    store_source_changes(connection, campaign.key, source_changes, now)
     values = {"closed_at": now, "closed_by": who}
-    connection.execute(sa.update(campaigns).where(campaigns.c.key == campaign_key).values(values))
+    connection.execute(sa.update(campaigns).where(campaigns.c.key == campaign.key).values(values))
 
 
 def closed(connection: Connection) -> frozenset[str]:
@@ -242,6 +245,7 @@ def _insert_rows(connection: Connection, commit: Commit, now: datetime) -> None:
     columns |= {name: [number or None for number in columns[name]] for name in _NUMBERS}
     columns |= {
         "campaign": [key] * len(outcome.rows),
+        "config_hash": [commit.campaign.config_hash()] * len(outcome.rows),
         "signed_at": [in_shanghai(moment) for moment in outcome.rows["signed_at"].dt.to_pydatetime()],
         "remark": remarks(outcome),
         "registered_at": [now] * len(outcome.rows),

@@ -13,7 +13,10 @@ from modules.rewards.unmet import Seen
 
 @dataclass(frozen=True)
 class ContractRecord:
-    """A registered contract with the figures that it was registered with; money in fen, numbers 0 where historical."""
+    """A registered contract with the figures that it was registered with; money in fen, numbers 0 where historical.
+
+    `config_hash` names the configuration of its registration; None where an earlier version of the program wrote it.
+    """
 
     id: int
     campaign: str
@@ -28,6 +31,7 @@ class ContractRecord:
     historical: bool
     signed_at: datetime
     registered_at: datetime
+    config_hash: str | None
     sequence: int
     personal_sequence: int
     amount: int

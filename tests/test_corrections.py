@@ -280,7 +280,7 @@ def test_a_contract_accepted_as_gone_that_is_back_counts_again_after_settle(desk
 def test_a_closed_campaign_is_not_settled(desk: Desk) -> None:
     raised(desk)
     with desk.app.database.writing() as connection:
-        ledger.close(connection, BEIJING, 1, SourceChanges({}), NOON, "王")
+        ledger.close(connection, desk.app.campaigns.valid[BEIJING], 1, SourceChanges({}), NOON, "王")
     before, calls = everything(desk), len(desk.source.calls)
     with pytest.raises(ledger.CampaignClosedError, match=f"adjust {BEIJING}"):
         settle(desk)
@@ -429,7 +429,7 @@ def test_a_closed_campaign_can_be_adjusted(desk: Desk) -> None:
     desk.show(contracts(1))
     desk.run()
     with desk.app.database.writing() as connection:
-        ledger.close(connection, BEIJING, 1, SourceChanges({}), NOON, "王")
+        ledger.close(connection, desk.app.campaigns.valid[BEIJING], 1, SourceChanges({}), NOON, "王")
     adjust(desk, "12.3")
     assert granted(desk) == [(None, "沈若川", "人工调整", 1230)]
     assert desk.table(campaigns)[0]["closed_by"] == "王"

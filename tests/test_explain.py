@@ -545,6 +545,25 @@ def test_a_contract_without_awards_is_explained_by_what_was_known_when_it_was_re
     assert "幸运数字：活动期内第 4 单，尾数不是幸运数字 9" in newer.not_won
 
 
+def test_a_contract_names_the_configuration_also_where_that_came_back_after_another(
+    played: Callable[..., Desk],
+) -> None:
+    """The snapshot of the older one keeps its time; awards that could name it are not needed."""
+    desk = played(contracts(1, 2))
+    for lucky, shown in (("9", contracts(1, 2)), ("5", contracts(1, 2, 3))):
+        desk.clock.advance(minutes=3)
+        with reconfigured(desk, {BEIJING: EVERYTHING | {"lucky_number": lucky}}) as app:
+            desk.show(shown)
+            desk.run(app=app)
+    found = explained(desk, 3)
+    assert found.awards == ()
+    assert found.config_hash == desk.app.campaigns.valid[BEIJING].config_hash()
+    assert "幸运数字：活动期内第 3 单，尾数不是幸运数字 5" in found.not_won
+    with desk.app.database.writing() as connection:  # as one that an earlier version of the program registered
+        connection.execute(sa.update(performance).values(config_hash=None))
+    assert "幸运数字：活动期内第 3 单，尾数不是幸运数字 9" in explained(desk, 3).not_won
+
+
 def test_an_award_names_the_configuration_also_where_a_newer_one_was_in_between(played: Callable[..., Desk]) -> None:
     desk = played(contracts(1))
     rows = [contract(1), contract(2), contract(3, 30000)]

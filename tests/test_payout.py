@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from openpyxl.cell import Cell
 from openpyxl.worksheet.worksheet import Worksheet
 
+from modules import closing, corrections
 from modules.campaign_ledger import open_ledger
 from modules.clock import SHANGHAI
 from modules.database import awards, campaigns, config_snapshots, performance
@@ -249,6 +250,31 @@ def test_a_closed_campaign_says_when(desk: Desk) -> None:
     set_closed(desk)
     assert payout(desk).notes == ("活动已于 2025-05-20 12:00:00 结账", NOBODY)
     assert payout(desk).summary()["closed_at"] == "2025-05-20 12:00:00"
+
+
+def test_a_closed_campaign_is_paid_by_the_configuration_that_it_was_closed_by(
+    open_desk: Opening, tmp_path: Path
+) -> None:
+    def entry(threshold: int) -> str:
+        tiers = {"tiers": [{"name": "达标奖", "threshold": threshold}]}
+        written = {"card_id": 1693, "tiered_rewards": tiers, "awards_mapping": {"达标奖": 200}}
+        file = tmp_path / "campaigns.py"
+        file.write_text(f"REWARD_CONFIGS = {{{BEIJING!r}: {written!r}}}", encoding="utf-8")
+        return str(file)
+
+    with open_desk(CAMPAIGNS_FILE=entry(90_000)) as desk:
+        desk.show(contracts(1, 2, amount=20_000))
+        desk.run()
+    with open_desk(CAMPAIGNS_FILE=entry(50_000)) as desk:  # and no run has worked by it yet
+        closing.close(desk.app, desk.app.campaigns.valid[BEIJING], NOON, "王", dry_run=False, force=True)
+        closed = payout(desk)
+    with open_desk(CAMPAIGNS_FILE=entry(40_000)) as desk:
+        after = payout(desk)
+        found = corrections.look(desk.app, desk.app.campaigns.valid[BEIJING], NOON, to_change=False).found
+    assert closed.notes == ("活动已于 2025-05-20 12:00:00 结账", NOBODY)
+    assert after.notes == (closed.notes[0], "按结账时的活动配置说明，后来的改动不算", NOBODY)
+    assert after.total == closed.total
+    assert found.owed == ()
 
 
 def test_what_is_owed_and_what_is_no_longer_earned_is_pointed_out(desk: Desk) -> None:
