@@ -597,7 +597,7 @@ def test_a_data_folder_of_any_name_is_found(tmp_path: Path) -> None:
         world.show(tier_contracts(1, 6))
         assert world.run_may().code == 0
         world.campaigns(EDIT.format('entry["title"] = "五月"'))
-        assert "北京5月签约激励 → 五月" in world.run("check").out
+        assert "北京 5月签约激励 → 五月" in world.run("check").out
 
 
 def test_an_old_tasks_db_has_nothing_to_compare(world: World) -> None:

@@ -135,7 +135,7 @@ def test_the_contact_gets_one_notice_that_says_why(desk: Desk) -> None:
     told = [notice[name] for name in ("task_type", "recipient", "on_uncertain", "max_attempts", "expires_at")]
     assert told == ["send_wechat_message", "bj_contact", "hold", 8, None]
     assert notice["message"] == (
-        "🎁 北京5月签约激励：沈若川 有奖励补发\n\n"
+        "🎁 北京 5月签约激励：沈若川 有奖励补发\n\n"
         "对账后补发，没有对应的新合同：\n"
         f"🏅 达标奖（节节高）：200 元\n   {WHY}\n\n"
         "合计 200 元，请尽快兑现，谢谢 🙏"
@@ -665,5 +665,5 @@ def test_a_notice_of_a_correction_is_sent_like_any_other(desk: Desk) -> None:
     desk.clock.advance(seconds=1)
     assert desk.drain().completed == 8
     told = [message.content for message in desk.robot.messages if message.key == "key-bj_contact"]
-    assert [text.splitlines()[0] for text in told][-1] == "🎁 北京5月签约激励：沈若川 有奖励补发"
+    assert [text.splitlines()[0] for text in told][-1] == "🎁 北京 5月签约激励：沈若川 有奖励补发"
     assert desk.clock() - NOON == timedelta(seconds=1)

@@ -430,7 +430,7 @@ def test_a_contract_is_told_with_its_numbers_track_and_figures(played: Callable[
     assert told_of.pop("not_won")
     assert told_of == {
         "campaign": BEIJING,
-        "title": "北京5月签约激励",
+        "title": "北京 5月签约激励",
         "period": "2025-05-01 至 2025-05-31",
         "contract_id": contract_id(2),
         "contract_number": "YHWX-00002",
@@ -735,7 +735,7 @@ def test_a_housekeeper_is_told_all_awards_their_sum_and_what_is_missing(played: 
         "count": 6, "total": "115000", "performance_total": "145000", "platform_count": 5,
         "platform_performance_total": "137000",
     }  # fmt: skip
-    assert (told_of["campaign"], told_of["title"], told_of["closed_at"]) == (BEIJING, "北京5月签约激励", None)
+    assert (told_of["campaign"], told_of["title"], told_of["closed_at"]) == (BEIJING, "北京 5月签约激励", None)
 
 
 TWO_TIERS = {"达标奖": 10000, "优秀奖": 50000}
@@ -926,7 +926,7 @@ def test_the_command_tells_people_and_programs(world: World) -> None:
     assert (ended.code, ended.err) == (0, "")
     for words in (
         f"合同 {asked}（YHWX-00006）",
-        f"活动 {BEIJING} 北京5月签约激励（活动期 2025-05-01 至 2025-05-31）",
+        f"活动 {BEIJING} 北京 5月签约激励（活动期 2025-05-01 至 2025-05-31）",
         f"管家 管家1（北京燕归来装饰）；平台单；工单 GD-00006；项目地址 {LONG_ADDRESS}\n",
         "活动期内第 6 单，个人第 2 单；登记时累计 2 单，18,000 元，计入业绩 18,000 元",
         "幸运数字 接好运　28 元",

@@ -100,7 +100,7 @@ def test_a_line_for_each_payee_and_one_for_all(desk: Desk) -> None:
     ]
     assert found.summary() == {
         "campaign": BEIJING,
-        "title": "北京5月签约激励",
+        "title": "北京 5月签约激励",
         "period": "2025-05-01 至 2025-05-31",
         "closed_at": None,
         "counted": list(COUNTED),
@@ -357,7 +357,7 @@ def test_the_workbook_holds_the_table_and_a_sheet_that_explains_for_each_payee(d
 
     nothing = (None,) * 10
     assert rows_of(book["汇总"]) == [
-        (f"{BEIJING} 北京5月签约激励 应发表（活动期 2025-05-01 至 2025-05-31）", *nothing),
+        (f"{BEIJING} 北京 5月签约激励 应发表（活动期 2025-05-01 至 2025-05-31）", *nothing),
         (NOT_CLOSED, *nothing),
         (UNEARNED, *nothing),
         *((words, *nothing) for words in COUNTED),
@@ -372,7 +372,7 @@ def test_the_workbook_holds_the_table_and_a_sheet_that_explains_for_each_payee(d
     nothing = (None,) * 8
     signed, sixth = datetime(2025, 5, 1, 9, 6), (str(FIRST_ID + 6), "YHWX-00006")  # noqa: DTZ001 - cells have no zone
     assert rows_of(book["沈若川"]) == [
-        (f"{BEIJING} 北京5月签约激励　沈若川　应发 207.50 元", *nothing),
+        (f"{BEIJING} 北京 5月签约激励　沈若川　应发 207.50 元", *nothing),
         (NOT_CLOSED, *nothing),
         header,
         (*sixth, signed, 12000.10, 12000.10, "幸运数字", "接好运万元以上", 58,
@@ -554,7 +554,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_the_command_shows_the_whole_table_however_narrow_the_window(world: World) -> None:
     ended = world.run("payout", BEIJING)  # without a window it is taken to be 80 wide
     assert (ended.code, ended.err) == (0, "")
-    assert f"{BEIJING} 北京5月签约激励 应发表" in ended.out
+    assert f"{BEIJING} 北京 5月签约激励 应发表" in ended.out
     assert f"注意：{NOT_CLOSED}" in ended.out
     for words in COUNTED:
         assert words in ended.out
