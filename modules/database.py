@@ -253,7 +253,8 @@ rejected_rows = sa.Table(
     sa.Column("resolved_at", Moment),
     sa.Index("uq_rejected_rows_fingerprint", "campaign", "fingerprint", unique=True),
 )
-"""Source rows that could not be used; `resolved_at` is set while the source no longer shows them."""
+"""Source rows that could not be used; `resolved_at` is set while the source no longer shows them. `source` is the row
+as it was first seen, `fingerprint` tells it from others (`contracts.Rejected`)."""
 
 job_runs = sa.Table(
     "job_runs",

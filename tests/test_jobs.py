@@ -292,6 +292,16 @@ def test_a_rejected_row_is_resolved_when_it_is_mended_and_open_again_when_it_is_
     assert [row["resolved_at"] for row in desk.table(rejected_rows)] == [None]
 
 
+def test_a_rejected_row_is_stored_once_however_its_other_columns_move(desk: Desk) -> None:
+    """With an id it is known by that, without by what is required of it."""
+    for hour in range(3):
+        moving = {"average": f"{hour},000.00", "conversion": f"0.{hour}", "State": str(hour)}
+        desk.show([contract(1, "待定", **moving), contract(2, _id="", **moving), contract(3, _id="", **moving)])
+        assert desk.run().rejected == 3
+    found = [(row["contract_id"], row["resolved_at"]) for row in desk.table(rejected_rows)]
+    assert found == [(contract_id(1), None), ("", None), ("", None)]
+
+
 def test_a_registered_row_that_becomes_unusable_keeps_its_last_good_amount(desk: Desk) -> None:
     desk.show(contracts(1, 2))
     desk.run()
