@@ -21,6 +21,7 @@ from modules.corrections import Settlement
 from modules.database import audit_log, awards, campaigns, config_snapshots, metadata, performance, tasks
 from modules.errors import JobRefusedError, PullShrankError
 from modules.process_lock import daemon_lock
+from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.source_changes import SourceChanges
 from modules.templates import Templates
 from tests import program
@@ -460,6 +461,21 @@ def test_the_provider_says_which_payee_is_meant(desk: Desk) -> None:
         ("许听澜", "上海申安防水工程"),
         ("陈逐光", "上海申安防水工程"),
     ]
+
+
+def test_who_was_registered_before_payees_were_kept_by_provider_can_still_be_meant() -> None:
+    """After a change of `housekeeper_key` that a person accepted, the ledger holds payees of both kinds."""
+
+    def named(provider: str | None, *payees: str) -> str:
+        return adjustments.payee_named(BEIJING, payees, "沈若川", provider)
+
+    before, blank, firm = "沈若川", f"沈若川{PAYEE_SEPARATOR}", f"沈若川{PAYEE_SEPARATOR}瓦蓝"
+    with pytest.raises(JobRefusedError, match='--provider 写明：""（登记时不分服务商）、（空）、瓦蓝'):
+        named(None, before, blank, firm)
+    assert [named(choice, before, blank, firm) for choice in ("", "（空）", "瓦蓝")] == [before, blank, firm]
+    assert [named("", blank, firm), named("", before), named(None, blank)] == [blank, before, blank]
+    with pytest.raises(JobRefusedError, match="没有服务商 ；有：瓦蓝"):
+        named("", firm)
 
 
 @pytest.mark.parametrize(
