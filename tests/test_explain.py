@@ -381,6 +381,26 @@ def test_the_amount_counts_whole_up_to_a_cap_and_up_to_what_the_project_has_left
     assert explained(desk, 3).summary()["performance"] == "20000"
 
 
+def test_who_had_vanished_by_then_is_not_said_to_have_used_up_the_project(played: Callable[..., Desk]) -> None:
+    limits = {"single_project_limit": 10000}
+    first, second, third = (contract(number, 9000, serviceAppointmentNum="GDX") for number in (1, 2, 3))
+    desk = played([first, second], performance_limits=limits)
+    others = contracts(*range(11, 16))
+    desk.show([first, second, *others])
+    desk.run()
+    desk.show([second, *others, third])  # the first one vanished, and nobody has accepted it
+    desk.run()
+    start = "合同金额 9,000 元，计入业绩 1,000 元：工单 GDX 的合同合计最多计 10,000 元，此前的合同"
+    vague = "；当时已从源数据里消失的不计，其余按当时的金额"
+    assert explained(desk, 2).counted == f"{start}（{FIRST_ID + 1}）已计 9,000 元"
+    assert explained(desk, 3).counted == f"{start}（{FIRST_ID + 1}、{FIRST_ID + 2}{vague}）已计 9,000 元"
+    fourth = contract(4, 9000, serviceAppointmentNum="GDX")
+    desk.clock.advance(minutes=3)
+    desk.show([second, fourth])
+    desk.run(accept_shrink=True)
+    assert explained(desk, 4).counted == f"{start}（{FIRST_ID + 2}{vague}）已计 9,000 元"
+
+
 def test_self_referrals_have_limits_and_projects_of_their_own(played: Callable[..., Desk]) -> None:
     limits = {"enable_cap": True, "single_contract_cap": 10000, "self_referral_contract_cap": None,
               "self_referral_project_limit": 60000}  # fmt: skip
