@@ -309,7 +309,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database and writes nothing."""
-        with self.engine.connect() as connection, connection.begin():
+        as_one = {"isolation_level": "REPEATABLE READ"} if self.is_server else {}  # SQLite does so anyway
+        with self.engine.connect().execution_options(**as_one) as connection, connection.begin():
             yield connection
 
     @contextmanager
