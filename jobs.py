@@ -167,7 +167,7 @@ def _prepare(
         raise ledger.CampaignClosedError(campaign.key)
     pull = hold_against_ledger(campaign, as_of, opened, table)
     if not options.accept_shrink:
-        require_belief(campaign, opened, pull.shown)
+        require_belief(campaign, opened, pull.shown, as_of)
     outcome = calculate(campaign, pull.state, pull.shown, pull.new)
     said = nothing_to_say(outcome) if options.silent else app.announcer.announce(campaign, outcome, app.clock())
     commit = ledger.Commit(
@@ -175,9 +175,8 @@ def _prepare(
         revision=opened.revision,
         outcome=outcome,
         broadcast_keys=said.broadcast_keys,
-        source_amounts=pull.changed_amounts,
+        source_changes=replace(pull.changes, lost=lost_beyond_belief(opened, pull.shown)),
         rejected=pull.contracts.rejected,
-        accept_losses=lost_beyond_belief(opened, pull.shown),
         fetched=len(table.rows),
     )
     return _Prepared(commit, said, pull.skipped)
@@ -185,8 +184,9 @@ def _prepare(
 
 def _record_acceptance(connection: Connection, commit: ledger.Commit, now: datetime) -> None:
     """To accept a shrunken pull is a person's act."""
-    if commit.accept_losses:
-        detail = f"{commit.campaign.key}：承认源数据少了 {len(commit.accept_losses)} 个已登记的合同"
+    lost = len(commit.source_changes.lost)
+    if lost:
+        detail = f"{commit.campaign.key}：承认源数据少了 {lost} 个已登记的合同"
         record_act(connection, now, getpass.getuser(), "accept-shrink", detail)
 
 

@@ -96,16 +96,23 @@ def adjust(app: "Application", wish: Wish, who: str, *, dry_run: bool) -> Adjust
 
 
 def payee_named(key: str, payees: Sequence[str], housekeeper: str, provider: str | None) -> str:
-    """The one payee of this name. Raises JobRefusedError with the names that come nearest, or the providers."""
+    """The one payee of this name; with the provider `""` the one that was registered without any.
+
+    Such a one stands beside the others where `housekeeper_key` has changed. Raises JobRefusedError with the names that
+    come nearest, or the providers.
+    """
     name = normalise_name(housekeeper)
     own = [payee for payee in payees if housekeeper_of(payee) == name]
     if not own:
         raise JobRefusedError(no_such_housekeeper(key, name, [housekeeper_of(payee) for payee in payees]))
-    providers = [firm or "（空）" for payee in own if (firm := provider_of(payee)) is not None]
+    providers = [_provider_words(payee) for payee in own]
     if provider is not None:
-        if not providers:
+        wanted = normalise_name(provider) or _WITHOUT
+        if wanted != _WITHOUT and set(providers) == {_WITHOUT}:
             raise JobRefusedError(f"{key} 按管家累计，不分服务商；请去掉 --provider")
-        own = [payee for payee in own if provider_of(payee) == normalise_name(provider)]
+        if wanted == _WITHOUT and _WITHOUT not in providers:
+            wanted = _BLANK
+        own = [payee for payee in own if _provider_words(payee) == wanted]
         if not own:
             raise JobRefusedError(f"{key} 里 {name} 没有服务商 {provider}；有：{'、'.join(providers)}")
     if len(own) > 1:
@@ -113,6 +120,16 @@ def payee_named(key: str, payees: Sequence[str], housekeeper: str, provider: str
             f"{key} 里 {name} 在几个服务商名下，分开累计；请用 --provider 写明：{'、'.join(providers)}"
         )
     return own[0]
+
+
+_WITHOUT = '""（登记时不分服务商）'
+_BLANK = "（空）"
+
+
+def _provider_words(payee: str) -> str:
+    """As a person may choose it with `--provider`."""
+    firm = provider_of(payee)
+    return _WITHOUT if firm is None else firm or _BLANK
 
 
 def _adjustment(payee: str, amount: int, reason: str, who: str) -> Award:

@@ -33,8 +33,9 @@ class Snapshot:
 class CampaignLedger:
     """The ledger of one campaign and the configuration to read it by.
 
-    `campaign` is the present configuration; where that has no such campaign without faults, the last one that a run
-    worked by, or None where there is none. `config_note` then says so; else it is empty.
+    `campaign` is the present configuration; of a closed campaign the one that it was closed by; where there is no such
+    campaign without faults, the last one that a run worked by, or None where there is none. `config_note` says so where
+    it is not the present one; else it is empty.
     """
 
     key: str
@@ -67,8 +68,8 @@ class CampaignLedger:
         return list(dict.fromkeys([*state.registered["payee"], *state.granted["payee"]]))
 
     def snapshot_of(self, contract: ContractRecord, granted: Sequence[AwardRecord]) -> Snapshot | None:
-        """What a contract was registered by: its awards name it, else the last one that was known then."""
-        named = {award.config_hash for award in granted}
+        """What a contract was registered by: it or its awards name it, else the last one that was known then."""
+        named = {contract.config_hash, *(award.config_hash for award in granted)}
         known = [one for one in self.snapshots if one.hash in named]
         known = known or [one for one in self.snapshots if one.created_at <= contract.registered_at]
         return known[-1] if known else None
@@ -86,19 +87,28 @@ def open_ledger(connection: Connection, configured: Campaigns, key: str) -> Camp
     if present is None and not snapshots and opened.state.registered.empty and opened.state.granted.empty:
         known = dict.fromkeys([*configured.valid, *connection.execute(sa.select(campaigns.c.key)).scalars()])
         raise JobRefusedError(f"没有名为 {key} 的活动；现有：{'、'.join(known) or '无'}")
+    last = worked_by(connection, key)
+    if last is not None and opened.closed_at is not None:
+        note = "" if present == last else "按结账时的活动配置说明，后来的改动不算"
+        return CampaignLedger(key, last, note, opened, snapshots)
     if present is not None:
         return CampaignLedger(key, present, "", opened, snapshots)
-    last = _last_worked_by(connection, key, snapshots)
+    if last is None:  # the newest one that can be read
+        last = next((one.campaign for one in reversed(snapshots) if one.campaign is not None), None)
     note = "现行配置里这个活动有错" if configured.faults_with(key) else "现行配置里没有这个活动"
     note += "，按台账里最后一次运行的配置说明" if last else "，台账里也没有能读的配置，只按台账里的记录说明"
     return CampaignLedger(key, last, note, opened, snapshots)
 
 
-def _last_worked_by(connection: Connection, key: str, snapshots: Sequence[Snapshot]) -> Campaign | None:
-    """The configuration of the last run; where it can't be read, the newest one that can."""
-    last_hash = connection.execute(sa.select(campaigns.c.config_hash).where(campaigns.c.key == key)).scalar()
-    last = [one for one in snapshots if one.hash == last_hash]
-    return next((one.campaign for one in (*last, *reversed(snapshots)) if one.campaign is not None), None)
+def worked_by(connection: Connection, key: str) -> Campaign | None:
+    """The configuration that the campaign's last run worked by, or that it was closed by.
+
+    None where there has been none, or this version of the program can't read it.
+    """
+    is_last = campaigns.c.config_hash == config_snapshots.c.hash
+    chosen = sa.select(config_snapshots.c.config).join(campaigns, is_last).where(campaigns.c.key == key)
+    config = connection.execute(chosen).scalar()
+    return _campaign_of(config) if config else None
 
 
 def _campaign_of(config: str) -> Campaign | None:

@@ -14,6 +14,7 @@ from modules.ledger import Opened, RevisionConflictError
 from modules.request_module import Table
 from modules.rewards.campaign import Campaign
 from modules.rewards.frame import LedgerState
+from modules.source_changes import SourceChanges
 
 if TYPE_CHECKING:
     from modules.application import Application
@@ -31,16 +32,16 @@ SHRINK_ROWS = 5
 class CampaignPull:
     """A whole pull of one campaign.
 
-    `state` is the ledger with the amounts that the source shows now (fen), `changed_amounts` those that differ from
-    the last ones known, by contract id. `new`: the contracts to register, with their sources. `skipped` counts the
-    rows that are no fault: outside the period, the source types or the time, or a second row of one contract.
+    `state` is the ledger with the amounts that the source shows now (fen), `changes` what is new of its contracts.
+    `new`: the contracts to register, with their sources. `skipped` counts the rows that are no fault: outside the
+    period, the source types or the time, or a second row of one contract.
     """
 
     contracts: Contracts
     shown: frozenset[str]
     state: LedgerState
     new: pd.DataFrame
-    changed_amounts: dict[str, int]
+    changes: SourceChanges
     skipped: int
 
 
@@ -78,12 +79,16 @@ def hold_against_ledger(campaign: Campaign, as_of: datetime, opened: Opened, tab
     current = contracts.frame.set_index("contract_id")["amount"]
     amounts = registered["contract_id"].map(current).fillna(registered["amount"]).astype("int64")
     changed = registered.assign(now=amounts)[amounts != registered["amount"]]
+    shown = contracts.shown_ids()
     return CampaignPull(
         contracts=contracts,
-        shown=contracts.shown_ids(),
+        shown=shown,
         state=LedgerState(registered.assign(amount=amounts), opened.state.granted),
         new=contracts.with_sources(contracts.frame[is_new & taken]),
-        changed_amounts=dict(zip(changed["contract_id"], changed["now"].tolist(), strict=True)),
+        changes=SourceChanges(
+            amounts=dict(zip(changed["contract_id"], changed["now"].tolist(), strict=True)),
+            returned=opened.accepted_losses & shown,
+        ),
         skipped=contracts.duplicates + int((is_new & ~taken).sum()),
     )
 
@@ -91,21 +96,24 @@ def hold_against_ledger(campaign: Campaign, as_of: datetime, opened: Opened, tab
 def lost_beyond_belief(opened: Opened, shown: frozenset[str]) -> frozenset[str]:
     """The registered contracts that a pull lacks, where they are too many to be believed; none where they are few.
 
-    Those whose loss a person has accepted are not among them.
+    Those whose loss a person has accepted are neither missed nor counted among the known.
     """
-    known = frozenset(opened.state.registered["contract_id"])
-    lost = known - shown - opened.accepted_losses
+    known = frozenset(opened.state.registered["contract_id"]) - opened.accepted_losses
+    lost = known - shown
     is_believable = len(lost) <= SHRINK_ROWS or len(lost) <= SHRINK_SHARE * len(known)
     return frozenset() if is_believable else lost
 
 
-def require_belief(campaign: Campaign, opened: Opened, shown: frozenset[str]) -> None:
-    """Raises PullShrankError where the pull lacks too many registered contracts."""
+def require_belief(campaign: Campaign, opened: Opened, shown: frozenset[str], as_of: datetime) -> None:
+    """Raises PullShrankError where the pull of this moment lacks too many registered contracts."""
     lost = lost_beyond_belief(opened, shown)
     if lost:
+        accepted = len(opened.accepted_losses)
+        known = f"已登记 {len(opened.state.registered)} 个" + (f"，其中 {accepted} 个已确认消失" if accepted else "")
+        force = "" if campaign.is_active(as_of.date()) else " --force"
         raise PullShrankError(
-            f"源数据比已登记的少了 {len(lost)} 个合同（已登记 {len(opened.state.registered)} 个），不予采信，"
-            f"什么也没有登记；请检查问题卡 {campaign.card_id}，若确实如此，运行 run {campaign.key} --accept-shrink"
+            f"源数据比已登记的少了 {len(lost)} 个合同（{known}），不予采信，什么也没有登记；"
+            f"请检查问题卡 {campaign.card_id}，若确实如此，运行 run {campaign.key} --accept-shrink{force}"
         )
 
 

@@ -1,7 +1,7 @@
 """close: locks a campaign after a comparison with its source. What comes later is an adjustment."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -61,10 +61,10 @@ def _close(app: "Application", campaign: Campaign, as_of: datetime, who: str, *,
     refusals += _refusals(looked.found)
     warnings = [*_warnings(looked.found, unsent), *(f"{objection}；已按 --force 不理会" for objection in overruled)]
     if not refusals and not dry_run:
-        lost = [one.contract.contract_id for one in looked.found.lost]
+        changes = replace(looked.pull.changes, lost=[one.contract.contract_id for one in looked.found.lost])
         with app.database.writing() as connection:
-            amounts, now = looked.pull.changed_amounts, app.clock()
-            ledger.close(connection, campaign.key, looked.opened.revision, amounts, lost, now, who)
+            now = app.clock()
+            ledger.close(connection, campaign, looked.opened.revision, changes, now, who)
             record_act(connection, now, who, "close", _detail(looked, overruled))
     outcome: Literal["ok", "dry-run", "refused"] = "refused" if refusals else "dry-run" if dry_run else "ok"
     return Closing(outcome, tuple(refusals), tuple(warnings), looked.found)

@@ -5,7 +5,8 @@ granted and that nothing grants any more (renamed or removed), are faults until 
 (`check --accept KEY`). Acceptance is for one configuration: a further change has to be accepted anew. Once a run has
 worked by a configuration, it is what later ones are compared with. Every other change is a warning until that run.
 
-Where the last configuration is not known (another version of the program wrote it), all granted awards are guarded.
+Where the last configuration is not known (another version of the program wrote it), all granted awards are guarded. A
+closed campaign is guarded no more: nothing works by its entry again.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -21,10 +22,14 @@ from modules.errors import JobRefusedError
 from modules.explanation_words import ADJUSTMENT
 from modules.rewards.campaign import Campaign
 from modules.rewards.config_changes import config_changes
-from modules.rewards.faults import Fault, Location
+from modules.rewards.faults import Fault, Location, join_path
+from modules.rewards.rule import NO_ROWS
+from modules.rewards.rules import rules_of
 from modules.rewards.validation import entry_path
 
 _PAYEE: Location = ("housekeeper_key",)
+
+KindAndName = tuple[str, str]
 
 
 class ConfigNotAcceptedError(JobRefusedError):
@@ -45,11 +50,12 @@ class Guarded:
         return tuple(Fault(fault.path, f"{fault.text}；{self.remedy}") for fault in self.to_accept)
 
 
-def guard(last: Campaign | None, present: Campaign, granted: Collection[str], accepted_hash: str | None) -> Guarded:
+def guard(
+    last: Campaign | None, present: Campaign, granted: Collection[KindAndName], accepted_hash: str | None
+) -> Guarded:
     """Hold a configuration against that of the last run (None: not known). Pure.
 
-    `granted` are the names of the awards granted so far; `accepted_hash` names the configuration that a person has
-    accepted.
+    `granted` are the awards granted so far; `accepted_hash` names the configuration that a person has accepted.
     """
     changes = {change.location: change.text for change in config_changes(last, present)} if last else {}
     grave = [] if accepted_hash == present.config_hash() else list(_grave(last, present, granted, changes))
@@ -65,20 +71,28 @@ def guard(last: Campaign | None, present: Campaign, granted: Collection[str], ac
 
 
 def _grave(
-    last: Campaign | None, present: Campaign, granted: Collection[str], changes: Mapping[Location, str]
+    last: Campaign | None, present: Campaign, granted: Collection[KindAndName], changes: Mapping[Location, str]
 ) -> Iterator[tuple[Location, str]]:
     if _PAYEE in changes:
         yield _PAYEE, f"已运行的活动改动了 {changes[_PAYEE]}，累计和奖励会记到别的对象名下"
-    before: dict[str, Location] = {name: at for at, name in last.grantable()} if last else dict.fromkeys(granted, ())
-    now = {name for _, name in present.grantable()}
-    for name, at in before.items():
-        if name in granted and name not in now:
+    before: dict[KindAndName, Location] = _grantable(last) if last else dict.fromkeys(granted, ())
+    now = _grantable(present)
+    for (kind, name), at in before.items():
+        if (kind, name) in granted and (kind, name) not in now:
+            award = f"{kind}“{name}”" if any(name == other for _, other in now) else f"“{name}”"
             around = [at[:length] for length in range(len(at), 0, -1)]  # and not an item that has come to its place
             place = next((one for one in around if one in changes and isinstance(one[-1], str)), None)
             if place is None:
-                yield at[:1], f"“{name}”已经发过，现在没有任何规则会发它了"
+                yield at[:1], f"{award}已经发过，现在没有任何规则会发它了"
             else:
-                yield place, f"已运行的活动改动了 {changes[place]}，而“{name}”已经发过"
+                yield place, f"已运行的活动改动了 {changes[place]}，而{award}已经发过"
+
+
+def _grantable(campaign: Campaign) -> dict[KindAndName, Location]:
+    """Every award that the rules can grant, and where it is named. An award is its kind too: a name may be shared."""
+    named = {join_path("", at[:-1]): at for at, _ in campaign.grantable()}
+    grants = [grant for rule in rules_of(campaign) for grant in rule.judge(NO_ROWS, {}).grants]
+    return {(grant.kind, grant.name): named.get(grant.path, ()) for grant in grants}
 
 
 def guarded(connection: Connection, campaign: Campaign) -> Guarded:
@@ -86,12 +100,14 @@ def guarded(connection: Connection, campaign: Campaign) -> Guarded:
     on_snapshot = config_snapshots.c.hash == campaigns.c.config_hash
     known = sa.select(campaigns.c.config_hash, campaigns.c.accepted_hash, config_snapshots.c.config)
     known = known.select_from(sa.outerjoin(campaigns, config_snapshots, on_snapshot))
-    row = connection.execute(known.where(campaigns.c.key == campaign.key)).one_or_none()
+    is_open = (campaigns.c.key == campaign.key, campaigns.c.closed_at.is_(None))
+    row = connection.execute(known.where(*is_open)).one_or_none()
     has_run = sa.exists().where(performance.c.campaign == campaign.key)
     if row is None or row.config_hash == campaign.config_hash() or not connection.scalar(sa.select(has_run)):
         return Guarded()
     by_rules = (awards.c.campaign == campaign.key, awards.c.kind != ADJUSTMENT)
-    granted = frozenset(connection.scalars(sa.select(awards.c.name).where(*by_rules).distinct()))
+    chosen = sa.select(awards.c.kind, awards.c.name).where(*by_rules).distinct()
+    granted = frozenset((kind, name) for kind, name in connection.execute(chosen))
     return guard(_read(row.config), campaign, granted, row.accepted_hash)
 
 

@@ -4,6 +4,7 @@ Columns are found by name, never by position. See docs/reward-rules.md, "From so
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -79,8 +80,12 @@ class Rejected:
 
     @property
     def fingerprint(self) -> str:
-        """The same for the same row and reason, so that it is stored once and not once a run."""
-        return hashlib.sha256(f"{self.reason}\n{self.source}".encode()).hexdigest()[:32]
+        """The same for the same row and reason, so that it is stored once and not once a run.
+
+        A row is known by its id, and one without by what is required of it: other columns move all the time.
+        """
+        known_by = self.contract_id or json.dumps([json.loads(self.source).get(name) for name in REQUIRED_COLUMNS])
+        return hashlib.sha256(f"{self.reason}\n{known_by}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

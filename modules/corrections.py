@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules import config_guard, ledger
+from modules.campaign_ledger import worked_by
 from modules.campaign_pull import CampaignPull, fetch, hold_against_ledger, require_belief, retry_when_overtaken
 from modules.database import performance, record_act
 from modules.explanation_words import provider_of
@@ -39,7 +40,7 @@ class Look:
 
 
 def look(app: "Application", campaign: Campaign, as_of: datetime, *, to_change: bool) -> Look:
-    """Fetch and compare; writes nothing.
+    """Fetch and compare; writes nothing. A closed campaign is judged by the configuration that it was closed by.
 
     Raises JobRefusedError and what comes of a pull; where something is to be changed after it, also
     CampaignClosedError, and PullShrankError where the pull is not to be believed.
@@ -47,13 +48,15 @@ def look(app: "Application", campaign: Campaign, as_of: datetime, *, to_change: 
     with app.database.reading() as connection:
         opened = ledger.read(connection, campaign.key)
         config_guard.require_accepted(connection, campaign)
+        if opened.closed_at is not None:
+            campaign = worked_by(connection, campaign.key) or campaign
         contracts = _booked(connection, campaign.key)
         awards = read_awards(connection, campaign.key)
     if to_change and opened.closed_at is not None:
         raise ledger.CampaignClosedError(campaign.key)
     pull = hold_against_ledger(campaign, as_of, opened, fetch(app, campaign))
     if to_change:
-        require_belief(campaign, opened, pull.shown)
+        require_belief(campaign, opened, pull.shown, as_of)
     return Look(opened, awards, pull, reconcile(campaign, as_of, opened, contracts, awards, pull))
 
 
@@ -102,8 +105,8 @@ def _settle(app: "Application", campaign: Campaign, as_of: datetime, who: str, *
     tasks = count_tasks(messages)
     if not dry_run:
         with app.database.writing() as connection:
-            now, amounts = app.clock(), looked.pull.changed_amounts
-            ledger.grant(connection, campaign, looked.opened.revision, granted, amounts, now)
+            now, changes = app.clock(), looked.pull.changes
+            ledger.grant(connection, campaign, looked.opened.revision, granted, changes, now)
             if granted:
                 record_act(connection, now, who, "settle", f"{campaign.key}：补发 {_listed(granted)}")
             tasks = enqueue(connection, messages, now)

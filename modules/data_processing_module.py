@@ -18,7 +18,7 @@ from modules.rewards.explain import gap, remarks
 from modules.rewards.frame import PAYEE_SEPARATOR, LedgerState, payee_of
 from modules.rewards.money import parse_amount
 from modules.rewards.rule import NewRows, Verdict
-from modules.rewards.rules import Tiers, rules_of
+from modules.rewards.rules import ContractRewards, Tiers, rules_of
 from modules.rewards.totals import IntArray
 from modules.settings import load_settings
 from modules.view_contents import PERFORMANCE_TITLES, SHOWN, performance_lines
@@ -45,7 +45,7 @@ def determine_rewards_generic(
     if campaign is None:
         return "", "", ""
     awarded: list[str] = housekeeper_data["awarded"]
-    row = _one_row(contract_number, housekeeper_data["count"], amount, performance)
+    row = _platform_rows(*(_one(value) for value in (contract_number, housekeeper_data["count"], amount, performance)))
     granted = {(Tiers.kind, name): np.array([0]) for name in awarded}
     verdicts = [rule.judge(row, granted) for rule in rules_of(campaign)]
     won = [(grant.kind, grant.name) for verdict in verdicts for grant in verdict.grants if len(grant.rows)]
@@ -63,22 +63,26 @@ def process_data(
 
     `contract_data` is the whole source, dicts with the column names of the file; the next number is the number of
     existing ids + 1, and a set of ids is taken in signing order. `housekeeper_award_lists` holds the tiers granted
-    so far by housekeeper, or by `housekeeper_provider`; newly granted ones are appended. An unknown `config_key` is
-    logged and gives no rows.
+    so far by housekeeper, or by `housekeeper_provider`; newly granted ones are appended. What is left of a quota is
+    worked out from the existing contracts, by the amounts that the source shows now: nobody tells what one that is
+    gone, or whose amount has changed, has won. An unknown `config_key` is logged and gives no rows.
     """
     campaign = _campaign(config_key)
     if campaign is None or not contract_data:
         return []
     columns = list(dict.fromkeys(column for row in contract_data for column in row))
     rows = [[row.get(column) for column in columns] for row in contract_data]
-    contracts = parse_contracts(columns, rows, campaign.source_columns())
+    contracts = parse_contracts(columns, rows, campaign.source_columns(), preferred=campaign.takes)
     for rejected in contracts.rejected:
         log.warning("%s 的合同 %s 用不了：%s", config_key, rejected.contract_id or "（无编号）", rejected.reason)
     existing = [str(contract_id).strip() for contract_id in existing_contract_ids]
     if isinstance(existing_contract_ids, Set):
         existing = _in_signing_order(existing, contracts.frame)
-    granted = _granted(campaign, contracts.frame, housekeeper_award_lists)
-    state = LedgerState(_registered(campaign, contracts.frame, existing), granted)
+    registered = _registered(campaign, contracts.frame, existing)
+    is_shown = registered["contract_id"].isin(contracts.frame["contract_id"])
+    tiers = _granted_tiers(campaign, contracts.frame, housekeeper_award_lists)
+    bands = _granted_bands(campaign, registered[is_shown & ~registered["historical"]])
+    state = LedgerState(registered, pd.DataFrame([*tiers, *bands], columns=["payee", "kind", "name"], dtype="object"))
     new = contracts.frame[~contracts.frame["contract_id"].isin(existing)]
     taken = contracts.with_sources(new[campaign.takes(new)])
     outcome = calculate(campaign, state, contracts.shown_ids(), taken)
@@ -127,25 +131,26 @@ def _campaigns(path: Path, _changed: int, _badges_changed: int) -> Mapping[str, 
     return load_campaigns(path, shanghai_now().date()).valid
 
 
-def _one_row(sequence: int, count: int, amount: int, performance: int) -> NewRows:
-    """A platform row by itself: its payee's totals are what the caller says, its personal sequence is its count."""
+def _one(value: int) -> IntArray:
+    return np.array([value], dtype=np.int64)
 
-    def one(value: int) -> IntArray:
-        return np.array([value], dtype=np.int64)
 
+def _platform_rows(sequence: IntArray, count: IntArray, amount: IntArray, performance: IntArray) -> NewRows:
+    """Platform rows of one payee: its totals are what the caller says, its personal sequence is its count."""
+    never = np.zeros(len(sequence), dtype=np.bool_)
     return NewRows(
         payees=1,
-        payee=one(0),
-        sequence=one(sequence),
-        personal_sequence=one(count),
-        platform_sequence=one(count),
-        amount=one(amount),
-        self_referral=np.array([False]),
-        is_first_at_address=np.array([False]),
-        count=one(count),
-        performance_total=one(performance),
-        platform_count=one(count),
-        platform_performance_total=one(performance),
+        payee=np.zeros(len(sequence), dtype=np.int64),
+        sequence=sequence,
+        personal_sequence=count,
+        platform_sequence=count,
+        amount=amount,
+        self_referral=never,
+        is_first_at_address=never,
+        count=count,
+        performance_total=performance,
+        platform_count=count,
+        platform_performance_total=performance,
     )
 
 
@@ -183,15 +188,26 @@ def _in_signing_order(ids: Sequence[str], frame: pd.DataFrame) -> list[str]:
     return sorted(ids, key=lambda contract_id: (position.get(contract_id, -1), contract_id))
 
 
-def _granted(campaign: Campaign, frame: pd.DataFrame, award_lists: Mapping[str, Collection[str]]) -> pd.DataFrame:
-    """The granted tiers of the payees in the source.
+def _granted_tiers(
+    campaign: Campaign, frame: pd.DataFrame, award_lists: Mapping[str, Collection[str]]
+) -> list[tuple[str, str, str]]:
+    """The granted tiers of the payees in the source: payee, kind, name.
 
     The lists' keys are not split: names may hold underscores themselves.
     """
     names = zip(frame["housekeeper"], frame["provider"], strict=True)
     payees = sorted({payee_of(campaign, housekeeper, provider) for housekeeper, provider in names})
-    rows = [(payee, Tiers.kind, name) for payee in payees for name in award_lists.get(_list_key(payee), ())]
-    return pd.DataFrame(rows, columns=["payee", "kind", "name"], dtype="object")
+    return [(payee, Tiers.kind, name) for payee in payees for name in award_lists.get(_list_key(payee), ())]
+
+
+def _granted_bands(campaign: Campaign, existing: pd.DataFrame) -> list[tuple[str, str, str]]:
+    """The awards by amount that existing contracts have won, in their order: payee, kind, name."""
+    sequence, amount = (existing[name].to_numpy(np.int64) for name in ("sequence", "amount"))
+    payees, nothing = existing["payee"].tolist(), np.zeros(len(existing), dtype=np.int64)
+    rows = _platform_rows(sequence, nothing, amount, nothing)
+    verdicts = [rule.judge(rows, {}) for rule in rules_of(campaign) if rule.kind == ContractRewards.kind]
+    grants = [grant for verdict in verdicts for grant in verdict.grants]
+    return [(payees[row], grant.kind, grant.name) for grant in grants for row in grant.rows.tolist()]
 
 
 def _list_key(payee: str) -> str:

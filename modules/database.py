@@ -152,8 +152,8 @@ campaigns = sa.Table(
     sa.Column("closed_by", sa.Text),
 )
 """One row per campaign that has run. `revision` counts the commits that changed what its ledger says;
-`config_hash` names the configuration that its last run worked by, `accepted_hash` the one whose changes a person has
-accepted."""
+`config_hash` names the configuration that its last run worked by, or that it was closed by; `accepted_hash` the one
+whose changes a person has accepted."""
 
 config_snapshots = sa.Table(
     "config_snapshots",
@@ -193,6 +193,7 @@ performance = sa.Table(
     sa.Column("remark", sa.Text, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("registered_at", Moment, nullable=False),
+    sa.Column("config_hash", sa.Text),
     sa.Column("source_amount", sa.BigInteger, nullable=False),
     sa.Column("loss_accepted_at", Moment),
     sa.Column("broadcast_key", sa.Text),
@@ -202,8 +203,9 @@ performance = sa.Table(
     sa.Index("uq_performance_broadcast_key", "broadcast_key", unique=True),
 )
 """Registered contracts, as they were announced; money in fen. Only `source_amount` (the last good amount that the
-source showed), `loss_accepted_at` (a person accepted that it is gone) and `notified_at` ever change. A historical
-contract has no `sequence` and no `personal_sequence`."""
+source showed), `loss_accepted_at` (since when a person has accepted that it is gone; NULL again once the source shows
+it again) and `notified_at` ever change. A historical contract has no `sequence` and no `personal_sequence`.
+`config_hash` names the configuration that it was registered under; NULL where an earlier version registered it."""
 
 awards = sa.Table(
     "awards",
@@ -252,7 +254,8 @@ rejected_rows = sa.Table(
     sa.Column("resolved_at", Moment),
     sa.Index("uq_rejected_rows_fingerprint", "campaign", "fingerprint", unique=True),
 )
-"""Source rows that could not be used; `resolved_at` is set while the source no longer shows them."""
+"""Source rows that could not be used; `resolved_at` is set while the source no longer shows them. `source` is the row
+as it was first seen, `fingerprint` tells it from others (`contracts.Rejected`)."""
 
 job_runs = sa.Table(
     "job_runs",
@@ -309,7 +312,8 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A transaction that sees one state of the database and writes nothing."""
-        with self.engine.connect() as connection, connection.begin():
+        as_one = {"isolation_level": "REPEATABLE READ"} if self.is_server else {}  # SQLite does so anyway
+        with self.engine.connect().execution_options(**as_one) as connection, connection.begin():
             yield connection
 
     @contextmanager

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -83,10 +83,11 @@ def amount_words(campaign: Campaign | None, award: AwardRecord) -> str:
     return f"{format_yuan(award.base_amount)} 元 × {factor}（{label}）= {format_yuan(award.amount)} 元"
 
 
-def counted_words(contract: ContractRecord, limits: PerformanceLimits | None, mates: Sequence[str]) -> str:
+def counted_words(contract: ContractRecord, limits: PerformanceLimits | None, mates: Mapping[str, int]) -> str:
     """How much of the amount counted as performance, and what held the rest back.
 
-    `limits` are those that the contract was registered under, `mates` the contracts of its project before it.
+    `limits` are those that the contract was registered under, `mates` what each contract of its project counted when
+    it was registered before this one. Where that does not add up, some had vanished or changed: which, nobody knows.
     """
     amount, counted = contract.amount, contract.performance
     words = f"合同金额 {format_yuan(amount)} 元，计入业绩 {format_yuan(counted)} 元"
@@ -97,10 +98,12 @@ def counted_words(contract: ContractRecord, limits: PerformanceLimits | None, ma
     limit = limits.project_limit(self_referral=contract.self_referral) if limits else None
     reasons = [f"单个合同最多计 {format_yuan(cap)} 元"] if cap is not None and base < amount else []
     if counted < base and limit is not None and counted <= limit:
-        named = f"（{'、'.join(mates)}）" if mates else ""
+        used = limit - counted
+        basis = "" if used == sum(mates.values()) else "；当时已从源数据里消失的不计，其余按当时的金额"
+        named = f"（{'、'.join(mates)}{basis}）" if mates else ""
         reasons.append(
             f"工单 {contract.project} 的合同合计最多计 {format_yuan(limit)} 元，"
-            f"此前的合同{named}已计 {format_yuan(limit - counted)} 元"
+            f"此前的合同{named}已计 {format_yuan(used)} 元"
         )
     elif counted != base:
         reasons = ["登记时的配置里找不到原因，请核对"]

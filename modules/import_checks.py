@@ -121,6 +121,11 @@ CHECKS: tuple[Callable[[Book], Iterator[BadRow]], ...] = (
 def warnings_of(book: Book) -> Iterator[str]:
     """What a person should know and that stops nothing."""
     rows, campaign = book.file.rows, book.campaign
+    if book.file.is_ours:
+        yield (
+            f"这是本系统自己写的文件：settle 补发的奖励和人工调整不在里面（在 Corrections-{campaign.key}.csv 里），"
+            "导入以后，补发过的会再发一次，调整过的要重新调整。台账在数据库里，要搬到别处请复制 tasks.db"
+        )
     numbers = {row.sequence for row in rows if row.sequence is not None}
     highest = max(numbers, default=0)
     gaps = [str(number) for number in range(1, highest) if number not in numbers]

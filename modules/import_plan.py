@@ -10,6 +10,8 @@ What was decided where the file leaves a choice:
   whose 计入业绩金额 is a running total, by difference within the payee. It must lie between 0 and the amount.
 * Awards get the amounts that the campaign and its badges give them today; the time of registration is 登记时间 of the
   row, or now where that can't be read.
+* A file that this program wrote is taken, with a warning: it may be all that is left. It holds no corrections and no
+  adjustments, so that a tier that `settle` granted would be granted again.
 * Nothing imported is ever announced: there is no broadcast key and no task. 是否发送通知 decides only what our file
   shows.
 """

@@ -5,7 +5,7 @@ changed the ledger in between (`RevisionConflictError`), so that no number is ev
 """
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -22,6 +22,7 @@ from modules.rewards.campaign import Campaign
 from modules.rewards.engine import FIGURES, Award, Outcome
 from modules.rewards.explain import remarks
 from modules.rewards.frame import LedgerState
+from modules.source_changes import SourceChanges, store_source_changes
 
 _STATE_TYPES = {
     "contract_id": "object",
@@ -85,17 +86,15 @@ class Opened:
 
 @dataclass(frozen=True)
 class Commit:
-    """What a run writes in one go. `source_amounts` are registered contracts whose amount in the source changed;
-    `accept_losses` are registered contracts that a person accepts to be gone. `broadcast_keys`: for each new row the
-    key of its broadcast, None where it has none."""
+    """What a run writes in one go. `broadcast_keys`: for each new row the key of its broadcast, None where it has
+    none."""
 
     campaign: Campaign
     revision: int
     outcome: Outcome
     broadcast_keys: Sequence[str | None]
-    source_amounts: dict[str, int]
+    source_changes: SourceChanges
     rejected: Sequence[Rejected]
-    accept_losses: Collection[str]
     fetched: int
 
 
@@ -148,7 +147,7 @@ def commit(connection: Connection, commit: Commit, now: datetime) -> None:
     if len(commit.outcome.rows):
         _insert_rows(connection, commit, now)
         _insert_awards(connection, key, commit.campaign.config_hash(), commit.outcome.award_list, now)
-    _update_source(connection, key, commit.source_amounts, commit.accept_losses, now)
+    store_source_changes(connection, key, commit.source_changes, now)
     store_rejected(connection, key, commit.rejected, now)
 
 
@@ -156,18 +155,20 @@ def commit_import(
     connection: Connection,
     campaign: Campaign,
     revision: int,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[dict[str, Any]],
     granted: Iterable[tuple[Award, datetime]],
     now: datetime,
 ) -> None:
     """Write a ledger that was kept elsewhere inside the caller's transaction.
 
-    `rows` have the columns of `performance` beside the campaign; each award comes with the time when it was granted.
+    `rows` have the columns of `performance` beside campaign and config_hash; each award comes with the time when it
+    was granted.
     Raises RevisionConflictError, CampaignClosedError.
     """
     _take_revision(connection, campaign.key, revision, changed=True)
     _store_config(connection, campaign, now)
-    connection.execute(sa.insert(performance), [{**row, "campaign": campaign.key} for row in rows])
+    whose = {"campaign": campaign.key, "config_hash": campaign.config_hash()}
+    connection.execute(sa.insert(performance), [row | whose for row in rows])
     for award, granted_at in granted:
         _insert_awards(connection, campaign.key, campaign.config_hash(), [award], granted_at)
 
@@ -177,15 +178,15 @@ def grant(
     campaign: Campaign,
     revision: int,
     granted: Sequence[Award],
-    source_amounts: Mapping[str, int],
+    source_changes: SourceChanges,
     now: datetime,
 ) -> None:
-    """Write awards without a contract, and the source's amounts that they follow from, in the caller's transaction.
+    """Write awards without a contract, and what the source says that they follow from, in the caller's transaction.
 
     Raises RevisionConflictError, CampaignClosedError.
     """
     _take_revision(connection, campaign.key, revision, changed=len(granted) > 0)
-    _update_source(connection, campaign.key, source_amounts, (), now)
+    store_source_changes(connection, campaign.key, source_changes, now)
     if granted:
         _store_config(connection, campaign, now)
         _insert_awards(connection, campaign.key, campaign.config_hash(), granted, now)
@@ -204,21 +205,21 @@ def adjust(connection: Connection, campaign_key: str, award: Award, now: datetim
 
 def close(
     connection: Connection,
-    campaign_key: str,
+    campaign: Campaign,
     revision: int,
-    source_amounts: Mapping[str, int],
-    losses: Collection[str],
+    source_changes: SourceChanges,
     now: datetime,
     who: str,
 ) -> None:
-    """Nothing is registered or granted from now on; the source's amounts and losses of this moment stay.
+    """Nothing is registered or granted from now on; what the source shows at this moment stays, and the configuration.
 
     Raises RevisionConflictError, CampaignClosedError.
     """
-    _take_revision(connection, campaign_key, revision, changed=False)
-    _update_source(connection, campaign_key, source_amounts, losses, now)
+    _take_revision(connection, campaign.key, revision, changed=False)
+    _store_config(connection, campaign, now)
+    store_source_changes(connection, campaign.key, source_changes, now)
     values = {"closed_at": now, "closed_by": who}
-    connection.execute(sa.update(campaigns).where(campaigns.c.key == campaign_key).values(values))
+    connection.execute(sa.update(campaigns).where(campaigns.c.key == campaign.key).values(values))
 
 
 def closed(connection: Connection) -> frozenset[str]:
@@ -250,6 +251,7 @@ def _insert_rows(connection: Connection, commit: Commit, now: datetime) -> None:
     columns |= {name: [number or None for number in columns[name]] for name in _NUMBERS}
     columns |= {
         "campaign": [key] * len(outcome.rows),
+        "config_hash": [commit.campaign.config_hash()] * len(outcome.rows),
         "signed_at": [in_shanghai(moment) for moment in outcome.rows["signed_at"].dt.to_pydatetime()],
         "remark": remarks(outcome),
         "registered_at": [now] * len(outcome.rows),
@@ -281,20 +283,3 @@ def _insert_awards(
         "granted_at": [now] * len(rows),
     }
     insert_columns(connection, awards, columns)
-
-
-def _update_source(
-    connection: Connection, key: str, amounts: Mapping[str, int], losses: Collection[str], now: datetime
-) -> None:
-    """What the source says of registered contracts: their amounts (fen) now, and which are accepted to be gone."""
-    _update_rows(connection, key, performance.c.source_amount, amounts)
-    _update_rows(connection, key, performance.c.loss_accepted_at, dict.fromkeys(losses, now))
-
-
-def _update_rows(connection: Connection, key: str, column: sa.Column[Any], values: Mapping[str, Any]) -> None:
-    """Set one column of registered contracts, by contract id."""
-    row = (performance.c.campaign == key, performance.c.contract_id == sa.bindparam("of_contract"))
-    if values:
-        statement = sa.update(performance).where(*row).values({column: sa.bindparam("new_value")})
-        pairs = [{"of_contract": contract_id, "new_value": value} for contract_id, value in values.items()]
-        connection.execute(statement, pairs)

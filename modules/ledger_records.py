@@ -13,7 +13,10 @@ from modules.rewards.unmet import Seen
 
 @dataclass(frozen=True)
 class ContractRecord:
-    """A registered contract with the figures that it was registered with; money in fen, numbers 0 where historical."""
+    """A registered contract with the figures that it was registered with; money in fen, numbers 0 where historical.
+
+    `config_hash` names the configuration of its registration; None where an earlier version of the program wrote it.
+    """
 
     id: int
     campaign: str
@@ -28,6 +31,7 @@ class ContractRecord:
     historical: bool
     signed_at: datetime
     registered_at: datetime
+    config_hash: str | None
     sequence: int
     personal_sequence: int
     amount: int
@@ -119,12 +123,19 @@ def read_awards(
     return [AwardRecord(**row) for row in connection.execute(chosen.order_by(awards.c.id)).mappings()]
 
 
-def project_mates(connection: Connection, contract: ContractRecord) -> list[str]:
-    """The ids of the contracts of the same project and track that were registered before."""
+def project_mates(connection: Connection, contract: ContractRecord) -> dict[str, int]:
+    """The contracts of the same project and track that were registered before: what each counted then, by id.
+
+    Those that a person had accepted to be gone by then are left out.
+    """
     if not contract.project:
-        return []
+        return {}
+    lost_at = performance.c.loss_accepted_at
+    before = (performance.c.campaign == contract.campaign, performance.c.id < contract.id)
     same = (performance.c.project == contract.project, performance.c.self_referral == contract.self_referral)
-    return _ids_before(connection, contract, *same)
+    standing = sa.or_(lost_at.is_(None), lost_at > contract.registered_at)
+    chosen = sa.select(performance.c.contract_id, performance.c.performance).where(*before, *same, standing)
+    return dict(connection.execute(chosen.order_by(performance.c.id)).all())
 
 
 def seen_by_the_rules(connection: Connection, contract: ContractRecord) -> Seen:

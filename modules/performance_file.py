@@ -80,9 +80,14 @@ class PerformanceFile:
     bad_rows: tuple[BadRow, ...]
 
     @property
+    def is_ours(self) -> bool:
+        """Whether this program wrote it."""
+        return PERFORMANCE_TOTAL in self.columns
+
+    @property
     def is_cumulative(self) -> bool:
         """Whether 计入业绩金额 is the payee's running total, as in the present system's files."""
-        return PERFORMANCE in self.columns and PERFORMANCE_TOTAL not in self.columns
+        return PERFORMANCE in self.columns and not self.is_ours
 
 
 def read_performance_file(path: Path, also_required: Sequence[str] = ()) -> PerformanceFile:

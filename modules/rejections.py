@@ -11,7 +11,10 @@ from modules.database import rejected_rows
 
 
 def store_rejected(connection: Connection, key: str, rejected: Sequence[Rejected], now: datetime) -> None:
-    """Each once; those that the source no longer shows are marked as resolved."""
+    """Each once; those that the source no longer shows are marked as resolved.
+
+    So are those of earlier versions, whose fingerprints were made otherwise: what still stands of them is stored anew.
+    """
     known = sa.select(rejected_rows.c.fingerprint, rejected_rows.c.resolved_at)
     standing = dict(connection.execute(known.where(rejected_rows.c.campaign == key)).all())
     now_shown = {row.fingerprint: row for row in rejected}

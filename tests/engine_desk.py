@@ -98,6 +98,11 @@ class Desk:
         """The granted tiers that are no longer earned: payee, tier."""
         return [(self._payee(grant.payee), grant.name) for grant in self._standing(source).unearned]
 
+    def skip_numbers(self, by: int) -> None:
+        """As in a ledger that was taken over with numbers missing: the last one given is higher by so many."""
+        for row in [each for each in self.registered.values() if each["sequence"]][-1:]:
+            row["sequence"] += by
+
     def _standing(self, source: list[Row]) -> Standing:
         shown = self._read(source).shown_ids()
         return standing_of(self.campaign, self._ledger(), shown)

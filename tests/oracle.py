@@ -85,6 +85,11 @@ class Clerk:
         tiers = [(payee, name) for payee, kind, name in self.granted if kind == TIER]
         return [(payee, name) for payee, name in tiers if name not in earned.get(payee, [])]
 
+    def skip_numbers(self, by: int) -> None:
+        """As in a ledger that was taken over with numbers missing: the last one given is higher by so many."""
+        for row in [each for each in self.ledger if not each["historical"]][-1:]:
+            row["sequence"] += by
+
     # -- registering -------------------------------------------------------------------------------------------------
 
     def _standing_frame(self, source: list[Row]) -> list[Row]:
@@ -118,7 +123,7 @@ class Clerk:
         self.ledger.append(row)
         numbered = [each for each in self.ledger if not each["historical"]]
         own = [each for each in numbered if each["payee"] == payee]
-        row["sequence"] = 0 if row["historical"] else len(numbered)
+        row["sequence"] = 0 if row["historical"] else max((each["sequence"] for each in numbered[:-1]), default=0) + 1
         row["personal_sequence"] = 0 if row["historical"] else len(own)
         on_platform = [each for each in own if not each["self_referral"]]
         row["platform_sequence"] = 0 if row["historical"] or row["self_referral"] else len(on_platform)

@@ -287,6 +287,9 @@ NAMELESS = "“{}”在 awards_mapping 里没有金额，请补上"
         ("contract_rewards.2.name", "小单奖", "contract_rewards[2].name: “小单奖”与前面一段重名，每段应有自己的名称"),
         ("contract_rewards.1.min_amount", "-1", "contract_rewards[1].min_amount: -1 是负数，应不小于 0"),
         ("contract_rewards.1.quota", -1, "contract_rewards[1].quota: -1 太小，应不小于 0"),
+        ("contract_rewards.1.quota", True, "contract_rewards[1].quota: True 不是整数，应写整数"),
+        ("card_id", True, "card_id: True 不是整数，应写整数"),
+        ("settle_days", False, "settle_days: False 不是整数，应写整数"),
         ("contract_rewards.1.first_contracts", 0, "contract_rewards[1].first_contracts: 0 太小，应大于 0"),
         ("contract_rewards.1", 7, "contract_rewards[1]: 7 应是一组键和值"),
         # the rest
@@ -580,7 +583,13 @@ class TestOverlap:
         told = [fault.path for fault in parsed.faults if "重叠" in fault.text]
         assert told == ['REWARD_CONFIGS["GZ-2025-10"].start', 'REWARD_CONFIGS["GZ-2025-11"].start']
 
-    @pytest.mark.parametrize("place", ["start", "end", "card_id", "city"])
+    @pytest.mark.parametrize("city", ["帝都", [1]])
+    def test_is_told_however_the_city_is_displayed(self, city: Any) -> None:
+        parsed = parse({"BJ-2025-10": GOOD, "BJ-2025-11": self.NOVEMBER | {"city": city}})
+        told = [fault.path for fault in parsed.faults if "重叠" in fault.text]
+        assert told == ['REWARD_CONFIGS["BJ-2025-10"].start', 'REWARD_CONFIGS["BJ-2025-11"].start']
+
+    @pytest.mark.parametrize("place", ["start", "end", "card_id"])
     def test_is_not_guessed_where_what_decides_cannot_be_read(self, place: str) -> None:
         parsed = parse({"BJ-2025-10": GOOD, "BJ-2025-11": self.NOVEMBER | {place: [1]}})
         assert [fault.path for fault in parsed.faults] == [f'REWARD_CONFIGS["BJ-2025-11"].{place}']
@@ -631,6 +640,13 @@ def test_warning_is_told_and_the_campaign_runs(path: str, value: Any, warning: s
     assert warnings(with_change(path, value)) == [warning]
 
 
+def test_a_band_without_a_single_place_is_never_granted() -> None:
+    """Unless something else grants an award of its name."""
+    bands = [{"name": "大单奖", "min_amount": 50000, "quota": 0}, {"name": "接好运", "below_amount": 1, "quota": 0}]
+    entry = GOOD | {"contract_rewards": bands, "awards_mapping": GOOD["awards_mapping"] | {"大单奖": 88}}
+    assert warnings(entry) == ["awards_mapping.大单奖: 有金额，但名额 quota 是 0，不会发这个奖"]
+
+
 def test_what_announcement_only_switches_off_is_silent_but_for_its_amounts() -> None:
     assert warnings({**GOOD, "announcement_only": True}) == [
         f"awards_mapping.{name}: 有金额，但活动只报喜（announcement_only），不会发这个奖"
@@ -674,12 +690,17 @@ def test_each_city_is_warned_of_by_itself() -> None:
     assert [str(warning) for warning in parsed.warnings] == ["REWARD_CONFIGS: 上海还没有覆盖下个月（2025-10）的活动"]
 
 
+def test_a_city_is_the_same_however_it_is_displayed() -> None:
+    parsed = parse({"BJ-2025-09": GOOD, "BJ-2025-10": GOOD | {"city": "帝都"}}, date(2025, 9, 1))
+    assert parsed.warnings == ()
+
+
 # -- defaults --------------------------------------------------------------------------------------------------------
 
 
 def test_what_an_empty_entry_means() -> None:
     empty = campaign({}, "SH-2024-02")
-    assert empty.title == "上海2月签约激励"
+    assert empty.title == "上海 2月签约激励"
     assert (empty.city, empty.card_id) == ("上海", None)
     assert (empty.start, empty.end) == (date(2024, 2, 1), date(2024, 2, 29))
     assert (empty.settle_days, empty.last_settle_day) == (3, date(2024, 3, 3))
@@ -703,7 +724,7 @@ def test_what_is_written_is_stronger_than_the_default() -> None:
 
 
 def test_the_title_names_the_city_as_it_is_displayed() -> None:
-    assert campaign({"city": "京城"}).title == "京城10月签约激励"
+    assert campaign({"city": "京城"}).title == "京城 10月签约激励"
 
 
 def test_amounts_are_held_in_fen() -> None:
@@ -856,7 +877,7 @@ class TestFile:
             'CITIES = {"GZ": {"name": "广州", "group": "g", "contact": "c", "template": "t"}}\n'
             'REWARD_CONFIGS = {"GZ-2025-10": {}}\n',
         )
-        assert load_campaigns(path, TODAY).valid["GZ-2025-10"].title == "广州10月签约激励"
+        assert load_campaigns(path, TODAY).valid["GZ-2025-10"].title == "广州 10月签约激励"
 
     @pytest.mark.parametrize(
         ("text", "fault"),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, SHANGHAI_MAY, Desk, Row, contract, contracts
+from conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 
 import jobs
 from modules import closing, corrections, health, ledger
@@ -157,6 +157,18 @@ def test_what_the_source_says_at_the_close_stays(desk: Desk) -> None:
     assert kept == [(400_000, None), (500_000, SETTLED), (500_000, None)]
     assert [row["amount"] for row in desk.table(performance)] == [500_000] * 3
     assert "，确认消失的合同 1 个" in desk.table(audit_log)[0]["detail"]
+
+
+def test_what_was_accepted_as_gone_and_is_back_at_the_close_counts_again(desk: Desk) -> None:
+    desk.show(contracts(*range(1, 9)))
+    desk.run()
+    desk.show(contracts(1))
+    desk.run(accept_shrink=True)
+    desk.drain()
+    desk.clock.now = SETTLED
+    desk.show(contracts(*range(1, 8)))
+    assert close(desk).outcome == "ok"
+    assert [row["loss_accepted_at"] for row in desk.table(performance)] == [None] * 7 + [NOON]
 
 
 def test_a_pull_that_shrank_closes_nothing(desk: Desk) -> None:

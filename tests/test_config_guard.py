@@ -22,8 +22,9 @@ from conftest import BEIJING, NOON, Desk
 from conftest import contracts as desk_contracts
 
 import jobs
-from modules import config_guard
+from modules import config_guard, corrections, ledger
 from modules.campaigns import load_campaigns
+from modules.check import Findings, check_changes
 from modules.config import REWARD_CONFIGS
 from modules.database import Database, awards, campaigns, job_runs
 from modules.database import tasks as task_table
@@ -31,6 +32,7 @@ from modules.rewards.campaign import Campaign
 from modules.rewards.config_changes import config_changes
 from modules.rewards.faults import join_path
 from modules.settings import ROOT
+from modules.source_changes import SourceChanges
 from tests.program import MAY_20, World, contract, open_world, unlimited_robot
 from tests.test_campaigns import FULL, KEY, campaign, with_change
 
@@ -170,8 +172,9 @@ def test_a_config_stored_by_the_first_version_has_no_change_where_nothing_new_is
 def judged(
     new: Campaign, *granted: str, old: Campaign | None = OLD, accepted: str | None = None
 ) -> tuple[list[str], ...]:
-    """Faults and warnings, without `REWARD_CONFIGS[…].`."""
-    found = config_guard.guard(old, new, granted, accepted)
+    """Faults and warnings, without `REWARD_CONFIGS[…].`; what is granted is a tier by default."""
+    kinds = {"红包": "自引单", "大单奖": "签约奖励"}
+    found = config_guard.guard(old, new, [(kinds.get(name, "节节高"), name) for name in granted], accepted)
     root = f'REWARD_CONFIGS["{KEY}"]'
     return tuple([str(f).removeprefix(root).removeprefix(".") for f in told] for told in (found.faults, found.warnings))
 
@@ -248,6 +251,25 @@ def test_the_guard_holds_back_what_would_harm_and_warns_of_the_rest(
     assert accepted[0] == []
     assert len(accepted[1]) == len(said(OLD, new))
     assert judged(new, *granted, old=new) == ([], [])  # once it has run, it is what counts
+
+
+def test_a_granted_tier_is_not_saved_by_another_award_of_its_name() -> None:
+    """Awards are their kind and their name: here the opening reward is called as the tier that went away."""
+    both = {"opening_reward": {"first": 1, "name": "达标奖"}, "awards_mapping": {"达标奖": 200}}
+    tiers = {"tiered_rewards": {"tiers": [{"name": "达标奖", "threshold": 1}]}}
+    words = (
+        "tiered_rewards: 已运行的活动改动了 （min_contracts 0，tiers （name 达标奖，threshold 1），stats total） → 无"
+    )
+    found = judged(campaign(both), "达标奖", old=campaign(both | tiers))
+    assert found == ([f"{words}，而节节高“达标奖”已经发过；{HELD_BACK}"], [])
+
+
+@pytest.mark.parametrize("entry", [FULL, *REWARD_CONFIGS.values()], ids=["FULL", *REWARD_CONFIGS])
+def test_the_guard_knows_the_place_of_every_award_that_can_be_granted(entry: dict[str, Any]) -> None:
+    whole = campaign(entry)
+    assert sorted(config_guard._grantable(whole).values(), key=str) == sorted(
+        (at for at, _ in whole.grantable()), key=str
+    )
 
 
 def test_where_the_last_config_is_not_known_every_granted_award_is_guarded() -> None:
@@ -329,6 +351,17 @@ def test_a_change_is_logged_by_the_run_that_first_works_by_it(edited: Write, cap
         assert "settle_days: 已运行的活动改动了 3 → 5" in message
         desk.run()
         assert logged() == []
+
+
+def test_a_closed_campaign_is_guarded_no_more(edited: Write) -> None:
+    with edited() as desk:
+        desk.run()
+        with desk.app.database.writing() as connection:
+            ledger.close(connection, desk.app.campaigns.valid[BEIJING], 1, SourceChanges({}), NOON, "王")
+    with edited(lucky_number="", lucky_rewards=None, title="五月") as desk:
+        assert guarded(desk) == config_guard.Guarded()
+        assert check_changes(desk.app.campaigns, desk.app.settings) == Findings()
+        corrections.look(desk.app, desk.app.campaigns.valid[BEIJING], NOON, to_change=False)
 
 
 def test_an_adjustment_by_a_person_guards_no_name(edited: Write) -> None:
@@ -564,7 +597,7 @@ def test_a_data_folder_of_any_name_is_found(tmp_path: Path) -> None:
         world.show(tier_contracts(1, 6))
         assert world.run_may().code == 0
         world.campaigns(EDIT.format('entry["title"] = "五月"'))
-        assert "北京5月签约激励 → 五月" in world.run("check").out
+        assert "北京 5月签约激励 → 五月" in world.run("check").out
 
 
 def test_an_old_tasks_db_has_nothing_to_compare(world: World) -> None:

@@ -272,11 +272,18 @@ class TestRejected:
         assert contracts.shown_ids() == {"a", "b"}
 
     def test_the_same_row_and_reason_have_one_fingerprint(self) -> None:
-        bad, again = {"adjustRefundMoney": "待定"}, {"adjustRefundMoney": "待定"}
-        other, changed = {"adjustRefundMoney": "待议"}, {"adjustRefundMoney": "待定", "orgName": "乙家修"}
-        prints = [parsed(row).rejected[0].fingerprint for row in (bad, again, other, changed)]
+        bad, other = {"adjustRefundMoney": "待定"}, {"adjustRefundMoney": "待议"}
+        moved, another = bad | {"orgName": "乙家修", "average": "9"}, bad | {"_id": "b"}
+        prints = [parsed(row).rejected[0].fingerprint for row in (bad, moved, other, another)]
         assert prints[0] == prints[1]
         assert len(set(prints)) == 3
+
+    def test_without_an_id_a_row_is_known_by_what_is_required_of_it(self) -> None:
+        nameless = {"_id": ""}
+        moved, another = nameless | {"average": "9"}, nameless | {"orgName": "乙家修"}
+        prints = [parsed(row).rejected[0].fingerprint for row in (nameless, moved, another)]
+        assert prints[0] == prints[1]
+        assert len(set(prints)) == 2
 
 
 class TestDuplicates:

@@ -21,6 +21,8 @@ from modules.corrections import Settlement
 from modules.database import audit_log, awards, campaigns, config_snapshots, metadata, performance, tasks
 from modules.errors import JobRefusedError, PullShrankError
 from modules.process_lock import daemon_lock
+from modules.rewards.frame import PAYEE_SEPARATOR
+from modules.source_changes import SourceChanges
 from modules.templates import Templates
 from tests import program
 from tests.program import World, csv_rows, open_world, unlimited_robot
@@ -134,7 +136,7 @@ def test_the_contact_gets_one_notice_that_says_why(desk: Desk) -> None:
     told = [notice[name] for name in ("task_type", "recipient", "on_uncertain", "max_attempts", "expires_at")]
     assert told == ["send_wechat_message", "bj_contact", "hold", 8, None]
     assert notice["message"] == (
-        "🎁 北京5月签约激励：沈若川 有奖励补发\n\n"
+        "🎁 北京 5月签约激励：沈若川 有奖励补发\n\n"
         "对账后补发，没有对应的新合同：\n"
         f"🏅 达标奖（节节高）：200 元\n   {WHY}\n\n"
         "合计 200 元，请尽快兑现，谢谢 🙏"
@@ -254,10 +256,32 @@ def test_a_pull_that_shrank_is_not_believed(desk: Desk) -> None:
     assert everything(desk) == before
 
 
+def test_the_command_that_takes_a_shrunken_pull_is_one_that_runs(desk: Desk) -> None:
+    """Also after the settle days, when a run wants `--force`."""
+    desk.show(contracts(*range(1, 21)))
+    desk.run()
+    desk.show(contracts(*range(1, 7)))
+    for now, options in ((NOON, "--accept-shrink$"), (NOON.replace(month=6), "--accept-shrink --force$")):
+        desk.clock.now = now
+        with pytest.raises(PullShrankError, match=f"运行 run {BEIJING} {options}"):
+            settle(desk)
+    assert desk.run(at="2025-06-20T12:00", accept_shrink=True, force=True).outcome == "ok"
+
+
+def test_a_contract_accepted_as_gone_that_is_back_counts_again_after_settle(desk: Desk) -> None:
+    desk.show(contracts(*range(1, 9)))
+    desk.run()
+    desk.show(contracts(1))
+    desk.run(accept_shrink=True)
+    desk.show(contracts(*range(1, 8)))
+    settle(desk)
+    assert [row["loss_accepted_at"] for row in desk.table(performance)] == [None] * 7 + [NOON]
+
+
 def test_a_closed_campaign_is_not_settled(desk: Desk) -> None:
     raised(desk)
     with desk.app.database.writing() as connection:
-        ledger.close(connection, BEIJING, 1, {}, (), NOON, "王")
+        ledger.close(connection, desk.app.campaigns.valid[BEIJING], 1, SourceChanges({}), NOON, "王")
     before, calls = everything(desk), len(desk.source.calls)
     with pytest.raises(ledger.CampaignClosedError, match=f"adjust {BEIJING}"):
         settle(desk)
@@ -406,7 +430,7 @@ def test_a_closed_campaign_can_be_adjusted(desk: Desk) -> None:
     desk.show(contracts(1))
     desk.run()
     with desk.app.database.writing() as connection:
-        ledger.close(connection, BEIJING, 1, {}, (), NOON, "王")
+        ledger.close(connection, desk.app.campaigns.valid[BEIJING], 1, SourceChanges({}), NOON, "王")
     adjust(desk, "12.3")
     assert granted(desk) == [(None, "沈若川", "人工调整", 1230)]
     assert desk.table(campaigns)[0]["closed_by"] == "王"
@@ -437,6 +461,21 @@ def test_the_provider_says_which_payee_is_meant(desk: Desk) -> None:
         ("许听澜", "上海申安防水工程"),
         ("陈逐光", "上海申安防水工程"),
     ]
+
+
+def test_who_was_registered_before_payees_were_kept_by_provider_can_still_be_meant() -> None:
+    """After a change of `housekeeper_key` that a person accepted, the ledger holds payees of both kinds."""
+
+    def named(provider: str | None, *payees: str) -> str:
+        return adjustments.payee_named(BEIJING, payees, "沈若川", provider)
+
+    before, blank, firm = "沈若川", f"沈若川{PAYEE_SEPARATOR}", f"沈若川{PAYEE_SEPARATOR}瓦蓝"
+    with pytest.raises(JobRefusedError, match='--provider 写明：""（登记时不分服务商）、（空）、瓦蓝'):
+        named(None, before, blank, firm)
+    assert [named(choice, before, blank, firm) for choice in ("", "（空）", "瓦蓝")] == [before, blank, firm]
+    assert [named("", blank, firm), named("", before), named(None, blank)] == [blank, before, blank]
+    with pytest.raises(JobRefusedError, match="没有服务商 ；有：瓦蓝"):
+        named("", firm)
 
 
 @pytest.mark.parametrize(
@@ -642,5 +681,5 @@ def test_a_notice_of_a_correction_is_sent_like_any_other(desk: Desk) -> None:
     desk.clock.advance(seconds=1)
     assert desk.drain().completed == 8
     told = [message.content for message in desk.robot.messages if message.key == "key-bj_contact"]
-    assert [text.splitlines()[0] for text in told][-1] == "🎁 北京5月签约激励：沈若川 有奖励补发"
+    assert [text.splitlines()[0] for text in told][-1] == "🎁 北京 5月签约激励：沈若川 有奖励补发"
     assert desk.clock() - NOON == timedelta(seconds=1)

@@ -372,6 +372,23 @@ def test_a_reader_holds_nobody_up_and_sees_one_state(database: Database, path: P
     rival.close()
 
 
+def test_a_reader_sees_one_state_on_every_kind_of_database(any_database: Database, any_database_url: str) -> None:
+    """What another connection commits between two questions is seen by the next reader."""
+    counting = sa.select(sa.func.count()).select_from(robot_sends)
+    rival = Database(any_database_url)
+    with any_database.reading() as connection:
+        assert connection.execute(counting).scalar() == 0
+        with rival.writing() as other:
+            other.execute(sa.insert(robot_sends).values(bucket="a", task_id=1, sent_at=NOW))
+        assert connection.execute(counting).scalar() == 0
+    with any_database.reading() as connection:
+        assert connection.execute(counting).scalar() == 1
+    if any_database.is_server:  # the connection goes back to the pool as it was
+        with any_database.writing() as connection:
+            assert connection.get_isolation_level() == "READ COMMITTED"
+    rival.close()
+
+
 def test_a_writer_waits_for_another_one(database: Database, path: Path) -> None:
     rival = sqlite3.connect(path, isolation_level=None)
     rival.execute("BEGIN IMMEDIATE")

@@ -376,6 +376,40 @@ def test_awards_of_a_housekeeper_at_two_firms_are_kept_apart(doors: Desk) -> Non
     assert [row["奖励名称"] for row in rows] == ["", ""]
 
 
+def test_a_quota_is_not_exceeded_over_several_calls(
+    doors: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    bands = [
+        {"name": "大单", "min_amount": 3000, "quota": 2},
+        {"name": "小单", "below_amount": 3000, "first_contracts": 4},
+    ]
+    entry = {"contract_rewards": bands, "awards_mapping": {"大单": 88, "小单": 8}, "historical_contracts": True}
+    file = tmp_path / "campaigns.py"
+    file.write_text(f"REWARD_CONFIGS = {{{BEIJING!r}: {entry!r}}}", encoding="utf-8")
+    monkeypatch.setenv("CAMPAIGNS_FILE", str(file))
+    rows = [
+        contract(1, pcContractdocNum="旧"),
+        contract(2),
+        contract(3, 100),
+        contract(4),
+        contract(5),
+        contract(6, 100),
+    ]
+    source = as_dicts(rows)
+    whole = as_shown(process_data(BEIJING, source, [], {}))
+    ids, one_by_one = [], []
+    for count in range(1, 7):
+        one_by_one += as_shown(process_data(BEIJING, source[:count], ids, {}))
+        ids = [contract_id(number) for number in range(1, count + 1)]
+    assert [row["奖励名称"] for row in one_by_one] == ["", "大单", "小单", "大单", "", ""]
+    assert one_by_one == whole
+
+
+def test_a_row_of_another_month_does_not_hide_the_contract(doors: Desk) -> None:
+    source = as_dicts([contract(1, signedDate="2025-04-30T10:00:00"), contract(1)])
+    assert [row["合同ID(_id)"] for row in process_data(BEIJING, source, [], {})] == [contract_id(1)]
+
+
 def test_the_one_line_doors_are_for_their_campaigns(doors: Desk) -> None:
     source = as_dicts([contract(1, signedDate="2025-04-02T09:00:00")])
     assert [row["活动编号"] for row in process_data_apr_beijing(source, set(), {})] == [BEIJING_APRIL]

@@ -2,7 +2,8 @@
 
 A history is a campaign's entry and what its source showed at several pulls: contracts come (late ones too), change
 their amount, become unreadable for a while, vanish and come back, are rewritten in everything but the amount, and show
-twice; several share a project, an address, a payee, a signing time. Between pulls somebody may settle.
+twice; several share a project, an address, a payee, a signing time. Between pulls somebody may settle. After the first
+one numbers may be missing, as in a ledger that was taken over.
 """
 
 from __future__ import annotations
@@ -52,8 +53,11 @@ class Turn:
 
 @dataclass(frozen=True)
 class History:
+    """`gap`: how many numbers are missing in the ledger after the first turn."""
+
     entry: dict[str, Any]
     turns: list[Turn]
+    gap: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,10 @@ class Played:
 
 
 def turns_of(keeper: Desk | Clerk, history: History) -> Iterator[Seen]:
-    return (take(keeper, turn) for turn in history.turns)
+    for turn in history.turns:
+        yield take(keeper, turn)
+        if turn is history.turns[0]:
+            keeper.skip_numbers(history.gap)
 
 
 def take(keeper: Desk | Clerk, turn: Turn) -> Seen:
@@ -256,7 +263,7 @@ def histories(draw: st.DrawFn) -> History:
                 shown.append(dict(row))
         shown += [draw(twin(row)) for row in shown[:1] if draw(st.booleans())]
         turns.append(Turn(draw(st.permutations(shown)), draw(st.booleans())))
-    return History(draw(entries()), turns)
+    return History(draw(entries()), turns, draw(st.sampled_from([0, 0, 1, 7])))
 
 
 def unreadable(row: Row) -> st.SearchStrategy[Row]:
@@ -320,8 +327,10 @@ def nothing_is_granted_twice(played: Played) -> None:
 
 
 def numbers_have_no_gaps(played: Played) -> None:
-    """Invariant 5; and the personal and platform sequences likewise, per payee."""
-    count_from_one(played.rows)
+    """Invariant 5, but for the gap that was there; and the personal and platform sequences likewise, per payee."""
+    first, *later = [seen.rows for seen in played.seen]
+    gap = played.history.gap if any(row["sequence"] for row in first) else 0
+    count_from_one([*first, *(row | {"sequence": row["sequence"] - gap} for rows in later for row in rows)])
 
 
 def no_earned_tier_is_lost(played: Played) -> None:
@@ -402,6 +411,7 @@ def test_histories_reach_every_corner() -> None:
     def look(history: History) -> None:
         for turn, outcome in zip(history.turns, turns_of(Clerk(history.entry, BADGE_LISTS), history), strict=True):
             usable = {text(row["_id"]) for row in turn.source if is_usable(row)}
+            seen["after a gap"] += history.gap > 0 and turn is not history.turns[0] and len(outcome.rows)
             seen["not taken"] += turn is history.turns[0] and len(outcome.rows) < len(usable)
             seen["owed"] += len(outcome.owed)
             seen["unearned"] += len(outcome.unearned)
@@ -412,7 +422,7 @@ def test_histories_reach_every_corner() -> None:
     assert {corner for corner in CORNERS if seen[corner] == 0} == set()
 
 
-CORNERS = {LUCKY, BAND, RED_PACKET, TIER, "开门红", "大好运", "owed", "unearned", "not taken"}
+CORNERS = {LUCKY, BAND, RED_PACKET, TIER, "开门红", "大好运", "owed", "unearned", "not taken", "after a gap"}
 CORNERS |= {"two tiers at once", "four kinds at once", "contracts short", "yuan short", "short on the platform"}
 CORNERS |= {"count below personal sequence", "limited", "late", "historical", "historical adds", "self-referral"}
 CORNERS |= {"no second packet", "multiplied 幸运数字", "multiplied 签约奖励", "multiplied 自引单", "multiplied 节节高"}
@@ -658,7 +668,7 @@ def shuffled(history: History) -> History:
     """The same with the rows of each pull in another order."""
     shuffle = random.Random(7).sample
     turns = [Turn(shuffle(turn.source, len(turn.source)), turn.settles) for turn in history.turns]
-    return History(history.entry, turns)
+    return History(history.entry, turns, history.gap)
 
 
 def count_from_one(rows: list[Row]) -> None:

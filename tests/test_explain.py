@@ -381,6 +381,26 @@ def test_the_amount_counts_whole_up_to_a_cap_and_up_to_what_the_project_has_left
     assert explained(desk, 3).summary()["performance"] == "20000"
 
 
+def test_who_had_vanished_by_then_is_not_said_to_have_used_up_the_project(played: Callable[..., Desk]) -> None:
+    limits = {"single_project_limit": 10000}
+    first, second, third = (contract(number, 9000, serviceAppointmentNum="GDX") for number in (1, 2, 3))
+    desk = played([first, second], performance_limits=limits)
+    others = contracts(*range(11, 16))
+    desk.show([first, second, *others])
+    desk.run()
+    desk.show([second, *others, third])  # the first one vanished, and nobody has accepted it
+    desk.run()
+    start = "合同金额 9,000 元，计入业绩 1,000 元：工单 GDX 的合同合计最多计 10,000 元，此前的合同"
+    vague = "；当时已从源数据里消失的不计，其余按当时的金额"
+    assert explained(desk, 2).counted == f"{start}（{FIRST_ID + 1}）已计 9,000 元"
+    assert explained(desk, 3).counted == f"{start}（{FIRST_ID + 1}、{FIRST_ID + 2}{vague}）已计 9,000 元"
+    fourth = contract(4, 9000, serviceAppointmentNum="GDX")
+    desk.clock.advance(minutes=3)
+    desk.show([second, fourth])
+    desk.run(accept_shrink=True)
+    assert explained(desk, 4).counted == f"{start}（{FIRST_ID + 2}{vague}）已计 9,000 元"
+
+
 def test_self_referrals_have_limits_and_projects_of_their_own(played: Callable[..., Desk]) -> None:
     limits = {"enable_cap": True, "single_contract_cap": 10000, "self_referral_contract_cap": None,
               "self_referral_project_limit": 60000}  # fmt: skip
@@ -430,7 +450,7 @@ def test_a_contract_is_told_with_its_numbers_track_and_figures(played: Callable[
     assert told_of.pop("not_won")
     assert told_of == {
         "campaign": BEIJING,
-        "title": "北京5月签约激励",
+        "title": "北京 5月签约激励",
         "period": "2025-05-01 至 2025-05-31",
         "contract_id": contract_id(2),
         "contract_number": "YHWX-00002",
@@ -543,6 +563,25 @@ def test_a_contract_without_awards_is_explained_by_what_was_known_when_it_was_re
     assert (older.awards, newer.awards) == ((), ())
     assert "幸运数字：活动期内第 3 单，尾数不是幸运数字 5" in older.not_won
     assert "幸运数字：活动期内第 4 单，尾数不是幸运数字 9" in newer.not_won
+
+
+def test_a_contract_names_the_configuration_also_where_that_came_back_after_another(
+    played: Callable[..., Desk],
+) -> None:
+    """The snapshot of the older one keeps its time; awards that could name it are not needed."""
+    desk = played(contracts(1, 2))
+    for lucky, shown in (("9", contracts(1, 2)), ("5", contracts(1, 2, 3))):
+        desk.clock.advance(minutes=3)
+        with reconfigured(desk, {BEIJING: EVERYTHING | {"lucky_number": lucky}}) as app:
+            desk.show(shown)
+            desk.run(app=app)
+    found = explained(desk, 3)
+    assert found.awards == ()
+    assert found.config_hash == desk.app.campaigns.valid[BEIJING].config_hash()
+    assert "幸运数字：活动期内第 3 单，尾数不是幸运数字 5" in found.not_won
+    with desk.app.database.writing() as connection:  # as one that an earlier version of the program registered
+        connection.execute(sa.update(performance).values(config_hash=None))
+    assert "幸运数字：活动期内第 3 单，尾数不是幸运数字 9" in explained(desk, 3).not_won
 
 
 def test_an_award_names_the_configuration_also_where_a_newer_one_was_in_between(played: Callable[..., Desk]) -> None:
@@ -716,7 +755,7 @@ def test_a_housekeeper_is_told_all_awards_their_sum_and_what_is_missing(played: 
         "count": 6, "total": "115000", "performance_total": "145000", "platform_count": 5,
         "platform_performance_total": "137000",
     }  # fmt: skip
-    assert (told_of["campaign"], told_of["title"], told_of["closed_at"]) == (BEIJING, "北京5月签约激励", None)
+    assert (told_of["campaign"], told_of["title"], told_of["closed_at"]) == (BEIJING, "北京 5月签约激励", None)
 
 
 TWO_TIERS = {"达标奖": 10000, "优秀奖": 50000}
@@ -907,7 +946,7 @@ def test_the_command_tells_people_and_programs(world: World) -> None:
     assert (ended.code, ended.err) == (0, "")
     for words in (
         f"合同 {asked}（YHWX-00006）",
-        f"活动 {BEIJING} 北京5月签约激励（活动期 2025-05-01 至 2025-05-31）",
+        f"活动 {BEIJING} 北京 5月签约激励（活动期 2025-05-01 至 2025-05-31）",
         f"管家 管家1（北京燕归来装饰）；平台单；工单 GD-00006；项目地址 {LONG_ADDRESS}\n",
         "活动期内第 6 单，个人第 2 单；登记时累计 2 单，18,000 元，计入业绩 18,000 元",
         "幸运数字 接好运　28 元",

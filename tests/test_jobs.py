@@ -292,6 +292,16 @@ def test_a_rejected_row_is_resolved_when_it_is_mended_and_open_again_when_it_is_
     assert [row["resolved_at"] for row in desk.table(rejected_rows)] == [None]
 
 
+def test_a_rejected_row_is_stored_once_however_its_other_columns_move(desk: Desk) -> None:
+    """With an id it is known by that, without by what is required of it."""
+    for hour in range(3):
+        moving = {"average": f"{hour},000.00", "conversion": f"0.{hour}", "State": str(hour)}
+        desk.show([contract(1, "待定", **moving), contract(2, _id="", **moving), contract(3, _id="", **moving)])
+        assert desk.run().rejected == 3
+    found = [(row["contract_id"], row["resolved_at"]) for row in desk.table(rejected_rows)]
+    assert found == [(contract_id(1), None), ("", None), ("", None)]
+
+
 def test_a_registered_row_that_becomes_unusable_keeps_its_last_good_amount(desk: Desk) -> None:
     desk.show(contracts(1, 2))
     desk.run()
@@ -366,6 +376,31 @@ def test_a_person_accepts_that_the_pull_shrank_once_and_for_all(desk: Desk) -> N
     assert (report.outcome, report.registered) == ("ok", 1)
     acts = [(row["action"], row["detail"]) for row in desk.table(audit_log)]
     assert acts == [("accept-shrink", f"{BEIJING}：承认源数据少了 10 个已登记的合同")]
+
+
+def test_after_an_accepted_shrink_the_rest_may_not_vanish_unseen(desk: Desk) -> None:
+    """What is missing is measured on the contracts that are still expected, not on all that there ever were."""
+    desk.show(contracts(*range(1, 101)))
+    desk.run()
+    desk.show(contracts(*range(1, 21)))
+    assert desk.run(accept_shrink=True).outcome == "ok"
+    desk.show([])
+    report = desk.run()
+    assert report.outcome == "failed"
+    assert "少了 20 个合同（已登记 100 个，其中 80 个已确认消失）" in (report.error or "")
+
+
+def test_a_contract_accepted_as_gone_that_is_back_is_missed_again(desk: Desk) -> None:
+    desk.show(contracts(*range(1, 11)))
+    desk.run()
+    desk.show(contracts(*range(1, 4)))
+    desk.run(accept_shrink=True)
+    assert [row["loss_accepted_at"] is None for row in desk.table(performance)] == [True] * 3 + [False] * 7
+    desk.show(contracts(*range(1, 11)))
+    desk.run()
+    assert {row["loss_accepted_at"] for row in desk.table(performance)} == {None}
+    desk.show(contracts(*range(1, 4)))
+    assert desk.run().outcome == "failed"
 
 
 def test_accept_shrink_on_a_whole_pull_accepts_nothing(desk: Desk) -> None:

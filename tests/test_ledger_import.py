@@ -512,7 +512,12 @@ def test_our_own_file_in_a_fresh_installation_gives_the_same_ledger(
         old.robot.inject(93000, times=3)
         old.drain()
         report = taken_over(new, performance_file(old, key), key)
-        assert (report.outcome, report.plan.warnings, report.plan.is_cumulative) == ("ok", (), False)
+        (warning,) = report.plan.warnings
+        assert (report.outcome, report.plan.is_cumulative) == ("ok", False)
+        assert warning.startswith(
+            f"这是本系统自己写的文件：settle 补发的奖励和人工调整不在里面（在 Corrections-{key}.csv 里）"
+        )
+        assert warning.endswith("要搬到别处请复制 tasks.db")
         assert ledger_rows(new) == ledger_rows(old)
         assert performance_file(new, key).read_bytes() == performance_file(old, key).read_bytes()
         assert {row["是否发送通知"] for row in read_csv_rows(performance_file(new, key))} == {"N", "Y"}
@@ -691,6 +696,15 @@ def test_the_commands_json(world: World, tmp_path: Path) -> None:
     done = imported(world, write(tmp_path, PRESENT), "--json")
     assert (done.code, done.json) == (0, expected)
     assert len(done.out.splitlines()) == 1
+
+
+def test_our_own_file_is_taken_with_a_warning_that_it_is_not_the_whole_ledger(world: World, tmp_path: Path) -> None:
+    """A tier that settle granted stands in no performance file: it would be granted twice."""
+    rows = [row | {PERFORMANCE_TOTAL: row[PERFORMANCE], PERFORMANCE: "0"} for row in PRESENT]
+    path = write(tmp_path, rows, [*PRESENT_COLUMNS, PERFORMANCE_TOTAL])
+    warned = "settle 补发的奖励和人工调整不在里面"
+    assert f"注意 这是本系统自己写的文件：{warned}" in imported(world, path, "--dry-run").out
+    assert warned in imported(world, path, "--json").json["warnings"][0]
 
 
 def test_bad_rows_are_listed_with_exit_code_2(world: World, tmp_path: Path) -> None:

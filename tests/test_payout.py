@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from openpyxl.cell import Cell
 from openpyxl.worksheet.worksheet import Worksheet
 
+from modules import closing, corrections
 from modules.campaign_ledger import open_ledger
 from modules.clock import SHANGHAI
 from modules.database import awards, campaigns, config_snapshots, performance
@@ -99,7 +100,7 @@ def test_a_line_for_each_payee_and_one_for_all(desk: Desk) -> None:
     ]
     assert found.summary() == {
         "campaign": BEIJING,
-        "title": "北京5月签约激励",
+        "title": "北京 5月签约激励",
         "period": "2025-05-01 至 2025-05-31",
         "closed_at": None,
         "counted": list(COUNTED),
@@ -251,6 +252,31 @@ def test_a_closed_campaign_says_when(desk: Desk) -> None:
     assert payout(desk).summary()["closed_at"] == "2025-05-20 12:00:00"
 
 
+def test_a_closed_campaign_is_paid_by_the_configuration_that_it_was_closed_by(
+    open_desk: Opening, tmp_path: Path
+) -> None:
+    def entry(threshold: int) -> str:
+        tiers = {"tiers": [{"name": "达标奖", "threshold": threshold}]}
+        written = {"card_id": 1693, "tiered_rewards": tiers, "awards_mapping": {"达标奖": 200}}
+        file = tmp_path / "campaigns.py"
+        file.write_text(f"REWARD_CONFIGS = {{{BEIJING!r}: {written!r}}}", encoding="utf-8")
+        return str(file)
+
+    with open_desk(CAMPAIGNS_FILE=entry(90_000)) as desk:
+        desk.show(contracts(1, 2, amount=20_000))
+        desk.run()
+    with open_desk(CAMPAIGNS_FILE=entry(50_000)) as desk:  # and no run has worked by it yet
+        closing.close(desk.app, desk.app.campaigns.valid[BEIJING], NOON, "王", dry_run=False, force=True)
+        closed = payout(desk)
+    with open_desk(CAMPAIGNS_FILE=entry(40_000)) as desk:
+        after = payout(desk)
+        found = corrections.look(desk.app, desk.app.campaigns.valid[BEIJING], NOON, to_change=False).found
+    assert closed.notes == ("活动已于 2025-05-20 12:00:00 结账", NOBODY)
+    assert after.notes == (closed.notes[0], "按结账时的活动配置说明，后来的改动不算", NOBODY)
+    assert after.total == closed.total
+    assert found.owed == ()
+
+
 def test_what_is_owed_and_what_is_no_longer_earned_is_pointed_out(desk: Desk) -> None:
     desk.show([*contracts(*range(1, 7), amount=15000), *contracts(11, 12, 13, 14, 15, 17, serviceHousekeeper="乙")])
     desk.run()
@@ -331,7 +357,7 @@ def test_the_workbook_holds_the_table_and_a_sheet_that_explains_for_each_payee(d
 
     nothing = (None,) * 10
     assert rows_of(book["汇总"]) == [
-        (f"{BEIJING} 北京5月签约激励 应发表（活动期 2025-05-01 至 2025-05-31）", *nothing),
+        (f"{BEIJING} 北京 5月签约激励 应发表（活动期 2025-05-01 至 2025-05-31）", *nothing),
         (NOT_CLOSED, *nothing),
         (UNEARNED, *nothing),
         *((words, *nothing) for words in COUNTED),
@@ -346,7 +372,7 @@ def test_the_workbook_holds_the_table_and_a_sheet_that_explains_for_each_payee(d
     nothing = (None,) * 8
     signed, sixth = datetime(2025, 5, 1, 9, 6), (str(FIRST_ID + 6), "YHWX-00006")  # noqa: DTZ001 - cells have no zone
     assert rows_of(book["沈若川"]) == [
-        (f"{BEIJING} 北京5月签约激励　沈若川　应发 207.50 元", *nothing),
+        (f"{BEIJING} 北京 5月签约激励　沈若川　应发 207.50 元", *nothing),
         (NOT_CLOSED, *nothing),
         header,
         (*sixth, signed, 12000.10, 12000.10, "幸运数字", "接好运万元以上", 58,
@@ -528,7 +554,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 def test_the_command_shows_the_whole_table_however_narrow_the_window(world: World) -> None:
     ended = world.run("payout", BEIJING)  # without a window it is taken to be 80 wide
     assert (ended.code, ended.err) == (0, "")
-    assert f"{BEIJING} 北京5月签约激励 应发表" in ended.out
+    assert f"{BEIJING} 北京 5月签约激励 应发表" in ended.out
     assert f"注意：{NOT_CLOSED}" in ended.out
     for words in COUNTED:
         assert words in ended.out

@@ -18,6 +18,7 @@ from modules.rewards.rule import Position
 from modules.rewards.rules import Tiers
 from modules.rewards.sections import Tier, TieredRewards
 from modules.sandbox.metabase import Fault
+from modules.source_changes import SourceChanges
 from tests import program
 from tests.program import World, open_world, unlimited_robot
 
@@ -360,7 +361,7 @@ def test_a_closed_campaign_can_still_be_compared(desk: Desk) -> None:
     desk.show(contracts(1))
     desk.run()
     with desk.app.database.writing() as connection:
-        ledger.close(connection, BEIJING, 1, {}, (), NOON, "王")
+        ledger.close(connection, desk.app.campaigns.valid[BEIJING], 1, SourceChanges({}), NOON, "王")
     desk.show(contracts(1, 2))
     found = look(desk)
     assert (found.summary()["closed_at"], found.unregistered) == ("2025-05-20 12:00:00", 1)

@@ -370,6 +370,10 @@ def test_a_path_that_leads_nowhere_says_where_it_could_lead(text: str, words: st
         ("79999.99..80000.01..0.01", ["79999.99", "80000.00", "80000.01"]),
         ("5,6,8", [5, 6, 8]),
         ("5", [5]),
+        ("80000,90000", [80000, 90000]),
+        ("100, 200, 300", [100, 200, 300]),
+        ("0.5,100", [0.5, 100]),
+        ("'80,000',9", ["80,000", 9]),
         ("[1],[1, 4]", [[1], [1, 4]]),
         ("2025-05-01,2025-05-02", ["2025-05-01", "2025-05-02"]),
         ("'6',8", ["6", 8]),
@@ -385,6 +389,25 @@ def test_a_sweep_is_a_range_or_a_list(listed: str, values: list[object]) -> None
 def test_a_sweep_without_a_value_is_refused(listed: str) -> None:
     with pytest.raises(ChangeError, match=r"没有写任何值|一个值也没有"):
         parse_sweep(f"a={listed}", BEIJING)
+
+
+@pytest.mark.parametrize(
+    ("listed", "instead"),
+    [
+        ("80,000", "80000"),
+        ("80,000,90,000", "80000,90000"),
+        ("1,200,000.50", "1200000.50"),
+        ("80,000..100,000..5,000", "80000..100000..5000"),
+        ("100,200", "100200"),
+    ],
+)
+def test_a_list_that_looks_like_thousands_is_not_read_as_several_values(listed: str, instead: str) -> None:
+    with pytest.raises(ChangeError) as told:
+        parse_sweep(f"a.b={listed}", BEIJING)
+    assert str(told.value) == (
+        f"a.b={listed} 里的逗号像是千分位，请写成 a.b={instead}；"
+        "若是要分别试几个值，请在逗号后加空格，并用英文双引号括起来"
+    )
 
 
 def test_several_sweeps_make_the_product_the_last_one_fastest() -> None:

@@ -13,7 +13,10 @@ from modules.terminal_corrections import show_adjustment, show_closing, show_rec
 
 Housekeeper = Annotated[str, typer.Option("--housekeeper", metavar="NAME", help="管家姓名。")]
 Provider = Annotated[
-    str | None, typer.Option("--provider", metavar="NAME", help="服务商；管家在几个服务商名下分开累计时要写。")
+    str | None,
+    typer.Option(
+        "--provider", metavar="NAME", help='服务商；管家在几个服务商名下分开累计时要写，登记时不分服务商的写 ""。'
+    ),
 ]
 Amount = Annotated[
     str, typer.Option("--amount", metavar="YUAN", help="调整多少元，可以是负数，如 200 或 --amount=-58.50。")

@@ -25,6 +25,7 @@ from modules.rewards.sections import (
     Section,
     SelfReferralRewards,
     TieredRewards,
+    WholeNumber,
     is_stored,
 )
 
@@ -86,8 +87,8 @@ class Campaign(Section):
     city: Title
     start: date
     end: date
-    settle_days: int = Field(3, ge=0, le=366)
-    card_id: int | None = Field(None, gt=0)
+    settle_days: WholeNumber = Field(3, ge=0, le=366)
+    card_id: WholeNumber | None = Field(None, gt=0)
     housekeeper_key: Literal["housekeeper", "housekeeper+provider"] = "housekeeper"
     source_types: frozenset[str] | None = None
     historical_contracts: bool = False
@@ -144,6 +145,11 @@ class Campaign(Section):
         if (mode == "contract_number" and not is_digit) or not (is_digit or is_positive):
             raise ValueError(f"{value!r} 不是一位数字，应为 0 到 9")
         return int(text)
+
+    @property
+    def city_code(self) -> str:
+        """`BJ`: what tells cities apart, whatever they are displayed as."""
+        return self.key.partition("-")[0]
 
     @property
     def last_settle_day(self) -> date:

@@ -2,7 +2,7 @@
 
 `tiered_rewards.tiers[0].threshold=90000` changes one value; a path is written as in a fault, and the value as in the
 config file (what is no Python literal there is text). A sweep gives one value several times: `…=5..10`, in steps
-`…=5..10..2`, or as a list `…=5,6,8`.
+`…=5..10..2`, or as a list `…=5,6,8`, where `80,000` is refused: nobody knows whether that is one value or two.
 """
 
 import ast
@@ -22,6 +22,11 @@ MAX_VARIANTS = 200
 _PART = re.compile(r"""\.?(?P<name>[^.\[\]="']+)|\[(?P<index>[0-9]{1,6})\]|\[(?P<quote>["'])(?P<key>.*?)(?P=quote)\]""")
 _NUMBER = r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(?:\.\.({_NUMBER}))?")
+
+
+_NUMBERS = re.compile(r"[0-9.,\s-]+")
+_THOUSANDS = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9]{1,3}(?:,[0-9]{3})+(?![0-9])")
+"""Looks like a thousands separator; values of a list that may be three digits long are written with spaces between."""
 
 
 class ChangeError(Exception):
@@ -58,6 +63,8 @@ def parse_sweep(text: str, key: str) -> Variant:
     Raises ChangeError.
     """
     path, listed = _split(text, key, "tiered_rewards.min_contracts=5..10")
+    if _THOUSANDS.search(listed) and _NUMBERS.fullmatch(listed):
+        raise ChangeError(_ambiguous(text, join_path("", path), listed))
     match = _RANGE.fullmatch(listed.strip())
     values = _range(text, *match.groups()) if match else _list(listed)
     if not values:
@@ -142,6 +149,12 @@ def _list(text: str) -> list[Any]:
     except _NO_LITERAL:
         return [_value(item) for item in text.split(",") if item.strip()]
     return values
+
+
+def _ambiguous(text: str, name: str, listed: str) -> str:
+    plain = _THOUSANDS.sub(lambda number: number[0].replace(",", ""), listed)
+    several = "若是要分别试几个值，请在逗号后加空格，并用英文双引号括起来"
+    return f"{text} 里的逗号像是千分位，请写成 {name}={plain}；{several}"
 
 
 def _range(text: str, first: str, last: str, step: str | None) -> list[Any]:

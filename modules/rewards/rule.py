@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol, Self, runtime_checkable
 
+import numpy as np
+
 from modules.rewards.campaign import Campaign
 from modules.rewards.totals import BoolArray, IntArray
 
@@ -29,6 +31,23 @@ class NewRows:
     platform_count: IntArray
     platform_performance_total: IntArray
 
+
+_NO_NUMBERS, _NO_TRUTHS = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.bool_)
+NO_ROWS = NewRows(
+    payees=0,
+    payee=_NO_NUMBERS,
+    sequence=_NO_NUMBERS,
+    personal_sequence=_NO_NUMBERS,
+    platform_sequence=_NO_NUMBERS,
+    amount=_NO_NUMBERS,
+    self_referral=_NO_TRUTHS,
+    is_first_at_address=_NO_TRUTHS,
+    count=_NO_NUMBERS,
+    performance_total=_NO_NUMBERS,
+    platform_count=_NO_NUMBERS,
+    platform_performance_total=_NO_NUMBERS,
+)
+"""Nothing to judge: what a rule grants on it tells all that it can grant."""
 
 Granted = Mapping[tuple[str, str], IntArray]
 """(Kind, name) of an award → who has been granted it by earlier runs (numbers as in `NewRows.payee`), once a time."""
@@ -107,7 +126,10 @@ class Rule(Protocol):
         ...
 
     def judge(self, rows: NewRows, granted: Granted) -> Verdict:
-        """Which of the rows win what, and why. Pure."""
+        """Which of the rows win what, and why. Pure.
+
+        There is a grant for every award that the rule knows, also where no row wins it.
+        """
         ...
 
     def outlook(self, position: Position) -> Sequence[str]:

@@ -31,14 +31,24 @@ def section_warnings(campaign: Campaign) -> Iterator[Found]:
     """
     if campaign.card_id is None:
         yield ("card_id",), "未写问题卡编号，这个活动不会自动运行"
-    granted = {name for _, name in campaign.grantable()}
-    why = "活动只报喜（announcement_only），不会发这个奖" if campaign.announcement_only else "没有任何规则会发这个奖"
+    placeless = [
+        ("contract_rewards", index, "name") for index, band in enumerate(campaign.contract_rewards) if band.quota == 0
+    ]
+    granted = {name for at, name in campaign.grantable() if at not in placeless}
     for name in campaign.awards_mapping:
         if name not in granted:
-            yield ("awards_mapping", name), f"有金额，但{why}"
+            yield ("awards_mapping", name), f"有金额，但{_why_never(campaign, name)}"
     if "lucky_number_sequence_type" in campaign.model_fields_set and campaign.lucky_number_mode == "contract_number":
         yield ("lucky_number_sequence_type",), "只在 lucky_number_mode 为 personal_sequence 时起作用，现在不起作用"
     yield from _idle_caps(campaign)
+
+
+def _why_never(campaign: Campaign, name: str) -> str:
+    if campaign.announcement_only:
+        return "活动只报喜（announcement_only），不会发这个奖"
+    if any(name == other for _, other in campaign.grantable()):
+        return "名额 quota 是 0，不会发这个奖"
+    return "没有任何规则会发这个奖"
 
 
 def _all_faults(campaign: Campaign, unreadable: Unreadable) -> Iterator[Found]:

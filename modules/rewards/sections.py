@@ -60,11 +60,19 @@ def _multiplier(value: object) -> Decimal:
     return multiplier
 
 
+def _no_truth_value(value: object) -> object:
+    """True is no 1, whatever Python says."""
+    if isinstance(value, bool):
+        raise ValueError(f"{value} 不是整数，应写整数")  # noqa: TRY004 - pydantic takes ValueError
+    return value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_no_truth_value)]
 Fen = Annotated[int, BeforeValidator(_fen), PlainSerializer(_shown)]
 Ratio = Annotated[Decimal, BeforeValidator(_ratio)]
 Multiplier = Annotated[Decimal, BeforeValidator(_multiplier)]
-Positive = Annotated[int, Field(gt=0, le=999_999)]
-NotNegative = Annotated[int, Field(ge=0, le=999_999)]
+Positive = Annotated[WholeNumber, Field(gt=0, le=999_999)]
+NotNegative = Annotated[WholeNumber, Field(ge=0, le=999_999)]
 Name = Annotated[str, Field(min_length=1, pattern=r"^[^,]*$")]
 """No comma: names are listed with commas between them."""
 

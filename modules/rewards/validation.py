@@ -134,7 +134,7 @@ def _with_defaults(key: str, written: Mapping[str, Any], city: City, year: int, 
         **written,
         "key": key,
     }
-    document.setdefault("title", f"{document['city']}{month}月签约激励")
+    document.setdefault("title", f"{document['city']} {month}月签约激励")
     own = document.get("notification", {})
     routes = {"group": city.group, "contact": city.contact, "template": city.template}
     document["notification"] = {**routes, **own} if isinstance(own, Mapping) else own
@@ -148,7 +148,7 @@ def _unknown_city(code: str, cities: Mapping[str, City]) -> str:
 
 def _overlaps(entries: Iterable[_Entry]) -> Iterator[tuple[str, Fault]]:
     """Campaigns of one city whose periods overlap on one card: each with its fault, whatever else is wrong with it."""
-    decisive = ("city", "card_id", "start", "end")
+    decisive = ("card_id", "start", "end")
     listed = [
         entry.campaign
         for entry in entries
@@ -156,7 +156,7 @@ def _overlaps(entries: Iterable[_Entry]) -> Iterator[tuple[str, Fault]]:
     ]
     for one in listed:
         for other in listed:
-            same_source = one.card_id == other.card_id and one.city == other.city and one.key != other.key
+            same_source = one.card_id == other.card_id and one.city_code == other.city_code and one.key != other.key
             if same_source and one.start <= other.end and other.start <= one.end:
                 text = f"{one.start} 至 {one.end} 与 {other.key} 的活动期重叠，且同用问题卡 {one.card_id}，请改其一"
                 yield one.key, Fault(entry_path(one.key, ("start",)), text)
@@ -166,10 +166,9 @@ def _uncovered_months(campaigns: Iterable[Campaign], today: date) -> Iterator[Fa
     """Cities that have had campaigns, but none that covers a day of next month."""
     first = (today.replace(day=1) + timedelta(days=32)).replace(day=1)
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
-    covered: dict[str, bool] = {}
+    cities: dict[str, list[Campaign]] = {}
     for campaign in campaigns:
-        covers = campaign.start <= last and first <= campaign.end
-        covered[campaign.city] = covered.get(campaign.city, False) or covers
-    for city, is_covered in covered.items():
-        if not is_covered:
-            yield Fault("REWARD_CONFIGS", f"{city}还没有覆盖下个月（{first:%Y-%m}）的活动")
+        cities.setdefault(campaign.city_code, []).append(campaign)
+    for of_city in cities.values():
+        if not any(campaign.start <= last and first <= campaign.end for campaign in of_city):
+            yield Fault("REWARD_CONFIGS", f"{of_city[-1].city}还没有覆盖下个月（{first:%Y-%m}）的活动")
