@@ -21,6 +21,7 @@ from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Dialect, Engine
 
 from modules.clock import SHANGHAI, in_shanghai, parse_moment
+from modules.network_share import network_share
 
 SQLITE_WAIT_SECONDS = 30
 """How long a writer waits for another one before it says that the database is locked."""
@@ -429,7 +430,14 @@ def _each(process: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
 def _sqlite_engine(url: str) -> Engine:
     file = sa.make_url(url).database
     if file and file != ":memory:":
-        Path(file).parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(file).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        share = network_share(folder)
+        if share is not None:
+            raise DatabaseError(
+                f"数据库文件 {file} 在网络共享 {share} 上：SQLite 的锁在那里不可靠，几个程序同时写会损坏数据；"
+                "请把 DATA_DIR 改到本机磁盘，几台机器共用请用 PostgreSQL（DATABASE_URL）"
+            )
     engine = sa.create_engine(url, connect_args={"timeout": SQLITE_WAIT_SECONDS})
 
     @sa.event.listens_for(engine, "connect")
