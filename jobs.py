@@ -28,12 +28,13 @@ from modules.campaign_pull import (
     retry_when_overtaken,
 )
 from modules.collector import paused_collector
-from modules.database import in_words, job_runs, record_act
+from modules.database import in_words, record_act
 from modules.errors import PULL_ERRORS, JobRefusedError, PullShrankError
 from modules.outbox import count_tasks, enqueue, known_keys
 from modules.request_module import Table
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Outcome, calculate
+from modules.tables import job_runs
 
 log = logging.getLogger(__name__)
 

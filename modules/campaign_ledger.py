@@ -13,11 +13,11 @@ from sqlalchemy.engine import Connection
 
 from modules import ledger
 from modules.campaigns import Campaigns
-from modules.database import campaigns, config_snapshots
 from modules.errors import JobRefusedError
 from modules.ledger_records import AwardRecord, ContractRecord
 from modules.rewards.campaign import Campaign
 from modules.rewards.standing import Standing, standing_of
+from modules.tables import campaigns, config_snapshots
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from pydantic import ValidationError
 from sqlalchemy.engine import Connection
 
-from modules.database import awards, campaigns, config_snapshots, performance, record_act
+from modules.database import record_act
 from modules.errors import JobRefusedError
 from modules.explanation_words import ADJUSTMENT
 from modules.rewards.campaign import Campaign
@@ -26,6 +26,7 @@ from modules.rewards.faults import Fault, Location, join_path
 from modules.rewards.rule import NO_ROWS
 from modules.rewards.rules import rules_of
 from modules.rewards.validation import entry_path
+from modules.tables import awards, campaigns, config_snapshots, performance
 
 _PAYEE: Location = ("housekeeper_key",)
 

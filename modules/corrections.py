@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from modules import config_guard, ledger
 from modules.campaign_ledger import worked_by
 from modules.campaign_pull import CampaignPull, fetch, hold_against_ledger, require_belief, retry_when_overtaken
-from modules.database import performance, record_act
+from modules.database import record_act
 from modules.explanation_words import provider_of
 from modules.ledger_records import AwardRecord, read_awards
 from modules.outbox import count_tasks, enqueue
@@ -24,6 +24,7 @@ from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award
 from modules.rewards.frame import housekeeper_of
 from modules.rewards.money import format_yuan, plain_yuan
+from modules.tables import performance
 
 if TYPE_CHECKING:
     from modules.application import Application

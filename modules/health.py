@@ -7,8 +7,8 @@ import sqlalchemy as sa
 
 from modules.application import Application
 from modules.clock import format_moment
-from modules.database import campaigns, job_runs, rejected_rows
 from modules.process_lock import daemon_is_alive
+from modules.tables import campaigns, job_runs, rejected_rows
 from modules.task_states import PENDING
 
 

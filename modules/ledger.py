@@ -16,13 +16,14 @@ from sqlalchemy.engine import Connection
 
 from modules.clock import in_shanghai
 from modules.contracts import Rejected
-from modules.database import awards, campaigns, config_snapshots, insert_columns, insert_missing, performance
+from modules.database import insert_columns, insert_missing
 from modules.rejections import store_rejected
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import FIGURES, Award, Outcome
 from modules.rewards.explain import remarks
 from modules.rewards.frame import LedgerState
 from modules.source_changes import SourceChanges, store_source_changes
+from modules.tables import awards, campaigns, config_snapshots, performance
 
 _STATE_TYPES = {
     "contract_id": "object",

@@ -16,12 +16,13 @@ from sqlalchemy.engine import Connection
 
 from modules import ledger
 from modules.contracts import PARENT_COLUMN
-from modules.database import awards, performance, record_act
+from modules.database import record_act
 from modules.errors import JobRefusedError
 from modules.import_plan import ImportPlan, plan_import
 from modules.performance_file import read_performance_file
 from modules.rewards.campaign import Campaign
 from modules.rewards.money import plain_yuan
+from modules.tables import awards, performance
 from modules.views import ViewFault, performance_file, send_status_file
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import awards, performance, rejected_rows
 from modules.rewards.unmet import Seen
+from modules.tables import awards, performance, rejected_rows
 
 
 @dataclass(frozen=True)

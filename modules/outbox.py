@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import insert_columns, spent_keys, tasks
+from modules.database import insert_columns
 from modules.message_text import split_message
+from modules.tables import spent_keys, tasks
 from modules.task_states import CANCELLED, COMPLETED, PENDING, OnUncertain
 
 KEYS_AT_ONCE = 500

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.contracts import Rejected
-from modules.database import rejected_rows
+from modules.tables import rejected_rows
 
 
 def store_rejected(connection: Connection, key: str, rejected: Sequence[Rejected], now: datetime) -> None:

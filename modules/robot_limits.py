@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam as value
 from sqlalchemy.engine import Connection
 
-from modules.database import Moment, insert_missing, robot_pauses, robot_sends
+from modules.database import insert_missing
+from modules.tables import Moment, robot_pauses, robot_sends
 
 WINDOW = timedelta(seconds=60)
 ROBOTS_LOCK = 0x7A52

@@ -18,11 +18,11 @@ from modules import ledger
 from modules.campaign_pull import CampaignPull, fetch, hold_against_ledger
 from modules.clock import format_moment
 from modules.comparison import FIGURES, Comparison, Entry, Judged, compare
-from modules.database import awards, performance
 from modules.performance_file import read_performance_file
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Outcome, calculate
 from modules.rewards.explain import remarks, why
+from modules.tables import awards, performance
 
 if TYPE_CHECKING:
     from modules.application import Application

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.contracts import REQUIRED_COLUMNS, ColumnsError, Contracts, find_columns, parse_contracts
-from modules.database import awards, performance
 from modules.errors import JobRefusedError
 from modules.explanation_words import ADJUSTMENT
 from modules.file_utils import read_csv_rows
 from modules.rewards.campaign import Campaign
 from modules.rewards.simulate import AwardSum, ContractsOf, Payout, taken_from
 from modules.rewards.totals import signing_order
+from modules.tables import awards, performance
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import performance
+from modules.tables import performance
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import Database, insert_missing, record_act, spent_keys, tasks
+from modules.database import Database, insert_missing, record_act
 from modules.message_text import split_message
+from modules.tables import spent_keys, tasks
 from modules.task_queue import OnCompleted, tell_completed
 from modules.task_statements import COLUMNS, UNLOCKED
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN, Task

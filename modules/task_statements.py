@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam as value
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from modules.database import Moment, tasks
+from modules.tables import Moment, tasks
 from modules.task_states import CANCELLED, COMPLETED, PENDING, RUNNING, Task
 
 COLUMNS = [tasks.c[field.name] for field in fields(Task)]

@@ -11,10 +11,10 @@ from sqlalchemy.engine import Connection
 
 from modules.clock import format_moment
 from modules.contracts import SOURCE_COLUMNS
-from modules.database import awards, campaigns, performance, tasks
 from modules.explanation_words import provider_of
 from modules.rewards.explain import why
 from modules.rewards.money import plain_yuan
+from modules.tables import awards, campaigns, performance, tasks
 from modules.task_states import COMPLETED, PENDING, RUNNING, UNCERTAIN
 
 _SOURCE_TITLES: Mapping[str, str] = {

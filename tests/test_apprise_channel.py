@@ -21,7 +21,6 @@ from raw_server import RawServer, http
 from modules.campaigns import load_campaigns
 from modules.check import check_campaigns
 from modules.clock import shanghai_now
-from modules.database import tasks
 from modules.log_config import configure_logging
 from modules.message_sender import MessageSender
 from modules.recipients import RecipientSettings
@@ -29,6 +28,7 @@ from modules.senders import apprise_channel
 from modules.senders.apprise_channel import ACCEPTED, AppriseChannel, trouble
 from modules.senders.outcome import Failed, Outcome, Unknown
 from modules.settings import ROOT, Settings
+from modules.tables import tasks
 from modules.task_states import COMPLETED
 
 TOKEN = "6f1e0c52tokentoken"

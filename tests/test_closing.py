@@ -15,8 +15,8 @@ import jobs
 from modules import closing, corrections, health, ledger
 from modules.clock import SHANGHAI
 from modules.closing import Closing
-from modules.database import audit_log, campaigns, metadata, performance, tasks
 from modules.errors import PullShrankError
+from modules.tables import audit_log, campaigns, metadata, performance, tasks
 from tests import program
 from tests.program import World, open_world, unlimited_robot
 

@@ -26,13 +26,14 @@ from modules import config_guard, corrections, ledger
 from modules.campaigns import load_campaigns
 from modules.check import Findings, check_changes
 from modules.config import REWARD_CONFIGS
-from modules.database import Database, awards, campaigns, job_runs
-from modules.database import tasks as task_table
+from modules.database import Database
 from modules.rewards.campaign import Campaign
 from modules.rewards.config_changes import config_changes
 from modules.rewards.faults import join_path
 from modules.settings import ROOT
 from modules.source_changes import SourceChanges
+from modules.tables import awards, campaigns, job_runs
+from modules.tables import tasks as task_table
 from tests.program import MAY_20, World, contract, open_world, unlimited_robot
 from tests.test_campaigns import FULL, KEY, campaign, with_change
 

@@ -18,11 +18,11 @@ from modules import adjustments, corrections, ledger
 from modules.adjustments import Adjustment, Wish
 from modules.application import Application
 from modules.corrections import Settlement
-from modules.database import audit_log, awards, campaigns, config_snapshots, metadata, performance, tasks
 from modules.errors import JobRefusedError, PullShrankError
 from modules.process_lock import daemon_lock
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.source_changes import SourceChanges
+from modules.tables import audit_log, awards, campaigns, config_snapshots, metadata, performance, tasks
 from modules.templates import Templates
 from tests import program
 from tests.program import World, csv_rows, open_world, unlimited_robot

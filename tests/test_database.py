@@ -17,8 +17,9 @@ from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
 
 from modules import database as database_module
 from modules.clock import SHANGHAI
-from modules.database import Database, DatabaseError, Moment, insert_missing, metadata, performance, robot_sends, tasks
+from modules.database import Database, DatabaseError, insert_missing
 from modules.senders.outcome import Sent
+from modules.tables import Moment, metadata, performance, robot_sends, tasks
 from modules.task_states import COMPLETED, PENDING
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)

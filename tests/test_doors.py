@@ -27,7 +27,6 @@ from modules.data_processing_module import (
     process_data_apr_beijing,
     process_data_shanghai_apr,
 )
-from modules.database import audit_log, tasks
 from modules.file_utils import csv_text, read_csv_rows
 from modules.notification_module import (
     PerformanceFileError,
@@ -36,6 +35,7 @@ from modules.notification_module import (
 )
 from modules.rewards.money import plain_yuan
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
+from modules.tables import audit_log, tasks
 from modules.task_board import TaskError
 from modules.task_states import CANCELLED, COMPLETED, PENDING, UNCERTAIN
 from modules.view_contents import PERFORMANCE_TITLES

@@ -12,7 +12,6 @@ import pytest
 import sqlalchemy as sa
 from conftest import BEIJING, CARDS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 
-from modules.database import awards, campaigns, config_snapshots, performance
 from modules.errors import JobRefusedError
 from modules.explanation_words import AwardExplanation, PayeeExplanation, counted_words
 from modules.explanations import (
@@ -29,6 +28,7 @@ from modules.rewards.rules import RULES
 from modules.rewards.sections import PerformanceLimits
 from modules.rewards.unmet import WORDS
 from modules.sandbox.sample_contracts import SampleMonth
+from modules.tables import awards, campaigns, config_snapshots, performance
 from tests.program import MAY_20, World, open_world, unlimited_robot
 from tests.program import contract as card_row
 

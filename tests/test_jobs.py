@@ -14,7 +14,9 @@ from conftest import BEIJING, CARDS, COLUMNS, FIRST_ID, NOON, SHANGHAI_MAY, Desk
 import jobs
 from modules import ledger
 from modules.clock import SHANGHAI
-from modules.database import (
+from modules.request_module import Table
+from modules.sandbox.metabase import Fault
+from modules.tables import (
     audit_log,
     awards,
     campaigns,
@@ -25,8 +27,6 @@ from modules.database import (
     rejected_rows,
     tasks,
 )
-from modules.request_module import Table
-from modules.sandbox.metabase import Fault
 from modules.templates import Templates
 
 Opening = Callable[..., AbstractContextManager[Desk]]

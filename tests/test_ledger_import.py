@@ -18,15 +18,6 @@ from hypothesis import strategies as st
 from modules import ledger, ledger_import
 from modules.campaign_pull import campaign_named
 from modules.clock import SHANGHAI, parse_moment
-from modules.database import (
-    audit_log,
-    awards,
-    campaigns,
-    config_snapshots,
-    metadata,
-    performance,
-    tasks,
-)
 from modules.errors import JobRefusedError
 from modules.file_utils import read_csv_rows
 from modules.ledger import CampaignClosedError
@@ -46,6 +37,7 @@ from modules.performance_file import (
 )
 from modules.rewards.explain import why
 from modules.sandbox.sample_contracts import SampleMonth
+from modules.tables import audit_log, awards, campaigns, config_snapshots, metadata, performance, tasks
 from modules.view_contents import PERFORMANCE_TITLES
 from tests.present_file import (
     AMOUNT,

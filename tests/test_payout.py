@@ -22,7 +22,6 @@ from openpyxl.worksheet.worksheet import Worksheet
 from modules import closing, corrections
 from modules.campaign_ledger import open_ledger
 from modules.clock import SHANGHAI
-from modules.database import awards, campaigns, config_snapshots, performance
 from modules.errors import JobRefusedError
 from modules.explanation_words import ADJUSTMENT, explain_award
 from modules.ledger_records import AwardRecord, read_awards
@@ -30,6 +29,7 @@ from modules.payout import COUNTED, NOBODY, NOT_CLOSED, Payout, lines_of, payout
 from modules.payout_workbook import Sheet, check_target, sheet_names, sheets_of, write_workbook
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.sandbox.sample_contracts import SampleMonth
+from modules.tables import awards, campaigns, config_snapshots, performance
 from tests.program import MAY_20, World, open_world, unlimited_robot
 from tests.program import contract as card_row
 

@@ -21,13 +21,14 @@ from conftest import RECIPIENTS
 
 from modules import ledger
 from modules.clock import shanghai_now
-from modules.database import Database, tasks
+from modules.database import Database
 from modules.outbox import Message, enqueue
 from modules.robot_limits import RobotLimit
 from modules.sandbox.http_stand_in import Answer, Request
 from modules.sandbox.robot import RobotStandIn
 from modules.senders.outcome import Sent
 from modules.settings import ROOT
+from modules.tables import tasks
 from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
 from modules.task_states import COMPLETED, FAILED, PENDING, RUNNING, UNCERTAIN

@@ -12,13 +12,13 @@ from conftest import BEIJING, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, cont
 
 from modules import config_guard, corrections, ledger
 from modules.clock import parse_moment
-from modules.database import metadata
 from modules.reconciliation import Reconciliation
 from modules.rewards.rule import Position
 from modules.rewards.rules import Tiers
 from modules.rewards.sections import Tier, TieredRewards
 from modules.sandbox.metabase import Fault
 from modules.source_changes import SourceChanges
+from modules.tables import metadata
 from tests import program
 from tests.program import World, open_world, unlimited_robot
 

@@ -13,9 +13,9 @@ import sqlalchemy as sa
 from conftest import BEIJING, RECIPIENTS, Desk, Surroundings, contracts
 
 import task_scheduler
-from modules.database import robot_sends, tasks
 from modules.outbox import Message, enqueue
 from modules.sandbox.robot import RobotFault
+from modules.tables import robot_sends, tasks
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, UNCERTAIN, OnUncertain, Task
 from task_scheduler import Drained, check_tasks
 

@@ -13,7 +13,6 @@ from sqlalchemy import insert
 from modules.campaign_pull import campaign_named
 from modules.clock import parse_moment
 from modules.comparison import Comparison, Difference, Entry
-from modules.database import awards, campaigns, metadata
 from modules.errors import JobRefusedError
 from modules.performance_file import (
     COUNT,
@@ -28,6 +27,7 @@ from modules.performance_file import (
     TOTAL,
 )
 from modules.shadow import shadow
+from modules.tables import awards, campaigns, metadata
 from tests.present_file import (
     AMOUNT,
     GU,

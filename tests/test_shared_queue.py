@@ -13,13 +13,14 @@ from conftest import Desk, Surroundings
 from sqlalchemy.engine import Connection
 
 from modules.clock import SHANGHAI
-from modules.database import Database, audit_log, robot_sends, spent_keys, tasks
+from modules.database import Database
 from modules.errors import JobRefusedError
 from modules.message_sender import SENDER_NAMES, chosen_senders
 from modules.outbox import Message, enqueue, known_keys
 from modules.recipients import RecipientSettings
 from modules.robot_limits import RobotLimit
 from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
+from modules.tables import audit_log, robot_sends, spent_keys, tasks
 from modules.task_board import TaskBoard, TaskError, age_limit
 from modules.task_queue import Hand, Reach, TaskQueue
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN, Task

@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 
 from modules.config import REWARD_CONFIGS
 from modules.contracts import parse_contracts
-from modules.database import awards, metadata, performance, rejected_rows
 from modules.errors import JobRefusedError
 from modules.rewards import simulate as simulating
 from modules.rewards.campaign import Campaign
@@ -33,6 +32,7 @@ from modules.rewards.simulate import AwardSum, Mover, Payout, Simulated, movers,
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.simulation import Request, Simulation, run_simulation
 from modules.simulation_sources import BadRow
+from modules.tables import awards, metadata, performance, rejected_rows
 from tests.engine_desk import SOURCE_DEFAULTS, campaign_of
 from tests.engine_desk import Desk as EngineDesk
 from tests.program import MAY_20, World, await_that, open_world, unlimited_robot

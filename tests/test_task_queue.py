@@ -26,10 +26,11 @@ from one_by_one import ClaimLostError, OneByOne
 from sqlalchemy.engine import Connection
 
 from modules.clock import SHANGHAI
-from modules.database import Database, audit_log, tasks
+from modules.database import Database
 from modules.message_text import split_message
 from modules.outbox import Message, enqueue
 from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
+from modules.tables import audit_log, tasks
 from modules.task_board import GIVEN_UP, TaskError
 from modules.task_states import (
     CANCELLED,

@@ -12,7 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 from modules.clock import SHANGHAI
-from modules.database import Database, performance, tasks
+from modules.database import Database
+from modules.tables import performance, tasks
 from modules.task_states import COMPLETED
 from tests.postgres import Server
 from tests.program import World, await_that, contract, open_world, robot_key, unlimited_robot

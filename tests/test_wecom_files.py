@@ -13,7 +13,6 @@ from conftest import Desk, Surroundings
 from pydantic import SecretStr
 from raw_server import RawServer, http
 
-from modules.database import robot_sends, tasks
 from modules.recipients import RecipientSettings
 from modules.sandbox.robot import SEND_PATH, UPLOAD_PATH, RobotFault, RobotStandIn
 from modules.senders import wecom_robot
@@ -21,6 +20,7 @@ from modules.senders.file_to_send import FileToSend, read_file
 from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
 from modules.senders.wecom_robot import WecomRobot
 from modules.settings import WecomSettings
+from modules.tables import robot_sends, tasks
 from modules.task_states import COMPLETED, FAILED, PENDING, UNCERTAIN
 from task_manager import create_task
 

@@ -16,7 +16,6 @@ from sqlalchemy.engine import Connection
 
 from modules.application import Application, open_application
 from modules.clock import SHANGHAI
-from modules.database import awards, performance, rejected_rows
 from modules.rewards.campaign import Campaign
 from modules.rewards.money import plain_yuan
 from modules.sandbox import metabase
@@ -24,6 +23,7 @@ from modules.sandbox.metabase import MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT, Settings, load_settings
+from modules.tables import awards, performance, rejected_rows
 from modules.views import performance_file
 
 DEMO_SEED = 2025

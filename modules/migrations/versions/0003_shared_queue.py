@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from modules.database import Moment
+from modules.tables import Moment
 
 revision = "0003"
 down_revision = "0002"

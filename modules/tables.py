@@ -1,0 +1,259 @@
+"""The tables, and what each column means. Migrations: modules/migrations (Alembic)."""
+
+from datetime import datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+from modules.clock import SHANGHAI, in_shanghai, parse_moment
+
+
+@lru_cache(maxsize=1024)
+def _moment_of(text: str) -> datetime:
+    """Rows of one run share their times."""
+    return parse_moment(text)
+
+
+class Moment(sa.types.TypeDecorator[datetime]):
+    """A moment in time: `timestamptz` on PostgreSQL, sortable ISO text in Asia/Shanghai on SQLite."""
+
+    impl = sa.String(32)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> sa.types.TypeEngine[Any]:
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(sa.TIMESTAMP(timezone=True))
+        return dialect.type_descriptor(sa.String(32))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
+        if value is None or dialect.name == "postgresql":
+            return value
+        return in_shanghai(value).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.astimezone(SHANGHAI) if isinstance(value, datetime) else _moment_of(str(value))
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+tasks = sa.Table(
+    "tasks",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("task_type", sa.Text, nullable=False),
+    sa.Column("recipient", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False, server_default="pending"),
+    sa.Column("created_at", Moment, nullable=False),
+    sa.Column("updated_at", Moment, nullable=False),
+    sa.Column("dedup_key", sa.Text),
+    sa.Column("group_key", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("max_attempts", sa.Integer, nullable=False, server_default="8"),
+    sa.Column("run_at", Moment),
+    sa.Column("locked_by", sa.Text),
+    sa.Column("locked_until", Moment),
+    sa.Column("sending_at", Moment),
+    sa.Column("on_uncertain", sa.Text, nullable=False, server_default="hold"),
+    sa.Column("expires_at", Moment),
+    sa.Column("last_error", sa.Text),
+    sqlite_autoincrement=True,
+)
+"""The queue. The first seven columns are those of the present system. `dedup_key` names a message once and for
+all; `group_key` is the same for all parts of a split message; `run_at` NULL means at once."""
+
+sa.Index("uq_tasks_dedup_key", tasks.c.dedup_key, unique=True)
+sa.Index("ix_tasks_group_key", tasks.c.group_key)
+
+
+def _partial(name: str, condition: str, *columns: sa.Column[Any]) -> None:
+    sa.Index(name, *columns, sqlite_where=sa.text(condition), postgresql_where=sa.text(condition))
+
+
+_partial("ix_tasks_pending", "status = 'pending'", tasks.c.id)
+_partial("ix_tasks_waiting", "status = 'pending' AND run_at IS NOT NULL", tasks.c.recipient, tasks.c.id)
+_partial("ix_tasks_expiring", "status = 'pending' AND expires_at IS NOT NULL", tasks.c.expires_at)
+_partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)
+"""What a claim looks at; however many completed tasks there are, these stay small."""
+
+robot_sends = sa.Table(
+    "robot_sends",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("bucket", sa.Text, nullable=False),
+    sa.Column("task_id", sa.Integer, nullable=False),
+    sa.Column("sent_at", Moment, nullable=False),
+    sa.Index(None, "bucket", "sent_at"),
+    sa.Index(None, "task_id"),
+)
+"""Messages handed to each robot lately: what the limit per minute is counted on."""
+
+robot_pauses = sa.Table(
+    "robot_pauses",
+    metadata,
+    sa.Column("bucket", sa.Text, primary_key=True),
+    sa.Column("until", Moment, nullable=False),
+)
+"""Robots that asked to be left alone until a moment."""
+
+spent_keys = sa.Table(
+    "spent_keys",
+    metadata,
+    sa.Column("group_key", sa.Text, primary_key=True),
+    sa.Column("purged_at", Moment, nullable=False),
+)
+"""The keys of messages that were sent whole and whose tasks have been purged: none is ever queued again."""
+
+campaigns = sa.Table(
+    "campaigns",
+    metadata,
+    sa.Column("key", sa.Text, primary_key=True),
+    sa.Column("revision", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("last_pull_at", Moment),
+    sa.Column("last_pull_rows", sa.Integer),
+    sa.Column("config_hash", sa.Text),
+    sa.Column("accepted_hash", sa.Text),
+    sa.Column("closed_at", Moment),
+    sa.Column("closed_by", sa.Text),
+)
+"""One row per campaign that has run. `revision` counts the commits that changed what its ledger says;
+`config_hash` names the configuration that its last run worked by, or that it was closed by; `accepted_hash` the one
+whose changes a person has accepted."""
+
+config_snapshots = sa.Table(
+    "config_snapshots",
+    metadata,
+    sa.Column("hash", sa.Text, primary_key=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("config", sa.Text, nullable=False),
+    sa.Column("created_at", Moment, nullable=False),
+)
+
+performance = sa.Table(
+    "performance",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("contract_id", sa.Text, nullable=False),
+    sa.Column("sequence", sa.Integer),
+    sa.Column("personal_sequence", sa.Integer),
+    sa.Column("payee", sa.Text, nullable=False),
+    sa.Column("housekeeper", sa.Text, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("contract_number", sa.Text, nullable=False),
+    sa.Column("project", sa.Text, nullable=False),
+    sa.Column("address", sa.Text, nullable=False),
+    sa.Column("self_referral", sa.Boolean, nullable=False),
+    sa.Column("historical", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("signed_at", Moment, nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("performance", sa.BigInteger, nullable=False),
+    sa.Column("count", sa.Integer, nullable=False),
+    sa.Column("total", sa.BigInteger, nullable=False),
+    sa.Column("performance_total", sa.BigInteger, nullable=False),
+    sa.Column("platform_count", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("platform_total", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("platform_performance_total", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("bonus_pool", sa.BigInteger, nullable=False),
+    sa.Column("remark", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("registered_at", Moment, nullable=False),
+    sa.Column("config_hash", sa.Text),
+    sa.Column("source_amount", sa.BigInteger, nullable=False),
+    sa.Column("loss_accepted_at", Moment),
+    sa.Column("broadcast_key", sa.Text),
+    sa.Column("notified_at", Moment),
+    sa.Index("uq_performance_contract", "campaign", "contract_id", unique=True),
+    sa.Index("uq_performance_sequence", "campaign", "sequence", unique=True),
+    sa.Index("uq_performance_broadcast_key", "broadcast_key", unique=True),
+)
+"""Registered contracts, as they were announced; money in fen. Only `source_amount` (the last good amount that the
+source showed), `loss_accepted_at` (since when a person has accepted that it is gone; NULL again once the source shows
+it again) and `notified_at` ever change. A historical contract has no `sequence` and no `personal_sequence`.
+`config_hash` names the configuration that it was registered under; NULL where an earlier version registered it."""
+
+awards = sa.Table(
+    "awards",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("contract_id", sa.Text),
+    sa.Column("payee", sa.Text, nullable=False),
+    sa.Column("housekeeper", sa.Text, nullable=False),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("amount", sa.BigInteger, nullable=False),
+    sa.Column("base_amount", sa.BigInteger, nullable=False),
+    sa.Column("badge", sa.Text, nullable=False),
+    sa.Column("multiplier", sa.Text, nullable=False),
+    sa.Column("position", sa.Integer, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("config_hash", sa.Text, nullable=False),
+    sa.Column("granted_at", Moment, nullable=False),
+    sa.Index(None, "campaign", "contract_id"),
+)
+"""Granted awards, append-only; money in fen, `reason` a JSON object of the values that decided. Without a
+`contract_id`: corrections (tiers granted by `settle`) and adjustments by a person, which name no configuration."""
+
+_tier = awards.c.kind == "节节高"
+sa.Index(
+    "uq_awards_tier",
+    awards.c.campaign,
+    awards.c.payee,
+    awards.c.name,
+    unique=True,
+    sqlite_where=_tier,
+    postgresql_where=_tier,
+)
+
+rejected_rows = sa.Table(
+    "rejected_rows",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("campaign", sa.Text, nullable=False),
+    sa.Column("fingerprint", sa.Text, nullable=False),
+    sa.Column("contract_id", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("first_seen_at", Moment, nullable=False),
+    sa.Column("resolved_at", Moment),
+    sa.Index("uq_rejected_rows_fingerprint", "campaign", "fingerprint", unique=True),
+)
+"""Source rows that could not be used; `resolved_at` is set while the source no longer shows them. `source` is the row
+as it was first seen, `fingerprint` tells it from others (`contracts.Rejected`)."""
+
+job_runs = sa.Table(
+    "job_runs",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("job", sa.Text, nullable=False),
+    sa.Column("slot", Moment, nullable=False),
+    sa.Column("started_at", Moment, nullable=False),
+    sa.Column("ended_at", Moment),
+    sa.Column("outcome", sa.Text),
+    sa.Column("counts", sa.Text),
+    sa.Column("error", sa.Text),
+    sa.Index(None, "job", "started_at"),
+)
+"""What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object."""
+
+audit_log = sa.Table(
+    "audit_log",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("at", Moment, nullable=False),
+    sa.Column("who", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+"""What a person did to the ledger or the queue."""
