@@ -25,7 +25,6 @@ from modules.announcer import (
 from modules.campaigns import Campaigns, load_campaigns
 from modules.database import Database, in_words
 from modules.errors import JobRefusedError
-from modules.message_sender import PROVIDED_SENDERS
 from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
@@ -74,7 +73,7 @@ def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Pat
     """The campaigns' own faults and warnings, and whether their templates render and their recipients are known."""
     templates = Templates(templates_dir)
     faults = [*campaigns.faults]
-    warnings = [*campaigns.warnings, *_sender_warnings(settings)]
+    warnings = [*campaigns.warnings]
     for campaign in campaigns.valid.values():
         faults += _template_faults(campaign, templates)
         warnings += _recipient_warnings(campaign, settings)
@@ -161,13 +160,6 @@ def _changes_in(engine: Engine, campaigns: Campaigns) -> Findings:
         found = [config_guard.guarded(connection, campaign) for campaign in campaigns.valid.values()]
     faults = tuple(fault for guarded in found for fault in guarded.faults)
     return Findings(faults, tuple(warning for guarded in found for warning in guarded.warnings))
-
-
-def _sender_warnings(settings: Settings) -> Iterator[Fault]:
-    for key, recipient in settings.recipients.items():
-        if recipient.sender not in PROVIDED_SENDERS:
-            text = f"{recipient.name}：发送方式 {recipient.sender} 尚未提供，发给它的消息会失败；可改用 wecom_robot"
-            yield Fault(f"recipients.{key}.sender", text)
 
 
 def _template_faults(campaign: Campaign, templates: Templates) -> Iterator[Fault]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 from modules.message_text import message_limit
 from modules.senders.console import Console
+from modules.senders.desktop.lock import DesktopLock
+from modules.senders.desktop_chat import DesktopChat
 from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent
 from modules.senders.wecom_robot import WecomRobot
 from modules.settings import RecipientSettings, SenderName, Settings
@@ -16,8 +18,7 @@ TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
 }
 """Where a plain chat name goes: the desktop app that its task type names."""
 
-PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console"})
-"""The senders that are there; the desktop ones come with a later version."""
+DESKTOP_SENDERS: frozenset[SenderName] = frozenset({"desktop_wecom", "desktop_wechat"})
 
 BUCKET_HEX_DIGITS = 16
 
@@ -25,12 +26,20 @@ log = logging.getLogger("send_messages")
 
 
 class MessageSender:
-    """Sends messages to recipients of the settings and to plain chat names. Used by one thread at a time."""
+    """Sends messages to recipients of the settings and to plain chat names. Used by one thread at a time.
+
+    `desktop_lock` is the right to use the desktop. Each desktop message takes it; who holds it already, for a row of
+    messages, is not hindered.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._recipients = settings.recipients
-        self._senders: dict[SenderName, Sender] = {
+        self.desktop_lock = DesktopLock()
+        desktop, screens = settings.desktop, settings.log_dir / "screens"
+        self._senders: Mapping[SenderName, Sender] = {
             "wecom_robot": WecomRobot(settings.wecom),
+            "desktop_wecom": DesktopChat(desktop.wecom, desktop, self.desktop_lock, screens),
+            "desktop_wechat": DesktopChat(desktop.wechat, desktop, self.desktop_lock, screens),
             "console": Console(),
         }
 
@@ -54,12 +63,17 @@ class MessageSender:
         key = known.key.get_secret_value()
         return hashlib.sha256(key.encode()).hexdigest()[:BUCKET_HEX_DIGITS] if key else None
 
+    def needs_desktop(self, recipient: str, task_type: str) -> bool:
+        """Whether a message to `recipient` goes out by keyboard, so that `desktop_lock` is needed."""
+        known = self._recipients.get(recipient)
+        sender = known.sender if known else TASK_TYPE_SENDERS.get(task_type)
+        return sender in DESKTOP_SENDERS
+
     def _send(self, recipient: str, task_type: str, message: str) -> Outcome:
         target = self._recipients.get(recipient) or _plain_chat(recipient, task_type)
         if isinstance(target, Failed):
             return target
-        sender = self._senders.get(target.sender)
-        return sender.send(target, message) if sender else _not_there_yet(target)
+        return self._senders[target.sender].send(target, message)
 
 
 def message_limit_of(settings: Settings, recipient: str, task_type: str) -> int:
@@ -78,13 +92,6 @@ def _plain_chat(name: str, task_type: str) -> RecipientSettings | Failed:
     if not name.strip():
         return Failed("收件人为空；请取消这条任务，填上收件人后重新创建")
     return RecipientSettings(name=name, sender=sender)
-
-
-def _not_there_yet(target: RecipientSettings) -> Failed:
-    return Failed(
-        f"发送方式 {target.sender} 尚未提供（本版本还不能操作桌面）；请人工发给「{target.name}」，"
-        "或在 config/settings.yaml 的 recipients 里给它改用 wecom_robot"
-    )
 
 
 def _log(task_id: int, recipient: str, task_type: str, outcome: Outcome) -> None:

@@ -1,0 +1,160 @@
+"""The desktop as PyAutoGUI, pywinctl and psutil show it: windows, keys, the pointer, pictures. Nothing is decided here.
+
+Both libraries look for a display while they are imported, and stumble without one over errors that are no ImportError.
+So they are imported when a `Screen` is made, and whatever they raise from then on becomes a `RefusedError`.
+
+PyAutoGUI's pauses are off: they cost a third of the messages on a busy machine, as conditions are what to wait for.
+Its fail-safe is on: a person who pushes the mouse into a corner of the screen stops all keys.
+"""
+
+import importlib
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from PIL import ImageGrab
+
+from modules.senders.desktop.errors import HopelessError, KeysUncertainError, RefusedError
+
+if sys.platform == "win32":
+    import ctypes
+
+    DESKTOP_SWITCHDESKTOP = 0x0100
+
+Point = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window at the moment of looking. `process` is the name of its program, empty where that can't be told."""
+
+    handle: int
+    title: str
+    process: str
+
+
+class Screen:
+    """This machine's desktop. Raises HopelessError where there is none."""
+
+    def __init__(self) -> None:
+        sys.modules.setdefault("mouseinfo", None)  # type: ignore[arg-type]  # it ends the process where Tk is missing
+        try:
+            self._pyautogui = _imported("pyautogui")
+            self._pywinctl = _imported("pywinctl")
+        except ImportError as error:
+            raise HopelessError(f"缺少操作桌面的组件（{error.name}）；请重新运行 start 安装依赖包后重发") from error
+        except (Exception, SystemExit) as error:  # KeyError, DisplayNameError; SystemExit where xrandr is missing
+            raise HopelessError(
+                f"这个程序看不到桌面（{type(error).__name__}）；请在登录后的桌面上启动它，不要作为系统服务运行，"
+                "Linux 上请先安装 x11-xserver-utils；或给收件人改用 wecom_robot，然后重发"
+            ) from error
+        self._pyautogui.PAUSE = 0
+
+    def require_unlocked(self) -> None:
+        """Raises RefusedError where the desktop is locked, or its remote session disconnected: keys would go nowhere.
+
+        Windows tells. X11 has no common way to tell; there, a message does not come back when it is read back.
+        """
+        if sys.platform == "win32":
+            user32 = ctypes.windll.user32
+            user32.OpenInputDesktop.restype = ctypes.c_void_p
+            user32.CloseDesktop.argtypes = [ctypes.c_void_p]
+            desktop = user32.OpenInputDesktop(0, False, DESKTOP_SWITCHDESKTOP)
+            if not desktop:  # it is Winlogon's, which only the system may open
+                raise RefusedError("屏幕已锁定，或远程桌面已断开；请解锁屏幕，发送期间不要锁屏或断开")
+            user32.CloseDesktop(desktop)
+
+    def windows_titled(self, title: str) -> list[Window]:
+        """All windows with exactly this title, minimised ones too."""
+        with _stumbling():
+            return [_described(found) for found in self._pywinctl.getAllWindows() if _title(found) == title]
+
+    def front(self) -> Window | None:
+        """The window that has the keyboard; None where no window has it."""
+        with _stumbling():
+            found = self._pywinctl.getActiveWindow()
+            return None if found is None else _described(found)
+
+    def activate(self, window: Window) -> None:
+        """Ask for the window to come to the front, out of the task bar too. Whether it came is to be looked at."""
+        with _stumbling():
+            found = self._pywinctl.Window(window.handle)
+            if found.isMinimized:
+                found.restore(wait=False)
+            found.activate(wait=False)
+
+    def minimize(self, window: Window) -> None:
+        """Put the window into the task bar. Windows lets a program raise a window from there, but not from behind."""
+        with _stumbling():
+            self._pywinctl.Window(window.handle).minimize(wait=False)
+
+    def press(self, keys: Sequence[str]) -> None:
+        """Press these keys together. Raises RefusedError before the first key where the fail-safe is on, and
+        KeysUncertainError where some may have been pressed."""
+        self._check_fail_safe()
+        unknown = [key for key in keys if not self._pyautogui.isValidKey(key)]
+        if unknown:
+            raise RefusedError(f"设置里的按键 {'、'.join(unknown)} 不认识；请检查 settings.yaml 的 desktop")
+        with _stumbling(KeysUncertainError):
+            self._pyautogui.hotkey(*keys)
+
+    def pointer(self) -> Point:
+        """Where the mouse pointer is, in pixels."""
+        with _stumbling():
+            position = self._pyautogui.position()
+        return position[0], position[1]
+
+    def click_in(self, window: Window, x: float, pixels_from_bottom: int) -> None:
+        """Click into a window: at a part of its width, and so many pixels above its lower edge; then put the pointer
+        back to where it was."""
+        self._check_fail_safe()
+        before = self.pointer()
+        with _stumbling(KeysUncertainError):
+            box = self._pywinctl.Window(window.handle).box
+            self._pyautogui.click(round(box.left + box.width * x), box.top + box.height - pixels_from_bottom)
+            self._pyautogui.moveTo(*before)
+
+    def save_picture(self, path: Path) -> None:
+        """All of the screen as PNG. Raises OSError."""
+        ImageGrab.grab(all_screens=True).save(path)
+
+    def _check_fail_safe(self) -> None:
+        try:
+            self._pyautogui.failSafeCheck()
+        except self._pyautogui.FailSafeException as error:
+            raise RefusedError("鼠标在屏幕角落，这表示有人叫停；请把鼠标移开角落") from error
+
+
+def _imported(name: str) -> Any:
+    return importlib.import_module(name)
+
+
+def _title(window: Any) -> str:
+    try:
+        return str(window.title)
+    except Exception:  # noqa: BLE001 - a window that closes while one looks at it raises what its system has
+        return ""
+
+
+def _described(window: Any) -> Window:
+    pid = window.getPID()
+    try:
+        process = psutil.Process(pid).name() if pid else ""
+    except psutil.Error:
+        process = ""
+    return Window(int(window.getHandle()), str(window.title), process)
+
+
+@contextmanager
+def _stumbling(error_type: type[RefusedError] = RefusedError) -> Iterator[None]:
+    """What the libraries raise is whatever the system has; a window that has just closed is the common cause."""
+    try:
+        yield
+    except Exception as error:
+        raise error_type(
+            f"操作桌面时出错（{type(error).__name__}），窗口可能刚被关闭；请检查聊天窗口是否还在"
+        ) from error
