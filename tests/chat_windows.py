@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from PySide6.QtCore import QEvent, QObject, QSocketNotifier, Qt
+from PySide6.QtCore import QEvent, QEventLoop, QObject, QSocketNotifier, Qt
 from PySide6.QtGui import QCursor, QImage, QKeyEvent
 from PySide6.QtWidgets import QApplication, QPlainTextEdit, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
@@ -138,6 +138,9 @@ def main(looks: dict[str, Any]) -> int:
         chats[chat.windowTitle()] = chat
         chat.move(60 + 90 * number, 60 + 30 * number)
         chat.show()
+
+    while not all(window.isExposed() for window in app.topLevelWindows()):
+        app.processEvents(QEventLoop.ProcessEventsFlag.WaitForMoreEvents)
 
     def read_command() -> None:
         line = sys.stdin.readline()

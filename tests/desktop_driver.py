@@ -1,8 +1,8 @@
 """The desktop sender in a process of its own, as PyAutoGUI binds the display while it is imported.
 
-    python tests/desktop_driver.py '{"settings": {…}, "screens": "…/screens"}'
+    python tests/desktop_driver.py SCREENS_FOLDER
 
-One JSON line on stdin, `[chat, message]` → one on stdout, `[outcome, reason]`.
+One JSON line on stdin, `[settings, chat, message]` → one on stdout, `[outcome, reason]`.
 """
 
 import json
@@ -14,15 +14,15 @@ from modules.senders.desktop_chat import DesktopChat
 from modules.settings import DesktopSettings, RecipientSettings
 
 
-def main(arguments: dict[str, object]) -> None:
-    settings = DesktopSettings.model_validate(arguments["settings"])
-    sender = DesktopChat(settings.wecom, settings, DesktopLock(), Path(str(arguments["screens"])))
-    print(json.dumps("ready"), flush=True)
+def main(screens: Path) -> None:
+    lock = DesktopLock()
     for line in sys.stdin:
-        chat, message = json.loads(line)
+        values, chat, message = json.loads(line)
+        settings = DesktopSettings.model_validate(values)
+        sender = DesktopChat(settings.wecom, settings, lock, screens)
         outcome = sender.send(RecipientSettings(name=chat, sender="desktop_wecom"), message)
         print(json.dumps([type(outcome).__name__, getattr(outcome, "reason", "")]), flush=True)
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(Path(sys.argv[1]))

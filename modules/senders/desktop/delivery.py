@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from modules.senders.desktop.edit_box import EditBox
+from modules.senders.desktop.edit_box import EditBox, is_ours
 from modules.senders.desktop.errors import KeysUncertainError, RefusedError
 from modules.senders.desktop.person import PersonWatch
 from modules.senders.desktop.waiting import Waiting
@@ -15,8 +15,8 @@ from modules.senders.outcome import Outcome, Retry, Sent, Unknown
 from modules.settings import DesktopSettings
 
 LEFT_BEHIND = "；输入框里可能还留着本条消息，下次发送前会先清掉，要用这个会话请先删去"
-UNDONE_AT_MOST = 4
-"""Pasting, the probe, its deletion, and one more where an app counts pasting as two changes."""
+UNDONE_AT_MOST = 3
+"""Pasting, the probe, and its deletion."""
 
 GO_AND_SEE = "请到会话里核对是否已发出"
 
@@ -77,7 +77,7 @@ class Delivery:
         """
         with suppress(RefusedError):
             held = self.box.read(self.settings.readback_seconds)
-            if held == self.message:
+            if held is not None and is_ours(held, self.message):
                 self.box.clear()
                 held = self.box.read(self.settings.empty_seconds)
             had_draft = held is not None and held.endswith(self.message)

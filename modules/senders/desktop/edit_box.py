@@ -47,10 +47,10 @@ class EditBox:
     def require_empty(self, message: str, seconds: float) -> None:
         """Raises RefusedError where somebody's draft stands in the box, which stays untouched.
 
-        Blanks alone are our own probe, and `message` alone is our own from a try that was cut short: they go.
+        Blanks alone are our own probe, and `message` is our own from a try that was cut short: they go.
         """
         held = self.read(seconds)
-        if held is not None and (held == message or held.isspace()):
+        if held is not None and (held.isspace() or is_ours(held, message)):
             self._chat.press(self._keys.clear)
             held = self.read(seconds)
         if held is not None:
@@ -100,3 +100,8 @@ class EditBox:
     def _select_and_copy(self) -> None:
         self._chat.press(self._keys.select_all)
         self._chat.press(self._keys.copy_keys)
+
+
+def is_ours(held: str, message: str) -> bool:
+    """Whether a box holds `message` and nothing else, but for the probe perhaps."""
+    return held == message or (held[:-1] == message and held[-1:].isspace())

@@ -71,13 +71,13 @@ class Screen:
     def windows_titled(self, title: str) -> list[Window]:
         """All windows with exactly this title, minimised ones too."""
         with _stumbling():
-            return [_described(found) for found in self._pywinctl.getAllWindows() if _title(found) == title]
+            found = [_described(window) for window in self._pywinctl.getAllWindows()]
+        return [window for window in found if window and window.title == title]
 
     def front(self) -> Window | None:
         """The window that has the keyboard; None where no window has it."""
         with _stumbling():
-            found = self._pywinctl.getActiveWindow()
-            return None if found is None else _described(found)
+            return _described(self._pywinctl.getActiveWindow())
 
     def activate(self, window: Window) -> None:
         """Ask for the window to come to the front, out of the task bar too. Whether it came is to be looked at."""
@@ -133,20 +133,19 @@ def _imported(name: str) -> Any:
     return importlib.import_module(name)
 
 
-def _title(window: Any) -> str:
+def _described(window: Any) -> Window | None:
+    """None where there is no window, any more: one that closes while it is looked at raises what its system has."""
     try:
-        return str(window.title)
-    except Exception:  # noqa: BLE001 - a window that closes while one looks at it raises what its system has
-        return ""
+        return Window(int(window.getHandle()), str(window.title), _process_name(window.getPID()))
+    except Exception:  # noqa: BLE001 - see above
+        return None
 
 
-def _described(window: Any) -> Window:
-    pid = window.getPID()
+def _process_name(pid: int | None) -> str:
     try:
-        process = psutil.Process(pid).name() if pid else ""
+        return psutil.Process(pid).name() if pid else ""
     except psutil.Error:
-        process = ""
-    return Window(int(window.getHandle()), str(window.title), process)
+        return ""
 
 
 @contextmanager
