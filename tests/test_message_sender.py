@@ -8,7 +8,8 @@ from pydantic import SecretStr
 
 from modules.message_sender import MessageSender, message_limit_of
 from modules.sandbox.robot import RobotFault, RobotStandIn
-from modules.senders.outcome import Failed, Retry, Sent, Unknown
+from modules.senders.desktop_chat import DesktopChat
+from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
 from modules.settings import RecipientSettings, Settings, WecomSettings
 
 KEY = "sandbox-key-1"
@@ -62,18 +63,31 @@ def test_console_prints_the_message_as_it_is(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("recipient", "task_type", "sender"),
+    ("recipient", "task_type", "process"),
     [
-        ("bj_contact", "send_wecom_message", "desktop_wechat"),
-        ("张三", "send_wecom_message", "desktop_wecom"),
-        ("张三", "send_wechat_message", "desktop_wechat"),
+        ("bj_contact", "send_wecom_message", "WeChat.exe"),
+        ("张三", "send_wecom_message", "WXWork.exe"),
+        ("张三", "send_wechat_message", "WeChat.exe"),
     ],
 )
-def test_a_desktop_sender_is_not_there_yet(recipient: str, task_type: str, sender: str) -> None:
-    outcome = sender_for().send(4, recipient, task_type, "喜报")
-    assert isinstance(outcome, Failed)
-    assert f"发送方式 {sender} 尚未提供" in outcome.reason
-    assert "请" in outcome.reason
+def test_a_desktop_message_goes_to_the_app_of_its_sender(
+    recipient: str, task_type: str, process: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(self: DesktopChat, to: RecipientSettings, message: str) -> Outcome:
+        return Retry(self._app.process_names[0])
+
+    monkeypatch.setattr(DesktopChat, "send", send)
+    sender = sender_for()
+    assert sender.send(4, recipient, task_type, "喜报") == Retry(process)
+    assert sender.needs_desktop(recipient, task_type)
+
+
+@pytest.mark.parametrize(
+    ("recipient", "task_type"),
+    [("bj_group", "send_wechat_message"), ("dev", "send_wecom_message"), ("张三", "send_fax")],
+)
+def test_what_is_no_desktop_message_needs_no_desktop(recipient: str, task_type: str) -> None:
+    assert not sender_for().needs_desktop(recipient, task_type)
 
 
 def test_an_unknown_task_type_fails_and_names_the_known_ones() -> None:

@@ -25,6 +25,9 @@ if sys.platform == "win32":
 
     DESKTOP_SWITCHDESKTOP = 0x0100
 
+UNWANTED = ("mouseinfo", "pyscreeze")
+"""PyAutoGUI can do without them: the one ends the process where Tk is missing, the other leaves processes behind."""
+
 Point = tuple[int, int]
 
 
@@ -41,7 +44,8 @@ class Screen:
     """This machine's desktop. Raises HopelessError where there is none."""
 
     def __init__(self) -> None:
-        sys.modules.setdefault("mouseinfo", None)  # type: ignore[arg-type]  # it ends the process where Tk is missing
+        for name in UNWANTED:
+            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # which makes its import an ImportError
         try:
             self._pyautogui = _imported("pyautogui")
             self._pywinctl = _imported("pywinctl")
