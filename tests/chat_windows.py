@@ -5,6 +5,7 @@
 Enter in the box appends `{"title": …, "text": …}` to the record and empties the box. A window's further keys:
 
 * `draft`: what stands in the box at first; `picture`: true puts a picture there;
+* `deaf`: true loses the first copy hotkey;
 * `on_text`, once a text of two characters and more has come into the box: `steal` (another window comes to the front),
   `close`, `rename`, `mouse` (the pointer moves), `corner` (it moves into the corner of the screen), `type` (somebody
   types a word), `mangle` (the box shows something else);
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from PySide6.QtCore import QEvent, QEventLoop, QObject, QSocketNotifier, Qt
-from PySide6.QtGui import QCursor, QImage, QKeyEvent
+from PySide6.QtGui import QCursor, QImage, QKeyEvent, QKeySequence
 from PySide6.QtWidgets import QApplication, QPlainTextEdit, QPushButton, QTextEdit, QVBoxLayout, QWidget
 
 
@@ -33,6 +34,7 @@ class Chat(QWidget):
         super().__init__()
         self.setWindowTitle(look["title"])
         self._record, self._thief = record, thief
+        self._is_deaf = look.get("deaf", False)
         self._on_text, self._on_enter = look.get("on_text"), look.get("on_enter")
         self._messages = QPlainTextEdit("昨天 18:02 收到")
         self._messages.setReadOnly(True)
@@ -63,8 +65,12 @@ class Chat(QWidget):
             self._messages.setFocusPolicy(Qt.FocusPolicy.NoFocus)
 
     def eventFilter(self, watched: QObject, event: QEvent) -> bool:  # noqa: N802 - Qt's name
-        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress and event.key() == Qt.Key.Key_Return:
-            return self._enter()
+        if isinstance(event, QKeyEvent) and event.type() == QEvent.Type.KeyPress:
+            if event.key() == Qt.Key.Key_Return:
+                return self._enter()
+            if self._is_deaf and event.matches(QKeySequence.StandardKey.Copy):
+                self._is_deaf = False
+                return True
         return super().eventFilter(watched, event)
 
     def _enter(self) -> bool:

@@ -213,6 +213,12 @@ class Stage:
     def clipboard(self) -> str:
         """What a person would paste."""
         command = ["xclip", "-selection", "c", "-o"]
-        return subprocess.run(
-            command, env=self.environment, stdout=subprocess.PIPE, encoding="utf-8", check=True
-        ).stdout
+        result = subprocess.run(
+            command,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            encoding="utf-8",
+            check=False,
+        )
+        return result.stdout  # empty for the moment in which it changes hands

@@ -6,6 +6,7 @@ import signal
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.desktop_stage import MIDDLE, Driver, Stage, running, wait_until, x_di
 BEIJING, SHANGHAI, CHENGDU = "北京运营群", "上海运营群", "成都运营群"
 GOOD_NEWS = "🧨 签约喜报\n恭喜 沈砚秋 签约合同 YHWX-00001！"
 DRAFT = "稍等，我再看看"
+HANGING_SECONDS = 40
 ALL_OF_IT = "喜报🎉第𠮷单👨‍👩‍👧，距离达成还需 5 单，加油💪！\n"
 
 
@@ -190,6 +192,13 @@ class TestRefused:
             assert chats.sent() == []
             assert chats.text(BEIJING) == DRAFT
 
+    def test_for_a_draft_that_the_first_look_misses(self, stage: Stage, driver: Driver) -> None:
+        """Pasting replaces nothing, and what stands before the message shows."""
+        with stage.chats({"title": BEIJING, "draft": DRAFT, "deaf": True}) as chats:
+            outcome, reason = driver.send(BEIJING, GOOD_NEWS)
+            assert (outcome, "输入框里原有的内容还在" in reason) == ("Retry", True)
+            assert (chats.sent(), chats.text(BEIJING)) == ([], DRAFT)
+
 
 class TestAfterEnter:
     def test_a_message_still_in_the_box_was_not_sent(self, stage: Stage, driver: Driver) -> None:
@@ -256,7 +265,7 @@ class TestSurroundings:
         [
             ("", "剪贴板用不了（PyperclipException）"),
             ("exit 1", "剪贴板写不进去"),
-            ("exec sleep 60", "剪贴板用不了（0.5 秒没有反应）"),
+            (f"exec sleep {HANGING_SECONDS}", "剪贴板用不了（0.5 秒没有反应）"),
         ],
         ids=["absent", "fails", "hangs"],
     )
@@ -267,7 +276,9 @@ class TestSurroundings:
             (tmp_path / "xclip").write_text(f"#!/bin/sh\n{xclip}\n")
             (tmp_path / "xclip").chmod(0o755)
         with stage.chats({"title": BEIJING}) as chats, stage.driver(PATH=str(tmp_path)) as driver:
+            started = time.monotonic()
             outcome, reason = driver.send(BEIJING, GOOD_NEWS, clipboard_seconds=0.5)
+            assert time.monotonic() - started < HANGING_SECONDS / 2
             assert (outcome, seen in reason, "请关闭" in reason) == ("Retry", True, True), reason
             assert (chats.sent(), chats.text(BEIJING)) == ([], "")
 
