@@ -131,7 +131,7 @@ class DesktopAppSettings(_Section):
 
 class DesktopSettings(_Section):
     """Sending through chat apps on this machine's desktop. Times in seconds: how long something may take before the
-    message is refused. Taken together they stay below the queue's lease.
+    message is refused. As shipped, all of them together stay below the queue's lease.
 
     `empty_seconds`: a box that has handed nothing to the clipboard for so long counts as empty, until the message read
     back proves it. `person_quiet_seconds`: the mouse must have lain still for so long before a message is begun, 0

@@ -10,12 +10,17 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
+from modules.senders.desktop.delivery import Delivery
+from modules.senders.desktop.edit_box import EditBox
+from modules.senders.desktop.errors import KeysUncertainError
 from modules.senders.desktop.lock import DesktopLock
+from modules.senders.desktop.person import PersonWatch
 from modules.senders.desktop_chat import DesktopChat
-from modules.senders.outcome import Failed
+from modules.senders.outcome import Failed, Unknown
 from modules.settings import DesktopSettings, RecipientSettings
 from tests.desktop_stage import MIDDLE, Driver, Stage, running, wait_until, x_display
 
@@ -124,7 +129,7 @@ class TestRefused:
             assert to_do in reason
             assert chats.sent() == []
             assert [chats.text(window["title"]) for window in windows] == before
-            assert chats.text(SHANGHAI) == ""
+            assert chats.text(SHANGHAI).strip() == ""
         assert stage.clipboard() == "别人复制的文字"
 
     def test_for_a_window_of_another_program(self, stage: Stage, driver: Driver) -> None:
@@ -156,7 +161,7 @@ class TestRefused:
             assert ("可能还留着本条消息" in reason) == bool(left)
             assert chats.sent() == []
             assert chats.text(BEIJING).rstrip(" ") == left
-            assert chats.text(SHANGHAI) == ""
+            assert chats.text(SHANGHAI).strip() == ""
 
     def test_for_a_window_that_closes_in_the_middle(self, stage: Stage, driver: Driver) -> None:
         with stage.chats({"title": BEIJING, "on_text": "close"}, {"title": SHANGHAI}) as chats:
@@ -164,7 +169,7 @@ class TestRefused:
             assert outcome == "Retry"
             assert "前台" in reason
             assert chats.sent() == []
-            assert chats.text(SHANGHAI) == ""
+            assert chats.text(SHANGHAI).strip() == ""
 
     def test_and_the_next_try_clears_what_was_left(self, stage: Stage, driver: Driver) -> None:
         with stage.chats({"title": BEIJING, "on_text": "steal"}) as chats:
@@ -219,7 +224,15 @@ class TestAfterEnter:
             assert outcome == "Unknown"
             assert "请到会话里核对是否已发出" in reason
             assert chats.sent() == [(BEIJING, GOOD_NEWS)] * was_sent
-            assert chats.text(SHANGHAI) == ""
+            assert chats.text(SHANGHAI).strip() == ""
+
+    def test_a_send_key_that_may_have_been_pressed_is_unknown(self) -> None:
+        """The system stumbles in the very moment of Enter, which no window here can be made to do."""
+        box, person = MagicMock(spec=EditBox), MagicMock(spec=PersonWatch)
+        box.read.return_value = GOOD_NEWS
+        box.press_send.side_effect = KeysUncertainError("操作桌面时出错")
+        outcome = Delivery(GOOD_NEWS, box, person, DesktopSettings(), lambda: "（截图 1.png）").run()
+        assert outcome == Unknown("按发送键时操作桌面时出错；请到会话里核对是否已发出（截图 1.png）")
 
 
 class TestPerson:

@@ -26,7 +26,6 @@ from modules.senders.desktop.lock import DesktopLock
 from modules.senders.desktop.person import PersonWatch
 from modules.senders.desktop.pictures import Pictures
 from modules.senders.desktop.screen import Screen
-from modules.senders.desktop.waiting import Waiting
 from modules.senders.outcome import Failed, Outcome, Retry, Sender
 from modules.settings import DesktopAppSettings, DesktopSettings, RecipientSettings
 
@@ -64,18 +63,17 @@ class DesktopChat(Sender):
             return self._attempt(screen, recipient.name, lines(message))
 
     def _attempt(self, screen: Screen, name: str, message: str) -> Outcome:
-        waiting = Waiting()
         try:
             screen.require_unlocked()
-            person = PersonWatch(screen, self._settings, waiting)
+            person = PersonWatch(screen, self._settings)
             person.wait_for_quiet()
             title = self._app.window_title.replace("{name}", name)
-            chat = ChatWindow(screen, title, self._app.process_names, waiting)
-            clipboard = Clipboard(self._settings.clipboard_seconds, waiting)
+            chat = ChatWindow(screen, title, self._app.process_names)
+            clipboard = Clipboard(self._settings.clipboard_seconds)
             with clipboard.restored():
                 chat.bring_to_front(self._settings.front_seconds, self._app.box_click)
                 box = EditBox(chat, clipboard, self._app)
-                return Delivery(message, box, person, self._settings, waiting, lambda: self._picture(screen)).run()
+                return Delivery(message, box, person, self._settings, lambda: self._picture(screen)).run()
         except RefusedError as refused:
             return Retry(f"{refused}{self._picture(screen)}")
 

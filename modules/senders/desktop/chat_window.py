@@ -8,17 +8,16 @@ from collections.abc import Sequence
 
 from modules.senders.desktop.errors import RefusedError
 from modules.senders.desktop.screen import Screen, Window
-from modules.senders.desktop.waiting import Waiting
+from modules.senders.desktop.waiting import until
 from modules.settings import BoxClickSettings
 
 
 class ChatWindow:
     """The one window of a chat. Raises RefusedError where there is none, or more than one."""
 
-    def __init__(self, screen: Screen, title: str, process_names: Sequence[str], waiting: Waiting) -> None:
+    def __init__(self, screen: Screen, title: str, process_names: Sequence[str]) -> None:
         self.title = title
         self._screen = screen
-        self._waiting = waiting
         self._processes = frozenset(name.casefold() for name in process_names)
         self._window = self._only_one(screen.windows_titled(title), process_names)
 
@@ -29,10 +28,10 @@ class ChatWindow:
         window out of the task bar: the second way. Raises RefusedError.
         """
         self._screen.activate(self._window)
-        if not self._waiting.until(self._is_in_front, seconds / 2):
+        if not until(self._is_in_front, seconds / 2):
             self._screen.minimize(self._window)
             self._screen.activate(self._window)
-            self._waiting.until(self._is_in_front, seconds / 2)
+            until(self._is_in_front, seconds / 2)
         self.require_front()
         if click:
             self._screen.click_in(self._window, click.x, click.pixels_from_bottom)

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from modules.senders.desktop.errors import RefusedError
-from modules.senders.desktop.waiting import Waiting
+from modules.senders.desktop.waiting import until
 
 log = logging.getLogger(__name__)
 
@@ -24,10 +24,9 @@ T = TypeVar("T")
 class Clipboard:
     """The user's clipboard. `seconds`: how long it may take to hand out or to take a text."""
 
-    def __init__(self, seconds: float, waiting: Waiting) -> None:
+    def __init__(self, seconds: float) -> None:
         self._pyperclip: Any = importlib.import_module("pyperclip")
         self._seconds = seconds
-        self._waiting = waiting
 
     def get(self) -> str:
         """Its text; empty where it holds nothing or no text. Raises RefusedError."""
@@ -40,7 +39,7 @@ class Clipboard:
             return lines(self.get()) == lines(text)
 
         self._bounded(lambda: self._pyperclip.copy(text))
-        if not self._waiting.until(is_there, self._seconds):
+        if not until(is_there, self._seconds):
             raise RefusedError("剪贴板写不进去，可能被别的程序占用；请关闭剪贴板工具或远程桌面的剪贴板共享")
 
     def changed_from(self, mark: str, seconds: float) -> str | None:
@@ -55,7 +54,7 @@ class Clipboard:
             seen = self.get()
             return seen not in (mark, "")  # it is empty for a moment while it changes hands, too
 
-        self._waiting.until(has_text, seconds)
+        until(has_text, seconds)
         return None if seen == mark else lines(seen)
 
     @contextmanager

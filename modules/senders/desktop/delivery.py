@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from modules.senders.desktop.edit_box import EditBox, is_ours
 from modules.senders.desktop.errors import KeysUncertainError, RefusedError
 from modules.senders.desktop.person import PersonWatch
-from modules.senders.desktop.waiting import Waiting
+from modules.senders.desktop.waiting import until
 from modules.senders.outcome import Outcome, Retry, Sent, Unknown
 from modules.settings import DesktopSettings
 
@@ -29,7 +29,6 @@ class Delivery:
     box: EditBox
     person: PersonWatch
     settings: DesktopSettings
-    waiting: Waiting
     picture: Callable[[], str]
 
     def run(self) -> Outcome:
@@ -62,7 +61,7 @@ class Delivery:
             held = self.box.read(self.settings.readback_seconds)
             return held == self.message
 
-        if not self.waiting.until(is_there, self.settings.readback_seconds):
+        if not until(is_there, self.settings.readback_seconds):
             raise RefusedError(
                 f"粘贴后读回的文字和消息不一样（读回 {len(held or '')} 个字，应为 {len(self.message)} 个字）；"
                 "请检查输入框里有没有别的内容"
@@ -125,7 +124,7 @@ class Delivery:
             return held is not None and held.isspace()
 
         self.box.probe()
-        if self.waiting.until(is_empty, self.settings.confirm_seconds):
+        if until(is_empty, self.settings.confirm_seconds):
             with suppress(RefusedError):
                 self.box.clear()
         return held

@@ -70,6 +70,7 @@ class EditBox:
         self.probe()
         self._select_and_copy()
         if self._clipboard.changed_from(message, seconds) is None:
+            self._chat.require_front()  # the likelier cause, and it has words of its own
             raise RefusedError("粘贴后读不回文字，聊天软件没有反应或光标不在输入框；请点一下会话的输入框")
         self.deselect()
         self._chat.press(DROP_PROBE)

@@ -1,8 +1,10 @@
 """A person at the mouse goes first."""
 
+import time
+
 from modules.senders.desktop.errors import RefusedError
 from modules.senders.desktop.screen import Point, Screen
-from modules.senders.desktop.waiting import Waiting
+from modules.senders.desktop.waiting import until
 from modules.settings import DesktopSettings
 
 WORDS = "有人在用鼠标；请等消息发完再用这台电脑"
@@ -11,24 +13,23 @@ WORDS = "有人在用鼠标；请等消息发完再用这台电脑"
 class PersonWatch:
     """Watches the pointer, where the settings want it watched."""
 
-    def __init__(self, screen: Screen, settings: DesktopSettings, waiting: Waiting) -> None:
+    def __init__(self, screen: Screen, settings: DesktopSettings) -> None:
         self._screen = screen
         self._quiet = settings.person_quiet_seconds
         self._patience = settings.person_wait_seconds
-        self._waiting = waiting
         self._seen: Point = screen.pointer()
 
     def wait_for_quiet(self) -> None:
         """Until the pointer has lain still for long enough. Raises RefusedError."""
-        still_since = self._waiting.now()
+        still_since = time.monotonic()
 
         def is_quiet() -> bool:
             nonlocal still_since
             if self._moved():
-                still_since = self._waiting.now()
-            return self._waiting.now() - still_since >= self._quiet
+                still_since = time.monotonic()
+            return time.monotonic() - still_since >= self._quiet
 
-        if self._quiet and not self._waiting.until(is_quiet, self._quiet + self._patience):
+        if self._quiet and not until(is_quiet, self._quiet + self._patience):
             raise RefusedError(f"{WORDS}，已等了 {self._patience:g} 秒")
 
     def require_quiet(self) -> None:
