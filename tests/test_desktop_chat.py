@@ -21,7 +21,7 @@ from modules.senders.desktop.lock import DesktopLock
 from modules.senders.desktop.person import PersonWatch
 from modules.senders.desktop_chat import DesktopChat
 from modules.senders.outcome import Failed, Unknown
-from modules.settings import DesktopSettings, RecipientSettings
+from modules.settings import ROOT, DesktopSettings, RecipientSettings
 from tests.desktop_stage import MIDDLE, Driver, Stage, running, wait_until, x_display
 
 BEIJING, SHANGHAI, CHENGDU = "北京运营群", "上海运营群", "成都运营群"
@@ -272,6 +272,19 @@ class TestSurroundings:
         assert outcome == "Failed"
         assert "看不到桌面" in reason
         assert "不要作为系统服务运行" in reason
+
+    @pytest.mark.parametrize("library", ["pyautogui", "pywinctl", "pyperclip"])
+    def test_a_missing_library_is_hopeless(self, stage: Stage, tmp_path: Path, library: str) -> None:
+        (tmp_path / f"{library}.py").write_text(f"raise ImportError('gone', name='{library}')\n")
+        with stage.driver(PYTHONPATH=f"{tmp_path}:{ROOT}") as driver:
+            outcome, reason = driver.send(BEIJING, GOOD_NEWS)
+        assert (outcome, f"缺少操作桌面的组件（{library}）" in reason) == ("Failed", True)
+
+    def test_a_library_that_ends_the_process_does_not(self, stage: Stage, tmp_path: Path) -> None:
+        """As pywinctl does without xrandr."""
+        with stage.driver(PATH=str(tmp_path)) as driver:
+            outcome, reason = driver.send(BEIJING, GOOD_NEWS)
+        assert (outcome, "SystemExit" in reason, "x11-xserver-utils" in reason) == ("Failed", True, True)
 
     @pytest.mark.parametrize(
         ("xclip", "seen"),

@@ -57,19 +57,18 @@ class DesktopChat(Sender):
             if not is_ours:
                 return Retry("另一个程序正在这台电脑的桌面上发消息；请等它发完，或只留一个程序")
             try:
-                screen = Screen()
+                screen, clipboard = Screen(), Clipboard(self._settings.clipboard_seconds)
             except HopelessError as error:
                 return Failed(str(error))
-            return self._attempt(screen, recipient.name, lines(message))
+            return self._attempt(screen, clipboard, recipient.name, lines(message))
 
-    def _attempt(self, screen: Screen, name: str, message: str) -> Outcome:
+    def _attempt(self, screen: Screen, clipboard: Clipboard, name: str, message: str) -> Outcome:
         try:
             screen.require_unlocked()
             person = PersonWatch(screen, self._settings)
             person.wait_for_quiet()
             title = self._app.window_title.replace("{name}", name)
             chat = ChatWindow(screen, title, self._app.process_names)
-            clipboard = Clipboard(self._settings.clipboard_seconds)
             with clipboard.restored():
                 chat.bring_to_front(self._settings.front_seconds, self._app.box_click)
                 box = EditBox(chat, clipboard, self._app)

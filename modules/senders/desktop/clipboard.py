@@ -6,14 +6,14 @@ program fails. So each call has a deadline, and a text counts as put when it was
 Only text can be kept and put back. An image or files that a person had copied are gone after a message.
 """
 
-import importlib
 import logging
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from modules.senders.desktop.errors import RefusedError
+from modules.senders.desktop.libraries import imported
 from modules.senders.desktop.waiting import until
 
 log = logging.getLogger(__name__)
@@ -22,10 +22,11 @@ T = TypeVar("T")
 
 
 class Clipboard:
-    """The user's clipboard. `seconds`: how long it may take to hand out or to take a text."""
+    """The user's clipboard. `seconds`: how long it may take to hand out or to take a text.
+    Raises HopelessError."""
 
     def __init__(self, seconds: float) -> None:
-        self._pyperclip: Any = importlib.import_module("pyperclip")
+        self._pyperclip = imported("pyperclip")
         self._seconds = seconds
 
     def get(self) -> str:

@@ -1,13 +1,11 @@
 """The desktop as PyAutoGUI, pywinctl and psutil show it: windows, keys, the pointer, pictures. Nothing is decided here.
 
-Both libraries look for a display while they are imported, and stumble without one over errors that are no ImportError.
-So they are imported when a `Screen` is made, and whatever they raise from then on becomes a `RefusedError`.
+Whatever the libraries raise while they are used becomes a `RefusedError`.
 
 PyAutoGUI's pauses are off: they cost a third of the messages on a busy machine, as conditions are what to wait for.
 Its fail-safe is on: a person who pushes the mouse into a corner of the screen stops all keys.
 """
 
-import importlib
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,15 +16,13 @@ from typing import Any
 import psutil
 from PIL import ImageGrab
 
-from modules.senders.desktop.errors import HopelessError, KeysUncertainError, RefusedError
+from modules.senders.desktop.errors import KeysUncertainError, RefusedError
+from modules.senders.desktop.libraries import imported
 
 if sys.platform == "win32":
     import ctypes
 
     DESKTOP_SWITCHDESKTOP = 0x0100
-
-UNWANTED = ("mouseinfo", "pyscreeze")
-"""PyAutoGUI can do without them: the one ends the process where Tk is missing, the other leaves processes behind."""
 
 Point = tuple[int, int]
 
@@ -44,18 +40,8 @@ class Screen:
     """This machine's desktop. Raises HopelessError where there is none."""
 
     def __init__(self) -> None:
-        for name in UNWANTED:
-            sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # which makes its import an ImportError
-        try:
-            self._pyautogui = _imported("pyautogui")
-            self._pywinctl = _imported("pywinctl")
-        except ImportError as error:
-            raise HopelessError(f"缺少操作桌面的组件（{error.name}）；请重新运行 start 安装依赖包后重发") from error
-        except (Exception, SystemExit) as error:  # KeyError, DisplayNameError; SystemExit where xrandr is missing
-            raise HopelessError(
-                f"这个程序看不到桌面（{type(error).__name__}）；请在登录后的桌面上启动它，不要作为系统服务运行，"
-                "Linux 上请先安装 x11-xserver-utils；或给收件人改用 wecom_robot，然后重发"
-            ) from error
+        self._pyautogui = imported("pyautogui")
+        self._pywinctl = imported("pywinctl")
         self._pyautogui.PAUSE = 0
 
     def require_unlocked(self) -> None:
@@ -131,10 +117,6 @@ class Screen:
             self._pyautogui.failSafeCheck()
         except self._pyautogui.FailSafeException as error:
             raise RefusedError("鼠标在屏幕角落，这表示有人叫停；请把鼠标移开角落") from error
-
-
-def _imported(name: str) -> Any:
-    return importlib.import_module(name)
 
 
 def _described(window: Any) -> Window | None:
