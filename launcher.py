@@ -39,15 +39,10 @@ LOCK = ROOT / ".venv.lock"
 STAMP = VENV / "installed-requirements.txt"
 PIP_LOG = VENV / "pip.log"
 
+PROGRAMS = {"run": "main.py", "test": "tests/checks.py"}
 REQUIREMENTS = {
     "run": ["requirements.txt"],
     "test": ["requirements.txt", "requirements-extra.txt", "requirements-dev.txt"],
-}
-
-CHECKS = {
-    "ruff check": ["ruff", "check"],
-    "ruff format": ["ruff", "format", "--check"],
-    "mypy": ["mypy"],
 }
 
 # What the system or pip says → what a person can do. The first that matches counts.
@@ -102,9 +97,7 @@ def launch(arguments: Sequence[str]) -> int:
         raise LaunchError("用法是 python launcher.py run …（运行程序）或 test …（运行检查）")
     command, *rest = arguments
     prepare_environment(REQUIREMENTS[command])
-    if command == "test":
-        return run_checks(rest)
-    return run_python([str(ROOT / "main.py"), *rest])
+    return run_python([str(ROOT / PROGRAMS[command]), *rest])
 
 
 def check_python(version: tuple[int, int]) -> None:
@@ -226,21 +219,6 @@ def try_lock(file: IO[bytes]) -> bool:
 
 
 # Running
-
-
-def run_checks(arguments: Sequence[str]) -> int:
-    """Run the checks in the project's folder; the first that fails ends them. The last words are pytest's."""
-    os.chdir(ROOT)
-    for name, check in CHECKS.items():
-        say(f"== {name}")
-        result = subprocess.run([str(VENV_PYTHON), "-m", *check], env=child_environment(), check=False)
-        if result.returncode != 0:
-            say(f"检查未通过：{name}")
-            return result.returncode
-    say("== pytest")
-    selection = ["-m", "not slow"] if "--quick" in arguments else []
-    rest = [argument for argument in arguments if argument != "--quick"]
-    return run_python(["-m", "pytest", "-n", "auto", *selection, *rest])
 
 
 def run_python(arguments: Sequence[str]) -> int:

@@ -22,8 +22,8 @@ from modules.clock import shanghai_now
 from modules.commands import corrections, payouts, simulation, takeover, tasks
 from modules.commands.shared import AsJson, At, DryRun, moment, opened
 from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
+from modules.lanes import SENDER_NAMES, Lane, chosen_senders
 from modules.log_config import configure_logging
-from modules.message_sender import SENDER_NAMES, Lane, chosen_senders
 from modules.process_lock import daemon_lock
 from modules.sandbox.demo import run_demo
 from modules.settings import Settings, load_settings

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from tenacity import RetryCallState, retry, retry_if_exception_type, wait_exponential
 
 from modules.application import Application
-from modules.message_sender import Lane
+from modules.lanes import Lane
 from modules.senders.outcome import Outcome, Unknown
 from modules.task_queue import Advanced, Hand
 from modules.task_states import COMPLETED, FAILED, PENDING, UNCERTAIN, Task

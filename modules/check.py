@@ -25,7 +25,6 @@ from modules.announcer import (
 from modules.campaigns import Campaigns, load_campaigns
 from modules.database import Database, in_words
 from modules.errors import JobRefusedError
-from modules.message_sender import PROVIDED_SENDERS
 from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
@@ -166,10 +165,7 @@ def _changes_in(engine: Engine, campaigns: Campaigns) -> Findings:
 
 def _sender_warnings(settings: Settings) -> Iterator[Fault]:
     for key, recipient in settings.recipients.items():
-        if recipient.sender not in PROVIDED_SENDERS:
-            text = f"{recipient.name}：发送方式 {recipient.sender} 尚未提供，发给它的消息会失败；可改用 wecom_robot"
-            yield Fault(f"recipients.{key}.sender", text)
-        elif recipient.sender == "apprise" and (trouble := apprise_channel.trouble(recipient)):
+        if recipient.sender == "apprise" and (trouble := apprise_channel.trouble(recipient)):
             yield Fault(f"recipients.{key}.url", f"发给它的消息会失败：{trouble}")
 
 

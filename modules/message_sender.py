@@ -4,18 +4,18 @@ import hashlib
 import logging
 import socket
 import sys
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
-from typing import get_args
 
-from modules.errors import JobRefusedError
+from modules.lanes import DESKTOP_AT_ONCE, SENDER_NAMES, Lane
 from modules.message_text import message_limit
 from modules.recipients import RecipientSettings, SenderName
 from modules.robot_limits import RobotLimit
 from modules.senders.apprise_channel import AppriseChannel
 from modules.senders.console import Console
+from modules.senders.desktop.lock import DesktopLock
+from modules.senders.desktop_chat import DesktopChat
 from modules.senders.file_to_send import FileToSend, read_file
 from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent
 from modules.senders.wecom_robot import WecomRobot
@@ -31,36 +31,19 @@ TASK_TYPE_SENDERS: Mapping[str, SenderName] = {
 SEND_FILE = "send_wecom_file"
 """The task type whose message is the path of a file, absolute or relative to the data folder; for robots only."""
 
-PROVIDED_SENDERS: frozenset[SenderName] = frozenset({"wecom_robot", "console", "apprise"})
-"""The senders that are there; the desktop ones come with a later version."""
-
-SENDER_NAMES: tuple[SenderName, ...] = get_args(SenderName)
-
-AT_ONCE = 20
-"""Tasks per claim: enough that claiming costs little, few enough that several workers share the work."""
+DESKTOP_SENDERS: frozenset[SenderName] = frozenset({"desktop_wecom", "desktop_wechat"})
 
 BUCKET_HEX_DIGITS = 16
 
 log = logging.getLogger("send_messages")
 
 
-@dataclass(frozen=True)
-class Lane:
-    """Senders that a worker uses together. `at_once`: how many tasks to claim at a time; `taken`: what to hold while
-    they are sent, whose value tells whether it could be had. With a `recipient` only what is for that one."""
-
-    senders: frozenset[SenderName]
-    at_once: int = AT_ONCE
-    recipient: str | None = None
-    taken: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True)
-
-    def only(self, recipient: str) -> "Lane":
-        """The same lane for one recipient."""
-        return replace(self, recipient=recipient)
-
-
 class MessageSender:
-    """Sends messages to recipients of the settings and to plain chat names. Used by one thread at a time."""
+    """Sends messages to recipients of the settings and to plain chat names. Used by one thread at a time.
+
+    `desktop_lock` is the right to use the desktop. Each desktop message takes it; who holds it already, for a row of
+    messages, is not hindered.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._recipients = settings.recipients
@@ -68,8 +51,12 @@ class MessageSender:
         self._messages_per_minute = settings.wecom.messages_per_minute
         self._data_dir, self._state_dir = settings.data_dir, settings.state_dir
         self._robot = WecomRobot(settings.wecom)
-        self._senders: dict[SenderName, Sender] = {
+        self.desktop_lock = DesktopLock()
+        desktop, screens = settings.desktop, settings.log_dir / "screens"
+        self._senders: Mapping[SenderName, Sender] = {
             "wecom_robot": self._robot,
+            "desktop_wecom": DesktopChat(desktop.wecom, desktop, self.desktop_lock, screens),
+            "desktop_wechat": DesktopChat(desktop.wechat, desktop, self.desktop_lock, screens),
             "console": Console(),
             "apprise": AppriseChannel(),
         }
@@ -98,10 +85,21 @@ class MessageSender:
         return RobotLimit(hashlib.sha256(key.encode()).hexdigest()[:BUCKET_HEX_DIGITS], self._messages_per_minute)
 
     def lanes(self, wanted: Collection[SenderName] = SENDER_NAMES) -> list[Lane]:
-        """The senders that this machine uses, of those wanted."""
+        """The senders that this machine uses, of those wanted; those on the desktop apart, for whom it must be free."""
         here = socket.gethostname().casefold()
         usable = frozenset(name for name in wanted if self._machines.get(name, here).casefold() == here)
-        return [Lane(usable)]
+        desktop = Lane(usable & DESKTOP_SENDERS, DESKTOP_AT_ONCE, taken=self._desktop)
+        return [lane for lane in (Lane(usable - DESKTOP_SENDERS), desktop) if lane.senders]
+
+    @contextmanager
+    def _desktop(self) -> Iterator[bool]:
+        """The right to use the desktop for a row of messages, where nobody else has it."""
+        is_ours = self.desktop_lock.try_acquire()
+        try:
+            yield is_ours
+        finally:
+            if is_ours:
+                self.desktop_lock.release()
 
     def reach(self, lane: Lane, now: datetime) -> Reach:
         """Whose messages go out through a lane at this moment: nobody's in their quiet hours."""
@@ -121,8 +119,7 @@ class MessageSender:
         target = self._recipients.get(recipient) or _plain_chat(recipient, task_type)
         if isinstance(target, Failed):
             return target
-        sender = self._senders.get(target.sender)
-        return sender.send(target, message) if sender else _not_there_yet(target)
+        return self._senders[target.sender].send(target, message)
 
     def _send_file(self, recipient: str, path: str) -> Outcome:
         target = self._recipients.get(recipient)
@@ -133,15 +130,6 @@ class MessageSender:
             )
         file = read_file(path, self._data_dir, self._state_dir)
         return self._robot.send_file(target, file) if isinstance(file, FileToSend) else file
-
-
-def chosen_senders(text: str) -> frozenset[SenderName]:
-    """`a,b` → these senders; all where it is empty. Raises JobRefusedError."""
-    named = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = sorted(set(named) - set(SENDER_NAMES))
-    if unknown:
-        raise JobRefusedError(f"没有发送方式 {'、'.join(unknown)}；可用：{'、'.join(SENDER_NAMES)}")
-    return frozenset(name for name in SENDER_NAMES if not named or name in named)
 
 
 def message_limit_of(settings: Settings, recipient: str, task_type: str) -> int:
@@ -164,13 +152,6 @@ def _plain_chat(name: str, task_type: str) -> RecipientSettings | Failed:
     if not name.strip():
         return Failed("收件人为空；请取消这条任务，填上收件人后重新创建")
     return RecipientSettings(name=name, sender=sender)
-
-
-def _not_there_yet(target: RecipientSettings) -> Failed:
-    return Failed(
-        f"发送方式 {target.sender} 尚未提供（本版本还不能操作桌面）；请人工发给「{target.name}」，"
-        "或在 config/settings.yaml 的 recipients 里给它改用 wecom_robot"
-    )
 
 
 def _log(task_id: int, recipient: str, task_type: str, outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ import yaml
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from modules.desktop_settings import DesktopSettings
 from modules.recipients import RecipientSettings, SenderName
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
 
@@ -108,6 +109,7 @@ class Settings(_Section):
     campaigns_file: Path = Path("modules/config.py")
     metabase: MetabaseSettings = MetabaseSettings()
     wecom: WecomSettings = WecomSettings()
+    desktop: DesktopSettings = DesktopSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     queue: QueueSettings = QueueSettings()
     files: FileSettings = FileSettings()

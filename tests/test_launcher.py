@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import launcher
+from tests import checks
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -274,9 +275,9 @@ class TestChecks:
     def test_first_failure_ends_them_and_is_named(
         self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
-        monkeypatch.setattr(launcher, "CHECKS", {"good": ["pip", "--version"], "bad": ["nothing_here"], "later": []})
-        monkeypatch.setattr(launcher, "ROOT", Path.cwd())
-        assert launcher.run_checks([]) == 1
+        monkeypatch.setattr(checks, "CHECKS", {"good": ["pip", "--version"], "bad": ["nothing_here"], "later": []})
+        monkeypatch.setattr(checks, "SYSTEM_PACKAGES", ())
+        assert checks.main([]) == 1
         said = capfd.readouterr().err
         assert "检查未通过：bad" in said
         assert "== later" not in said
@@ -314,3 +315,58 @@ def run_pytest(folder: Path, workers: str, ci: str) -> subprocess.CompletedProce
         encoding="utf-8",
         check=False,
     )
+
+
+@pytest.fixture
+def debian(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A Debian made of scripts: `apt-get` writes down what it is told, `dpkg-query` knows of openbox alone."""
+    write_script(tmp_path / "dpkg-query", "echo openbox installed; echo xclip not-installed; exit 1")
+    write_script(tmp_path / "apt-get", f'echo "$@" >>{tmp_path}/told; echo E: no network; exit "${{APT_FAILS:-0}}"')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(checks, "SYSTEM_PACKAGES", ("openbox", "xclip", "xvfb"))
+    return tmp_path
+
+
+class TestSystemPackages:
+    def test_what_is_missing_is_installed(self, debian: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        checks.prepare_system()
+        told = (debian / "told").read_text().splitlines()
+        assert [line.partition("Timeout=300 ")[2] for line in told] == [
+            "update",
+            "install -y --no-install-recommends xclip xvfb",
+        ]
+
+    def test_nothing_missing_says_and_does_nothing(
+        self, debian: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(checks, "SYSTEM_PACKAGES", ("openbox",))
+        checks.prepare_system()
+        assert capsys.readouterr().err == ""
+        assert not (debian / "told").exists()
+
+    def test_who_may_not_install_is_told_what(
+        self, debian: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        checks.prepare_system()
+        assert "请先运行 sudo apt-get install xclip xvfb" in capsys.readouterr().err
+        assert not (debian / "told").exists()
+
+    def test_a_failed_install_is_said(
+        self, debian: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setenv("APT_FAILS", "100")
+        checks.prepare_system()
+        said = capsys.readouterr().err
+        assert "E: no network" in said
+        assert "系统软件包没有装上" in said
+        assert (debian / "told").read_text().count("\n") == 1
+
+    def test_another_system_is_told_what_is_needed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("PATH", str(tmp_path))
+        checks.prepare_system()
+        assert "请自行安装与这些软件包相当的软件" in capsys.readouterr().err

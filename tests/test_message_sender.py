@@ -5,16 +5,20 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from conftest import Desk, Surroundings, contracts
+from conftest import NOON, Desk, Surroundings, contracts
 from pydantic import SecretStr
 
-from modules.message_sender import MessageSender, message_limit_of
+from modules.message_sender import DESKTOP_SENDERS, MessageSender, message_limit_of
 from modules.message_text import split_message
 from modules.recipients import RecipientSettings
 from modules.robot_limits import RobotLimit
 from modules.sandbox.robot import RobotFault, RobotStandIn
-from modules.senders.outcome import Failed, Retry, Sent, Unknown
+from modules.senders.desktop.lock import DesktopLock
+from modules.senders.desktop_chat import DesktopChat
+from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
 from modules.settings import Settings, WecomSettings
+from modules.task_states import PENDING
+from task_scheduler import Drained
 
 KEY = "sandbox-key-1"
 
@@ -68,18 +72,59 @@ def test_console_prints_the_message_as_it_is(capsys: pytest.CaptureFixture[str])
 
 
 @pytest.mark.parametrize(
-    ("recipient", "task_type", "sender"),
+    ("recipient", "task_type", "process"),
     [
-        ("bj_contact", "send_wecom_message", "desktop_wechat"),
-        ("张三", "send_wecom_message", "desktop_wecom"),
-        ("张三", "send_wechat_message", "desktop_wechat"),
+        ("bj_contact", "send_wecom_message", "WeChat.exe"),
+        ("张三", "send_wecom_message", "WXWork.exe"),
+        ("张三", "send_wechat_message", "WeChat.exe"),
     ],
 )
-def test_a_desktop_sender_is_not_there_yet(recipient: str, task_type: str, sender: str) -> None:
-    outcome = sender_for().send(4, recipient, task_type, "喜报")
-    assert isinstance(outcome, Failed)
-    assert f"发送方式 {sender} 尚未提供" in outcome.reason
-    assert "请" in outcome.reason
+def test_a_desktop_message_goes_to_the_app_of_its_sender(
+    recipient: str, task_type: str, process: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(self: DesktopChat, to: RecipientSettings, message: str) -> Outcome:
+        return Retry(self._app.process_names[0])
+
+    monkeypatch.setattr(DesktopChat, "send", send)
+    assert sender_for().send(4, recipient, task_type, "喜报") == Retry(process)
+
+
+def test_the_desktop_has_a_lane_of_its_own() -> None:
+    sender = sender_for()
+    others, desktop = sender.lanes()
+    assert desktop.senders == DESKTOP_SENDERS
+    assert not others.senders & DESKTOP_SENDERS
+    reach = sender.reach(desktop, NOON)
+    assert reach.served == {"bj_contact"}
+    assert reach.unserved == frozenset()
+    assert sender.reach(others, NOON).unserved == {"send_wecom_message", "send_wechat_message"}
+
+
+def test_what_goes_by_keyboard_is_not_claimed_while_somebody_else_has_the_desktop(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No attempt is used up, and nobody else's messages wait."""
+    sent: list[str] = []
+
+    def send(self: DesktopChat, to: RecipientSettings, message: str) -> Outcome:
+        sent.append(to.name)
+        return Sent()
+
+    monkeypatch.setattr(DesktopChat, "send", send)
+    for name in ("张三", "bj_group"):
+        desk.app.board.create("send_wechat_message", name, "手写", desk.clock(), 8, 2048)
+    rival = DesktopLock()
+    assert rival.try_acquire()
+    try:
+        assert desk.drain() == Drained(completed=1)
+        waiting = desk.app.board.get(1)
+        assert (waiting.status, waiting.attempts) == (PENDING, 0)
+    finally:
+        rival.release()
+    assert desk.drain() == Drained(completed=1)
+    assert sent == ["张三"]
+    assert rival.try_acquire(), "it is let go"
+    rival.release()
 
 
 def test_an_unknown_task_type_fails_and_names_the_known_ones() -> None:

@@ -146,10 +146,13 @@ def test_a_connection_that_is_refused_is_tried_again(desk: Desk) -> None:
     assert texts(desk) == ["喜报 a"]
 
 
-def test_a_desktop_recipient_fails_with_its_reason(desk: Desk) -> None:
+def test_without_a_desktop_a_desktop_recipient_fails_with_its_reason(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
     desk.app.board.create("send_wechat_message", "张三", "手写", desk.clock(), 8, 2048)
     assert desk.drain() == Drained(failed=1)
-    assert "发送方式 desktop_wechat 尚未提供" in (found(desk)[0].last_error or "")
+    assert "看不到桌面" in (found(desk)[0].last_error or "")
 
 
 def test_a_robot_without_a_key_fails_with_its_reason(open_desk: Opening, surroundings: Surroundings) -> None:

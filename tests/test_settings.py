@@ -68,7 +68,7 @@ def test_the_shipped_file_is_valid_and_means_what_the_readme_says(tmp_path: Path
 def test_the_shipped_file_holds_the_defaults_of_the_code(tmp_path: Path) -> None:
     """A section that a file of one's own leaves half out must not mean something else."""
     shipped, bare = load_settings({}, tmp_path), Settings()
-    for section in ("metabase", "wecom", "schedule", "queue", "files", "logs"):
+    for section in ("metabase", "wecom", "desktop", "schedule", "queue", "files", "logs"):
         assert getattr(shipped, section) == getattr(bare, section)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import Connection
 from modules.clock import SHANGHAI
 from modules.database import Database
 from modules.errors import JobRefusedError
-from modules.message_sender import SENDER_NAMES, chosen_senders
+from modules.lanes import SENDER_NAMES, chosen_senders
 from modules.outbox import Message, enqueue, known_keys
 from modules.recipients import RecipientSettings
 from modules.robot_limits import RobotLimit

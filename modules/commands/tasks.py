@@ -10,7 +10,8 @@ from modules import terminal, terminal_tasks
 from modules.application import Application
 from modules.commands.shared import AsJson, DryRun, opened
 from modules.errors import FAILED as EXIT_FAILED
-from modules.message_sender import Lane, message_limit_of
+from modules.lanes import Lane
+from modules.message_sender import message_limit_of
 from modules.task_board import GIVEN_UP, TaskError, age_limit
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, STATUSES, UNCERTAIN, Task
 

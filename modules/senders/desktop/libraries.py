@@ -1,0 +1,28 @@
+"""The desktop's libraries, imported when a message needs them: they look for a display while they are imported.
+
+Without one, pyautogui raises KeyError and pywinctl DisplayNameError; without xrandr, pywinctl ends the process.
+"""
+
+import importlib
+import sys
+from typing import Any
+
+from modules.senders.desktop.errors import HopelessError
+
+UNWANTED = ("mouseinfo", "pyscreeze")
+"""PyAutoGUI can do without them: the one ends the process where Tk is missing, the other leaves processes behind."""
+
+
+def imported(name: str) -> Any:
+    """The module of this name. Raises HopelessError."""
+    for unwanted in UNWANTED:
+        sys.modules.setdefault(unwanted, None)  # type: ignore[arg-type]  # which makes its import an ImportError
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise HopelessError(f"缺少操作桌面的组件（{error.name}）；请重新运行 start 安装依赖包后重发") from error
+    except (Exception, SystemExit) as error:
+        raise HopelessError(
+            f"这个程序看不到桌面（{type(error).__name__}）；请在登录后的桌面上启动它，不要作为系统服务运行，"
+            "Linux 上请先安装 x11-xserver-utils；或给收件人改用 wecom_robot，然后重发"
+        ) from error
