@@ -256,5 +256,6 @@ def tell_completed(connection: Connection, task: Task, now: datetime, on_complet
     """Tell, once the last part of the message is through."""
     if task.group_key is None:
         return
-    if connection.execute(statements.UNFINISHED_PART, {"key": task.group_key}).first() is None:
+    is_whole = task.dedup_key == task.group_key  # else it is a part of several
+    if is_whole or connection.execute(statements.UNFINISHED_PART, {"key": task.group_key}).first() is None:
         on_completed(connection, task.group_key, now)

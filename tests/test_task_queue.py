@@ -1,7 +1,6 @@
 """The queue on SQLite and on PostgreSQL: nothing said twice, nothing lost, one recipient's messages in order."""
 
 import shutil
-import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -43,6 +42,7 @@ from modules.task_states import (
     OnUncertain,
     Task,
 )
+from tests.postgres import Server
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
 LEASE = timedelta(seconds=120)
@@ -629,17 +629,13 @@ class QueueMachine(RuleBasedStateMachine):
     The model knows each task's status, recipient, rule and number of tries, and what each worker has in hand.
     """
 
-    template: Path
+    fresh: Callable[[], Database]
     recipients = ("bj_group", "sh_group")
     max_attempts = 2
 
     def __init__(self) -> None:
         super().__init__()
-        self.folder = tempfile.TemporaryDirectory()
-        file = Path(self.folder.name) / "tasks.db"
-        shutil.copy(self.template, file)
-        self.database = Database(f"sqlite:///{file}")
-        sa.event.listen(self.database.engine, "connect", self._without_waiting_for_the_disk)
+        self.database = type(self).fresh()
         self.announced = Announced()
         self.queues = {name: OneByOne(self.database, name, LEASE, self.announced) for name in ("A", "B")}
         self.now = NOW
@@ -651,13 +647,8 @@ class QueueMachine(RuleBasedStateMachine):
         self.lost: list[Task] = []
         self.delivered: list[str] = []
 
-    @staticmethod
-    def _without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA synchronous = OFF").close()
-
     def teardown(self) -> None:
         self.database.close()
-        self.folder.cleanup()
 
     @initialize()
     def something_waits(self) -> None:
@@ -780,10 +771,33 @@ class QueueMachine(RuleBasedStateMachine):
         assert len(set(self.delivered)) == len(self.delivered)
 
 
-def test_the_queue_behaves_like_its_model(empty_database: Path) -> None:
-    QueueMachine.template = empty_database
+def without_waiting_for_the_disk(connection: Any, _record: Any) -> None:
+    connection.execute("PRAGMA synchronous = OFF").close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_the_queue_behaves_like_its_model(
+    kind: str, request: pytest.FixtureRequest, empty_database: Path, tmp_path: Path
+) -> None:
+    def fresh_file() -> Database:
+        shutil.copy(empty_database, tmp_path / "tasks.db")
+        database = Database(f"sqlite:///{tmp_path / 'tasks.db'}")
+        sa.event.listen(database.engine, "connect", without_waiting_for_the_disk)
+        return database
+
+    def emptied() -> Database:
+        database = Database(address)
+        with database.writing() as connection:
+            connection.execute(sa.text("TRUNCATE tasks, robot_sends, robot_pauses, audit_log RESTART IDENTITY"))
+        return database
+
+    if kind == "postgresql":
+        server: Server = request.getfixturevalue("postgres")
+        address = server.create("model", "template_tasks")
+        request.addfinalizer(lambda: server.drop("model"))
+    machine = type("Machine", (QueueMachine,), {"fresh": staticmethod(fresh_file if kind == "sqlite" else emptied)})
     run_state_machine_as_test(
-        QueueMachine,
+        machine,
         settings=settings(
             max_examples=40,
             stateful_step_count=40,
