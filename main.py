@@ -32,6 +32,9 @@ from modules.task_states import PENDING
 
 log = logging.getLogger("main")
 
+DESKTOP_SECONDS = 60
+"""As long as one message by keyboard may take, with the deadlines as shipped."""
+
 TICK_SECONDS = 0.2
 """How often the daemon looks whether a job is due or somebody wants it to end."""
 
@@ -121,7 +124,8 @@ def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
     try:
         yield
     finally:
-        thread.stop(app.settings.wecom.connect_timeout + app.settings.wecom.read_timeout + 5)
+        wecom = app.settings.wecom
+        thread.stop(max(wecom.connect_timeout + wecom.read_timeout + 5, DESKTOP_SECONDS))
 
 
 def _tick(app: Application, stop: StopSwitch) -> None:
