@@ -151,20 +151,13 @@ class TaskQueue:
 
     def rescue(self, now: datetime, dead_workers: Collection[str]) -> list[tuple[Task, Transition]]:
         """Tasks whose lease ran out, or whose worker is known to be dead, follow the rule of the state picture."""
-        with self._database.reading() as connection:
-            if connection.execute(statements.ANY_RUNNING).first() is None:
-                return []  # nothing to move: needs no lock, so that looking at a busy database works
-        moved: list[tuple[Task, Transition]] = []
+        with self._database.reading() as connection:  # needs no lock, so that looking at a busy database works
+            if not _lost(connection, self._moment(connection, now), dead_workers):
+                return []
         with self._database.writing() as connection:
             now = self._moment(connection, now)
-            for row in connection.execute(statements.RUNNING_TASKS).all():
-                task = Task(*row)
-                worker = (task.locked_by or "").rpartition("/")[0]
-                if task.locked_until is None or task.locked_until <= now or worker in dead_workers:
-                    transition = after_lost_worker(task, now)
-                    if self._move(connection, task, transition, now):
-                        moved.append((task, transition))
-        return moved
+            moves = [(task, after_lost_worker(task, now)) for task in _lost(connection, now, dead_workers)]
+            return [(task, transition) for task, transition in moves if self._move(connection, task, transition, now)]
 
     def _moment(self, connection: Connection, given: datetime) -> datetime:
         if not self._server_clock:
@@ -239,6 +232,16 @@ class TaskQueue:
         if transition.status == COMPLETED:
             tell_completed(connection, task, now, self._on_completed)
         return True
+
+
+def _lost(connection: Connection, now: datetime, dead_workers: Collection[str]) -> list[Task]:
+    """The tasks in hands whose lease ran out, or whose worker is dead."""
+
+    def is_lost(task: Task) -> bool:
+        worker = (task.locked_by or "").rpartition("/")[0]
+        return task.locked_until is None or task.locked_until <= now or worker in dead_workers
+
+    return [task for row in connection.execute(statements.RUNNING_TASKS) if is_lost(task := Task(*row))]
 
 
 def _take(connection: Connection, claim: Mapping[str, Any], reach: Reach | None) -> Sequence[Any]:

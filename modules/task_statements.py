@@ -31,7 +31,7 @@ def _due(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
     """
     other = tasks.alias("other")
     same = other.c.recipient == tasks.c.recipient
-    in_hands = sa.exists().where(same, _says(other, RUNNING))
+    in_hands = tasks.c.recipient.in_(sa.select(other.c.recipient).where(_says(other, RUNNING)))
     before_it = sa.exists().where(same, _says(other, PENDING), other.c.run_at > _NOW, other.c.id < tasks.c.id)
     is_due = tasks.c.run_at.is_(None) | (tasks.c.run_at <= _NOW)
     chosen = sa.select(tasks.c.id).where(_says(tasks, PENDING), is_due, ~in_hands, ~before_it, *conditions)
@@ -93,7 +93,6 @@ EXPIRE = (
 )
 
 RUNNING_TASKS = sa.select(*COLUMNS).where(_says(tasks, RUNNING)).order_by(tasks.c.id)
-ANY_RUNNING = sa.select(tasks.c.id).where(_says(tasks, RUNNING)).limit(1)
 
 UNFINISHED_PART = sa.select(tasks.c.id).where(tasks.c.group_key == value("key"), tasks.c.status != COMPLETED).limit(1)
 """A part of a message that is not through yet."""
