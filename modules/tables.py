@@ -80,7 +80,7 @@ def _partial(name: str, condition: str, *columns: sa.Column[Any]) -> None:
     sa.Index(name, *columns, sqlite_where=sa.text(condition), postgresql_where=sa.text(condition))
 
 
-_partial("ix_tasks_pending", "status = 'pending'", tasks.c.id)
+_partial("ix_tasks_pending", "status = 'pending'", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_waiting", "status = 'pending' AND run_at IS NOT NULL", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_expiring", "status = 'pending' AND expires_at IS NOT NULL", tasks.c.expires_at)
 _partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)

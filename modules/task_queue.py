@@ -36,6 +36,9 @@ from modules.task_states import (
 CLAIMS_LOCK = 0x7A51
 """Names the advisory lock under which claims take turns on PostgreSQL."""
 
+RECIPIENTS_AT_ONCE = 5
+"""Whose tasks one claim takes at most: a long queue is shared by workers, each with some recipients."""
+
 OnCompleted = Callable[[Connection, str, datetime], None]
 """Told inside the transaction that finishes the last part of a message: its key and the moment."""
 
@@ -117,6 +120,7 @@ class TaskQueue:
                 "claim": f"{self._worker}/{uuid.uuid4().hex[:12]}",
                 "until": now + self._lease,
                 "at_most": at_most,
+                "recipients": RECIPIENTS_AT_ONCE,
                 "now": now,
             }
             taken = [Task(*row) for row in _take(connection, claim, reach)]

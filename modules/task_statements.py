@@ -3,6 +3,7 @@
 Statuses stand in them as words, not as parameters, so that the planner sees that the partial indexes serve.
 """
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
@@ -24,18 +25,35 @@ def _says(table: Any, status: str) -> sa.ColumnElement[bool]:
     return said
 
 
-def _due(*conditions: sa.ColumnElement[bool]) -> sa.Select[tuple[int]]:
-    """The oldest tasks that can be taken.
+def _due(reach: Callable[[Any], sa.ColumnElement[bool]] = lambda _table: sa.true()) -> sa.Select[tuple[int]]:
+    """The tasks to take: of a few recipients, those whose turn came first, the oldest that are due.
 
-    All due tasks of a recipient can be taken together: in order of creation, up to the first that waits.
+    All due tasks of a recipient can be taken together: in order of creation, up to the first that waits. Few
+    recipients at a time leave some for other workers.
     """
-    other = tasks.alias("other")
-    same = other.c.recipient == tasks.c.recipient
-    in_hands = tasks.c.recipient.in_(sa.select(other.c.recipient).where(_says(other, RUNNING)))
-    before_it = sa.exists().where(same, _says(other, PENDING), other.c.run_at > _NOW, other.c.id < tasks.c.id)
-    is_due = tasks.c.run_at.is_(None) | (tasks.c.run_at <= _NOW)
-    chosen = sa.select(tasks.c.id).where(_says(tasks, PENDING), is_due, ~in_hands, ~before_it, *conditions)
-    return chosen.order_by(tasks.c.id).limit(value("at_most", type_=sa.Integer))
+    first, other = tasks.alias("first"), tasks.alias("other")
+    heads = sa.select(sa.func.min(tasks.c.id).label("id")).where(_says(tasks, PENDING)).group_by(tasks.c.recipient)
+    in_hands = sa.select(other.c.recipient).where(_says(other, RUNNING))
+    chosen = (
+        sa.select(first.c.recipient)
+        .where(first.c.id.in_(heads), _is_due(first), first.c.recipient.not_in(in_hands), reach(first))
+        .order_by(first.c.id)
+        .limit(value("recipients", type_=sa.Integer))
+    )
+    waits = sa.exists().where(
+        other.c.recipient == tasks.c.recipient, _says(other, PENDING), other.c.run_at > _NOW, other.c.id < tasks.c.id
+    )
+    return (
+        sa.select(tasks.c.id)
+        .where(_says(tasks, PENDING), tasks.c.recipient.in_(chosen), _is_due(tasks), ~waits, reach(tasks))
+        .order_by(tasks.c.id)
+        .limit(value("at_most", type_=sa.Integer))
+    )
+
+
+def _is_due(table: Any) -> sa.ColumnElement[bool]:
+    due: sa.ColumnElement[bool] = table.c.run_at.is_(None) | (table.c.run_at <= _NOW)
+    return due
 
 
 def _claim(due: sa.Select[tuple[int]]) -> ReturningUpdate[Any]:
@@ -47,14 +65,20 @@ def _claim(due: sa.Select[tuple[int]]) -> ReturningUpdate[Any]:
     )
 
 
-_is_served = tasks.c.recipient.in_(value("served", expanding=True))
-_is_plain_chat = tasks.c.recipient.not_in(value("known", expanding=True)) & tasks.c.task_type.not_in(
-    value("unserved", expanding=True)
-)
+def _is_served(table: Any) -> sa.ColumnElement[bool]:
+    served: sa.ColumnElement[bool] = table.c.recipient.in_(value("served", expanding=True))
+    return served
+
+
+def _is_served_or_a_plain_chat(table: Any) -> sa.ColumnElement[bool]:
+    is_unknown = table.c.recipient.not_in(value("known", expanding=True))
+    is_plain_chat = is_unknown & table.c.task_type.not_in(value("unserved", expanding=True))
+    return sa.or_(_is_served(table), is_plain_chat)
+
 
 CLAIM = _claim(_due())
 CLAIM_OF = _claim(_due(_is_served))
-CLAIM_WITHIN = _claim(_due(_is_served | _is_plain_chat))
+CLAIM_WITHIN = _claim(_due(_is_served_or_a_plain_chat))
 """Take tasks: of all; of the recipients served; of those and of names that are not known, but for some task types."""
 
 _is_held = (

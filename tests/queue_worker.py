@@ -24,6 +24,7 @@ from modules.task_queue import TaskQueue
 from modules.task_states import PENDING
 from tests.conftest import RECIPIENTS
 
+CHATS = tuple(f"chat-{number}" for number in range(50))
 LEASE = timedelta(seconds=120)
 
 
@@ -42,6 +43,7 @@ class Listing:
 def drain(url: str, robot_url: str, name: str) -> None:
     """Drain once; without a robot until nothing waits, as other workers may have in hand what this one could take."""
     recipients = {key: {"name": key, "sender": "wecom_robot", "key": f"key-{key}"} for key in RECIPIENTS}
+    recipients |= {chat: {"name": chat, "sender": "wecom_robot"} for chat in CHATS}  # the desktop would be one for all
     wecom = WecomSettings(base_url=robot_url if robot_url != "-" else "http://localhost", messages_per_minute=0)
     settings = Settings.model_validate({"recipients": recipients}).model_copy(update={"wecom": wecom})
     database = Database(url)

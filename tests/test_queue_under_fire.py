@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -34,7 +34,7 @@ from modules.task_queue import TaskQueue
 from modules.task_states import COMPLETED, FAILED, PENDING, RUNNING, UNCERTAIN
 from tests.postgres import Server, running_server
 from tests.program import await_that
-from tests.queue_worker import LEASE
+from tests.queue_worker import CHATS, LEASE
 
 pytestmark = pytest.mark.slow
 
@@ -100,9 +100,8 @@ def address(database: Database) -> str:
     return database.engine.url.render_as_string(hide_password=False)
 
 
-def put(database: Database, count: int, recipients: int | None = None) -> None:
-    """Messages in turn to the recipients of the robot, or to that many plain chats; every other one is to be held."""
-    names = RECIPIENTS if recipients is None else [f"chat-{number}" for number in range(recipients)]
+def put(database: Database, count: int, names: Sequence[str] = RECIPIENTS) -> None:
+    """Messages in turn to these recipients; every other one is to be held."""
     said = [
         Message(
             f"key-{number}",
@@ -117,11 +116,13 @@ def put(database: Database, count: int, recipients: int | None = None) -> None:
     ]
     with database.writing() as connection:
         assert enqueue(connection, said, shanghai_now()) == count
+    with database.writing() as connection:
+        connection.execute(sa.text("ANALYZE"))  # a server in service does so by itself
 
 
 def test_four_processes_drain_20_000_tasks_none_twice_and_none_lost(any_database: Database, hire: Hire) -> None:
     count = 20_000
-    put(any_database, count, recipients=50)
+    put(any_database, count, CHATS)
     crew = [hire(address(any_database), "-") for _ in range(WORKERS)]
     for number, workers in enumerate(crew):
         workers.begin(f"worker-{number}")
@@ -237,7 +238,7 @@ def test_the_limit_of_a_robot_holds_across_workers(any_database: Database) -> No
     """Measured where it counts: two workers take turns on one robot for two minutes of their clock."""
     shared = {name: TaskQueue(any_database, name, LEASE, ledger.mark_notified) for name in ("A", "B")}
     robot = RobotLimit("robot", 20)
-    put(any_database, 90, recipients=45)
+    put(any_database, 90, CHATS[:45])
     started, now = shanghai_now(), shanghai_now()
     departures = []
     while now < started + timedelta(minutes=2):

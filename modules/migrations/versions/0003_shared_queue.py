@@ -11,7 +11,7 @@ branch_labels = None
 depends_on = None
 
 _INDEXES = {
-    "ix_tasks_pending": ("status = 'pending'", ["id"]),
+    "ix_tasks_pending": ("status = 'pending'", ["recipient", "id"]),
     "ix_tasks_waiting": ("status = 'pending' AND run_at IS NOT NULL", ["recipient", "id"]),
     "ix_tasks_expiring": ("status = 'pending' AND expires_at IS NOT NULL", ["expires_at"]),
     "ix_tasks_running": ("status = 'running'", ["recipient"]),
