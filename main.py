@@ -32,8 +32,8 @@ from modules.task_states import PENDING
 
 log = logging.getLogger("main")
 
-DESKTOP_SECONDS = 60
-"""As long as one message by keyboard may take, with the deadlines as shipped."""
+LONGEST_SEND_SECONDS = 90
+"""As long as a file's upload or a message by keyboard may take, with the deadlines as shipped."""
 
 TICK_SECONDS = 0.2
 """How often the daemon looks whether a job is due or somebody wants it to end."""
@@ -125,7 +125,7 @@ def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
         yield
     finally:
         wecom = app.settings.wecom
-        thread.stop(max(wecom.connect_timeout + wecom.read_timeout + 5, DESKTOP_SECONDS))
+        thread.stop(LONGEST_SEND_SECONDS + wecom.connect_timeout + wecom.read_timeout)
 
 
 def _tick(app: Application, stop: StopSwitch) -> None:
@@ -247,9 +247,11 @@ def run(
 @cli.command()
 def drain(as_json: AsJson = False) -> None:
     """发送队列里到点的消息，发完即返回；标准输出的最后一行是 JSON 结果。"""
+    stop = StopSwitch()
     with opened() as app, terminal.progress_bar() as progress:
         bar = progress.add_task("发送", total=app.board.counts()[PENDING])
-        sent = task_scheduler.check_tasks(app, progress=lambda _status: progress.advance(bar))
+        stop.listen()  # the message in hand is finished, the rest goes back
+        sent = task_scheduler.check_tasks(app, lambda: stop.is_thrown, lambda _status: progress.advance(bar))
         app.views.refresh(app.campaigns.valid)  # where nothing was sent, a crash may have left them behind
         pending = app.board.counts()[PENDING]
     terminal.print_json({**sent.__dict__, "pending": pending})

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from tenacity import RetryCallState, retry, retry_if_exception_type, wait_exponential
 
 from modules.application import Application
+from modules.database import in_words
 from modules.lanes import Lane
 from modules.senders.outcome import Outcome, Unknown
 from modules.task_queue import Advanced, Hand
@@ -119,12 +120,14 @@ def execute_task(app: Application, task: Task) -> Outcome:
 
 
 def _warn(state: RetryCallState) -> None:
-    log.warning("数据库正忙，发送结果稍后再写（第 %s 次）", state.attempt_number)
+    error = state.outcome.exception() if state.outcome else None
+    words = in_words(error) if isinstance(error, sa.exc.DBAPIError) else error
+    log.warning("数据库正忙，发送结果稍后再写（第 %s 次）：%s", state.attempt_number, words)
 
 
 def _until_it_succeeds(act: Callable[[], T]) -> T:
     return retry(
-        retry=retry_if_exception_type(sa.exc.OperationalError),
+        retry=retry_if_exception_type(sa.exc.DBAPIError),
         wait=wait_exponential(multiplier=0.1, max=10),
         before_sleep=_warn,
         reraise=True,

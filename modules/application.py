@@ -79,7 +79,7 @@ def open_application(
                 metabase=metabase,
                 announcer=Announcer(settings, Templates()),
                 queue=queue,
-                board=TaskBoard(database, on_completed=ledger.mark_notified),
+                board=TaskBoard(database, on_completed=ledger.mark_notified, server_clock=database.is_server),
                 sender=sender,
                 views=Views(settings, database, owns_folder=is_daemon),
                 clock=clock,

@@ -10,7 +10,7 @@ from datetime import datetime
 
 from modules.lanes import DESKTOP_AT_ONCE, SENDER_NAMES, Lane
 from modules.message_text import message_limit
-from modules.recipients import RecipientSettings, SenderName
+from modules.recipients import RecipientSettings, SenderName, is_app_title
 from modules.robot_limits import RobotLimit
 from modules.senders.apprise_channel import AppriseChannel
 from modules.senders.console import Console
@@ -49,7 +49,7 @@ class MessageSender:
         self._recipients = settings.recipients
         self._machines = settings.queue.machines
         self._messages_per_minute = settings.wecom.messages_per_minute
-        self._data_dir, self._state_dir = settings.data_dir, settings.state_dir
+        self._data_dir, self._own_folders = settings.data_dir, (settings.state_dir, settings.log_dir)
         self._robot = WecomRobot(settings.wecom)
         self.desktop_lock = DesktopLock()
         desktop, screens = settings.desktop, settings.log_dir / "screens"
@@ -128,7 +128,7 @@ class MessageSender:
                 f"文件只能由企业微信群机器人发送，{recipient!r} 不是机器人；"
                 "请人工发送，或在 config/settings.yaml 的 recipients 里给它改用 wecom_robot"
             )
-        file = read_file(path, self._data_dir, self._state_dir)
+        file = read_file(path, self._data_dir, self._own_folders)
         return self._robot.send_file(target, file) if isinstance(file, FileToSend) else file
 
 
@@ -151,6 +151,8 @@ def _plain_chat(name: str, task_type: str) -> RecipientSettings | Failed:
         )
     if not name.strip():
         return Failed("收件人为空；请取消这条任务，填上收件人后重新创建")
+    if is_app_title(name):
+        return Failed(f"{name!r} 是聊天软件主窗口的标题，不是会话名称；请取消这条任务，写上会话的名称后重新创建")
     return RecipientSettings(name=name, sender=sender)
 
 

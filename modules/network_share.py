@@ -1,5 +1,6 @@
 """Whether a folder lies on another machine: SQLite's locks do not hold there, and two writers ruin the file."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def _mounted_share(folder: Path, mounts: str) -> str | None:
     kind, device, deepest = "", "", -1
     for line in mounts.splitlines():
         its_device, point, its_kind, *_ = line.split(" ")
-        path = Path(point.encode().decode("unicode_escape"))
+        path = Path(re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), point))
         if folder.is_relative_to(path) and len(path.parts) >= deepest:
             kind, device, deepest = its_kind, its_device, len(path.parts)
     return f"{device}（{kind}）" if kind in NETWORK_FILESYSTEMS else None

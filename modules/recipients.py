@@ -21,6 +21,9 @@ MessageFormat = Literal["text", "markdown"]
 MOBILE_PATTERN = r"^(1[0-9]{10}|\+[0-9]{6,15}|@all)$"
 """A mobile number of mainland China, one with its country code, or everybody."""
 
+APP_TITLES = frozenset({"微信", "企业微信", "wechat", "weixin", "wxwork"})
+"""How the main windows of the apps are called: whichever chat is open there, it is not a chat's own window."""
+
 ONLY_FOR: dict[str, SenderName] = {"format": "wecom_robot", "mentioned_mobiles": "wecom_robot", "url": "apprise"}
 """Which sender a field belongs to; with another one it would be silently without effect."""
 
@@ -71,6 +74,13 @@ class RecipientSettings(BaseModel):
             raise ValueError(f"只用于 sender: {owner}，这里是 {sender}；请删去这一项")
         return value
 
+    @field_validator("sender")
+    @classmethod
+    def _no_main_window(cls, value: SenderName, info: ValidationInfo) -> SenderName:
+        if value.startswith("desktop_") and is_app_title(info.data.get("name", "")):
+            raise ValueError("name 是聊天软件主窗口的标题，不是会话名称；请写会话的名称")
+        return value
+
     @field_validator("mentioned_mobiles")
     @classmethod
     def _only_in_text(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
@@ -97,6 +107,11 @@ class RecipientSettings(BaseModel):
         """The secret texts of this recipient. Of an address also the pieces that may be secret: programs log them."""
         url = self.url.get_secret_value()
         return [text for text in (self.key.get_secret_value(), url, *_secret_pieces(url)) if text]
+
+
+def is_app_title(name: str) -> bool:
+    """Whether a chat of this name can't be told from the main window of its app."""
+    return name.strip().casefold() in APP_TITLES
 
 
 def _secret_pieces(url: str) -> list[str]:

@@ -43,11 +43,10 @@ _ANSWERED = sa.update(robot_sends).where(robot_sends.c.task_id == value("task"))
 
 def free_at(connection: Connection, robot: RobotLimit, now: datetime) -> datetime | None:
     """When the robot may be used again; None: now. Forgets what is older than the window."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ROBOTS_LOCK)))
+    _wait_for_turn(connection)
     connection.execute(_FORGET, {"before": now - WINDOW})
     paused = connection.execute(_PAUSED, {"robot": robot.bucket, "now": now}).scalar_one_or_none()
-    moments = [paused, _limit_reached_until(connection, robot)]
+    moments = [paused, _limit_reached_until(connection, robot, now)]
     return max((moment for moment in moments if moment is not None), default=None)
 
 
@@ -58,6 +57,7 @@ def note_departure(connection: Connection, robot: RobotLimit, task_id: int, now:
 
 def note_answer(connection: Connection, task_id: int, now: datetime) -> None:
     """The robot has answered, or nobody waits for its answer any more."""
+    _wait_for_turn(connection)
     connection.execute(_ANSWERED, {"task": task_id, "now": now})
 
 
@@ -68,9 +68,14 @@ def pause(connection: Connection, robot: RobotLimit, until: datetime) -> None:
     connection.execute(own.values(until=until))
 
 
-def _limit_reached_until(connection: Connection, robot: RobotLimit) -> datetime | None:
+def _wait_for_turn(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ROBOTS_LOCK)))
+
+
+def _limit_reached_until(connection: Connection, robot: RobotLimit, now: datetime) -> datetime | None:
     if robot.per_minute == 0:
         return None
     latest = {"robot": robot.bucket, "later": robot.per_minute - 1}
     blocking: datetime | None = connection.execute(_LATEST_BUT, latest).scalar_one_or_none()
-    return None if blocking is None else blocking + WINDOW
+    return None if blocking is None else min(blocking, now) + WINDOW  # a clock that was set back dates them ahead

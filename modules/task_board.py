@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from modules.database import Database, insert_missing, record_act
 from modules.message_text import split_message
 from modules.tables import spent_keys, tasks
-from modules.task_queue import OnCompleted, tell_completed
+from modules.task_queue import OnCompleted, moment_of, tell_completed
 from modules.task_statements import COLUMNS, UNLOCKED
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN, Task
 
@@ -37,9 +37,11 @@ class Purgeable:
 class TaskBoard:
     """Looks at the tasks of one database and acts on them for a person."""
 
-    def __init__(self, database: Database, on_completed: OnCompleted) -> None:
+    def __init__(self, database: Database, on_completed: OnCompleted, *, server_clock: bool = False) -> None:
+        """`server_clock` as for `TaskQueue`: leases are judged by the clock that they were given by."""
         self._database = database
         self._on_completed = on_completed
+        self._server_clock = server_clock
 
     def create(self, task_type: str, recipient: str, message: str, now: datetime, max_attempts: int, limit: int) -> int:
         """A task without a key, as the door `create_task` makes it; returns its id.
@@ -94,6 +96,7 @@ class TaskBoard:
         if status not in STATUSES or status == RUNNING:
             raise TaskError(f"没有状态 {status}，可用：{'、'.join(s for s in STATUSES if s != RUNNING)}")
         with self._database.writing() as connection:
+            now = moment_of(connection, now, server_clock=self._server_clock)
             task = _existing(connection, task_id)
             if task.status == RUNNING and task.locked_until is not None and task.locked_until > now:
                 raise TaskError(f"任务 {task_id} 正在发送，请稍后再试")
@@ -142,7 +145,7 @@ class TaskBoard:
                 connection.execute(insert, [{"group_key": key, "purged_at": now} for key in keys])
             numbers = [{"purged_id": number} for number, _ in rows]
             if numbers:
-                connection.execute(sa.delete(tasks).where(tasks.c.id == sa.bindparam("purged_id")), numbers)
+                connection.execute(sa.delete(tasks).where(*_is_purged), numbers)
         return len(rows)
 
 
@@ -151,6 +154,10 @@ def age_limit(now: datetime, days: int) -> datetime:
     if days < 0:
         raise TaskError(f"天数应不小于 0，不是 {days}")
     return now - timedelta(days=days)
+
+
+_is_purged = (tasks.c.id == sa.bindparam("purged_id"), tasks.c.status == COMPLETED)
+"""Not one that a person has sent back in this moment."""
 
 
 def _existing(connection: Connection, task_id: int) -> Task:

@@ -25,6 +25,7 @@ from modules.database import Database
 from modules.robot_limits import RobotLimit
 from modules.senders.outcome import Outcome, Retry
 from modules.task_states import (
+    CANCELLED,
     COMPLETED,
     PENDING,
     Task,
@@ -156,18 +157,16 @@ class TaskQueue:
     def rescue(self, now: datetime, dead_workers: Collection[str]) -> list[tuple[Task, Transition]]:
         """Tasks whose lease ran out, or whose worker is known to be dead, follow the rule of the state picture."""
         with self._database.reading() as connection:  # needs no lock, so that looking at a busy database works
-            if not _lost(connection, self._moment(connection, now), dead_workers):
+            if not _lost(connection, statements.RUNNING_TASKS, self._moment(connection, now), dead_workers):
                 return []
         with self._database.writing() as connection:
             now = self._moment(connection, now)
-            moves = [(task, after_lost_worker(task, now)) for task in _lost(connection, now, dead_workers)]
+            lost = _lost(connection, statements.LOCKED_RUNNING_TASKS, now, dead_workers)
+            moves = [(task, after_lost_worker(task, now)) for task in lost]
             return [(task, transition) for task, transition in moves if self._move(connection, task, transition, now)]
 
     def _moment(self, connection: Connection, given: datetime) -> datetime:
-        if not self._server_clock:
-            return given
-        moment: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
-        return moment.astimezone(given.tzinfo)
+        return moment_of(connection, given, server_clock=self._server_clock)
 
     def _finish(
         self, connection: Connection, task: Task, outcome: Outcome, robot: RobotLimit | None, now: datetime
@@ -182,6 +181,12 @@ class TaskQueue:
     def _mark_next(self, connection: Connection, waiting: tuple[Task, ...], limit_of: LimitOf, now: datetime) -> Hand:
         while waiting:
             task, waiting = waiting[0], waiting[1:]
+            if task.expires_at is not None and task.expires_at <= now:
+                self._move(connection, task, Transition(CANCELLED, last_error=statements.EXPIRED), now)
+                continue
+            if task.locked_until is not None and task.locked_until <= now:  # this machine has slept
+                self._give_back(connection, [task], now)
+                continue
             robot = limit_of(task.recipient)
             free_at = robot_limits.free_at(connection, robot, now) if robot else None
             if free_at is not None:
@@ -228,7 +233,7 @@ class TaskQueue:
         values = {
             "new_status": transition.status,
             "not_before": transition.run_at,
-            "error": transition.last_error,
+            "error": _storable(transition.last_error),
             "now": now,
         }
         if connection.execute(statements.MOVE, {**values, **_held(task)}).rowcount != 1:
@@ -238,14 +243,27 @@ class TaskQueue:
         return True
 
 
-def _lost(connection: Connection, now: datetime, dead_workers: Collection[str]) -> list[Task]:
+def _lost(connection: Connection, running: sa.Select[Any], now: datetime, dead_workers: Collection[str]) -> list[Task]:
     """The tasks in hands whose lease ran out, or whose worker is dead."""
 
     def is_lost(task: Task) -> bool:
         worker = (task.locked_by or "").rpartition("/")[0]
         return task.locked_until is None or task.locked_until <= now or worker in dead_workers
 
-    return [task for row in connection.execute(statements.RUNNING_TASKS) if is_lost(task := Task(*row))]
+    return [task for row in connection.execute(running) if is_lost(task := Task(*row))]
+
+
+def moment_of(connection: Connection, given: datetime, *, server_clock: bool) -> datetime:
+    """The moment given, or the server's own where that counts."""
+    if not server_clock:
+        return given
+    moment: datetime = connection.execute(sa.select(sa.func.clock_timestamp())).scalar_one()
+    return moment.astimezone(given.tzinfo)
+
+
+def _storable(text: str | None) -> str | None:
+    """What an app or a server said may hold half a character or a NUL, which no database takes."""
+    return None if text is None else text.encode("utf-8", "replace").decode().replace("\0", "")
 
 
 def _take(connection: Connection, claim: Mapping[str, Any], reach: Reach | None) -> Sequence[Any]:

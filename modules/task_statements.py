@@ -17,6 +17,7 @@ from modules.task_states import CANCELLED, COMPLETED, PENDING, RUNNING, Task
 COLUMNS = [tasks.c[field.name] for field in fields(Task)]
 UNLOCKED: dict[str, Any] = {"locked_by": None, "locked_until": None, "sending_at": None}
 
+EXPIRED = "已过有效期，不再发送"
 _NOW = value("now", type_=Moment)
 
 
@@ -113,10 +114,12 @@ RENEW = (
 EXPIRE = (
     sa.update(tasks)
     .where(_says(tasks, PENDING), tasks.c.expires_at <= _NOW)
-    .values(status=CANCELLED, updated_at=_NOW, last_error="已过有效期，不再发送")
+    .values(status=CANCELLED, updated_at=_NOW, last_error=EXPIRED)
 )
 
 RUNNING_TASKS = sa.select(*COLUMNS).where(_says(tasks, RUNNING)).order_by(tasks.c.id)
+LOCKED_RUNNING_TASKS = RUNNING_TASKS.with_for_update(skip_locked=True)
+"""Without those that somebody is about to move (PostgreSQL; on SQLite whoever writes is alone)."""
 
 UNFINISHED_PART = sa.select(tasks.c.id).where(tasks.c.group_key == value("key"), tasks.c.status != COMPLETED).limit(1)
 """A part of a message that is not through yet."""

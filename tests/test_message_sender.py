@@ -89,6 +89,16 @@ def test_a_desktop_message_goes_to_the_app_of_its_sender(
     assert sender_for().send(4, recipient, task_type, "喜报") == Retry(process)
 
 
+@pytest.mark.parametrize("name", ["微信", " 企业微信 ", "WeChat"])
+def test_the_main_window_of_an_app_is_no_chat(name: str) -> None:
+    """Whichever chat is open in it, the message would go there."""
+    outcome = sender_for().send(5, name, "send_wechat_message", "喜报")
+    assert isinstance(outcome, Failed)
+    assert "主窗口" in outcome.reason
+    with pytest.raises(ValueError, match="主窗口"):
+        RecipientSettings(name=name, sender="desktop_wechat")
+
+
 def test_the_desktop_has_a_lane_of_its_own() -> None:
     sender = sender_for()
     others, desktop = sender.lanes()

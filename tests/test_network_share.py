@@ -13,6 +13,7 @@ proc /proc proc rw 0 0
 nas.example:/ops /mnt/ops nfs4 rw,vers=4.2 0 0
 //nas.example/desk /mnt/desk\\040share cifs rw 0 0
 /dev/vdb /mnt/ops/local ext4 rw 0 0
+//nas.example/中文 /mnt/共享 cifs rw 0 0
 ops@nas.example:/ /home/ops/remote fuse.sshfs rw 0 0
 """
 
@@ -26,6 +27,7 @@ ops@nas.example:/ /home/ops/remote fuse.sshfs rw 0 0
         ("/mnt/opsx/data", None),
         ("/mnt/ops/local/data", None),
         ("/mnt/desk share/data", "//nas.example/desk（cifs）"),
+        ("/mnt/共享/data", "//nas.example/中文（cifs）"),
         ("/home/ops/remote/data", "ops@nas.example:/（fuse.sshfs）"),
     ],
 )

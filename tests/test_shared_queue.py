@@ -6,12 +6,14 @@ import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, time, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from conftest import Desk, Surroundings
 from sqlalchemy.engine import Connection
 
+from modules import task_queue
 from modules.clock import SHANGHAI
 from modules.database import Database
 from modules.errors import JobRefusedError
@@ -158,6 +160,47 @@ def test_what_was_rescued_from_a_hand_is_left_to_whoever_has_it(shop: Shop) -> N
     assert shop.states() == {"a": RUNNING, "b": PENDING, "c": PENDING}
 
 
+def test_what_expires_in_a_hand_is_not_sent(shop: Shop) -> None:
+    shop.put("a", "b")
+    with shop.database.writing() as connection:
+        connection.execute(sa.update(tasks).where(tasks.c.dedup_key == "b").values(expires_at=NOW + SECOND))
+    hand = shop.advance(shop.queue.claim(NOW, 2))
+    assert shop.advance(hand, Sent(), NOW + SECOND).is_empty
+    assert shop.states() == {"a": COMPLETED, "b": CANCELLED}
+
+
+def test_a_hand_whose_lease_is_over_is_given_back_unsent(shop: Shop) -> None:
+    """The machine has slept: somebody else may have the rest already."""
+    shop.put("a", "b")
+    hand = shop.advance(shop.queue.claim(NOW, 2))
+    assert shop.advance(hand, Sent(), NOW + LEASE).is_empty
+    assert shop.states() == {"a": COMPLETED, "b": PENDING}
+
+
+def test_a_rescue_does_not_take_what_was_renewed_meanwhile(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its owner marks the next message between the rescue's look and its move."""
+    shop.put("a", "b")
+    hand = shop.advance(shop.queue.claim(NOW, 2))
+    late = NOW + LEASE
+    real, looks = task_queue._lost, []
+
+    def looks_and_is_overtaken(*arguments: Any) -> list[Task]:
+        found = real(*arguments)
+        if not looks:
+            looks.append(shop.queue.advance(hand, Sent(), late - SECOND))
+        return found
+
+    monkeypatch.setattr(task_queue, "_lost", looks_and_is_overtaken)
+    assert shop.other.rescue(late, frozenset()) == []
+    assert shop.states() == {"a": COMPLETED, "b": RUNNING}
+
+
+def test_what_a_server_said_is_kept_without_half_characters(shop: Shop) -> None:
+    shop.put("a")
+    shop.send(shop.queue.claim(NOW), [Failed("坏 \ud83d\0 了")])
+    assert shop.task("a").last_error == "坏 ? 了"
+
+
 def test_two_workers_share_recipients_not_one_recipients_messages(shop: Shop) -> None:
     for number in range(3):
         shop.put(f"b{number}")
@@ -241,6 +284,17 @@ def test_a_shorter_pause_does_not_end_a_longer_one(shop: Shop) -> None:
     late = NOW + 31 * SECOND
     assert shop.send(shop.queue.claim(late, 9), [], late) == []
     assert shop.task("o1").run_at == NOW + 90 * SECOND
+
+
+def test_a_clock_that_was_set_back_closes_a_robot_for_a_minute_at_most(shop: Shop) -> None:
+    shop.robots = {"bj": RobotLimit("robot", 1)}
+    shop.put("b1", "b2")
+    assert shop.send(shop.queue.claim(NOW, 9), []) == ["b1"]
+    earlier = NOW - timedelta(hours=3)
+    with shop.database.writing() as connection:
+        connection.execute(sa.update(tasks).values(run_at=None))
+    assert shop.send(shop.queue.claim(earlier, 9), [], earlier) == []
+    assert shop.task("b2").run_at == earlier + 60 * SECOND
 
 
 def test_a_robot_without_a_limit_is_counted_and_never_waits(shop: Shop) -> None:

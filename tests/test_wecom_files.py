@@ -179,7 +179,7 @@ def data_dir(tmp_path: Path) -> Path:
 
 
 def read(text: str, data_dir: Path) -> FileToSend | Retry | Failed:
-    return read_file(text, data_dir, data_dir / "state")
+    return read_file(text, data_dir, (data_dir / "state", data_dir / "logs"))
 
 
 @pytest.mark.parametrize(

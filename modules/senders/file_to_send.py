@@ -2,9 +2,10 @@
 
 Whoever can write a row of the queue must not be able to send away any file of the machine. So a file must lie below the
 data folder, links followed, and is refused there where it is the program's own: locks and the cached Metabase session
-in `state`, databases, hidden files.
+in `state`, logs and pictures of the screen in `logs`, databases, hidden files.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,11 +27,14 @@ class FileToSend:
     content: bytes
 
 
-def read_file(text: str, data_dir: Path, state_dir: Path) -> FileToSend | Retry | Failed:
-    """The file at the path `text`, absolute or relative to `data_dir`, as it is now; or why it can't be sent."""
+def read_file(text: str, data_dir: Path, own: Sequence[Path]) -> FileToSend | Retry | Failed:
+    """The file at the path `text`, absolute or relative to `data_dir`, as it is now; or why it can't be sent.
+
+    `own`: the folders below it that are the program's alone.
+    """
     named = data_dir / text
     try:
-        path = _allowed(named, data_dir, state_dir)
+        path = _allowed(named, data_dir, own)
         if path is None:
             return Failed(f"{text!r} 不能发送：只能发数据文件夹里的文件，程序自用的除外；请放进 {data_dir} 后重新创建")
         if not path.is_file():
@@ -45,16 +49,16 @@ def read_file(text: str, data_dir: Path, state_dir: Path) -> FileToSend | Retry 
     return _judged(FileToSend(named.name, content))
 
 
-def _allowed(named: Path, data_dir: Path, state_dir: Path) -> Path | None:
+def _allowed(named: Path, data_dir: Path, own: Sequence[Path]) -> Path | None:
     """`named` with all links followed, or None where it may not be sent.
 
     It is looked at by its name first: on Windows, merely to follow `\\\\server\\…` signs in to that server.
     """
-    root, state = data_dir.resolve(), state_dir.resolve()
+    root = data_dir.resolve()
     if not (named.is_relative_to(data_dir) or named.is_relative_to(root)):
         return None
     path = named.resolve()
-    if not path.is_relative_to(root) or path.is_relative_to(state):
+    if not path.is_relative_to(root) or any(path.is_relative_to(folder.resolve()) for folder in own):
         return None
     return None if any(part.startswith(".") for part in path.relative_to(root).parts) else path
 
