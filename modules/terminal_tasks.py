@@ -1,5 +1,8 @@
 """How single tasks are shown at the terminal."""
 
+from datetime import datetime
+
+from rich.markup import escape
 from rich.table import Table
 
 from modules import terminal
@@ -33,8 +36,10 @@ def show_task(task: Task) -> None:
     table.add_column(overflow="fold")
     for title, name in _ROWS.items():
         value = getattr(task, name)
-        if value is not None:
-            table.add_row(title, format_moment(value) if hasattr(value, "isoformat") else str(value))
+        if name == "status":
+            table.add_row(title, terminal.STATUSES[task.status])
+        elif value is not None:
+            table.add_row(title, format_moment(value) if isinstance(value, datetime) else escape(str(value)))
     terminal.out.print(table)
     terminal.out.print(task.message, markup=False, highlight=False, soft_wrap=True)
 
