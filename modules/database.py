@@ -84,8 +84,7 @@ class Database:
                 if MigrationContext.configure(connection).get_current_revision() == newest:
                     return
             with self.writing() as connection:
-                if self.is_server:  # of programs that start at once on several machines the first does it
-                    connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATIONS_LOCK)))
+                wait_for_turn(connection, MIGRATIONS_LOCK)  # of programs that start at once the first does it
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)
         except sa.exc.DBAPIError as error:
@@ -95,6 +94,13 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def wait_for_turn(connection: Connection, lock: int) -> None:
+    """On PostgreSQL, hold the advisory lock of this number to the end of the transaction; on SQLite who writes is
+    alone anyway."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
 
 
 def record_act(connection: Connection, now: datetime, who: str, action: str, detail: str) -> None:

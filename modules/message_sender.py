@@ -4,8 +4,7 @@ import hashlib
 import logging
 import socket
 import sys
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from modules.lanes import DESKTOP_AT_ONCE, SENDER_NAMES, Lane
@@ -88,18 +87,8 @@ class MessageSender:
         """The senders that this machine uses, of those wanted; those on the desktop apart, for whom it must be free."""
         here = socket.gethostname().casefold()
         usable = frozenset(name for name in wanted if self._machines.get(name, here).casefold() == here)
-        desktop = Lane(usable & DESKTOP_SENDERS, DESKTOP_AT_ONCE, taken=self._desktop)
+        desktop = Lane(usable & DESKTOP_SENDERS, DESKTOP_AT_ONCE, taken=self.desktop_lock.held)
         return [lane for lane in (Lane(usable - DESKTOP_SENDERS), desktop) if lane.senders]
-
-    @contextmanager
-    def _desktop(self) -> Iterator[bool]:
-        """The right to use the desktop for a row of messages, where nobody else has it."""
-        is_ours = self.desktop_lock.try_acquire()
-        try:
-            yield is_ours
-        finally:
-            if is_ours:
-                self.desktop_lock.release()
 
     def reach(self, lane: Lane, now: datetime) -> Reach:
         """Whose messages go out through a lane at this moment: nobody's in their quiet hours."""

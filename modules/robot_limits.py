@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam as value
 from sqlalchemy.engine import Connection
 
-from modules.database import insert_missing
+from modules.database import insert_missing, wait_for_turn
 from modules.tables import Moment, robot_pauses, robot_sends
 
 WINDOW = timedelta(seconds=60)
@@ -43,7 +43,7 @@ _ANSWERED = sa.update(robot_sends).where(robot_sends.c.task_id == value("task"))
 
 def free_at(connection: Connection, robot: RobotLimit, now: datetime) -> datetime | None:
     """When the robot may be used again; None: now. Forgets what is older than the window."""
-    _wait_for_turn(connection)
+    wait_for_turn(connection, ROBOTS_LOCK)
     connection.execute(_FORGET, {"before": now - WINDOW})
     paused = connection.execute(_PAUSED, {"robot": robot.bucket, "now": now}).scalar_one_or_none()
     moments = [paused, _limit_reached_until(connection, robot, now)]
@@ -57,7 +57,7 @@ def note_departure(connection: Connection, robot: RobotLimit, task_id: int, now:
 
 def note_answer(connection: Connection, task_id: int, now: datetime) -> None:
     """The robot has answered, or nobody waits for its answer any more."""
-    _wait_for_turn(connection)
+    wait_for_turn(connection, ROBOTS_LOCK)
     connection.execute(_ANSWERED, {"task": task_id, "now": now})
 
 
@@ -66,11 +66,6 @@ def pause(connection: Connection, robot: RobotLimit, until: datetime) -> None:
     connection.execute(insert_missing(connection, robot_pauses, ["bucket"]).values(bucket=robot.bucket, until=until))
     own = sa.update(robot_pauses).where(robot_pauses.c.bucket == robot.bucket, robot_pauses.c.until < until)
     connection.execute(own.values(until=until))
-
-
-def _wait_for_turn(connection: Connection) -> None:
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(ROBOTS_LOCK)))
 
 
 def _limit_reached_until(connection: Connection, robot: RobotLimit, now: datetime) -> datetime | None:

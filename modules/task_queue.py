@@ -21,7 +21,7 @@ from sqlalchemy.engine import Connection
 
 from modules import robot_limits
 from modules import task_statements as statements
-from modules.database import Database
+from modules.database import Database, wait_for_turn
 from modules.robot_limits import RobotLimit
 from modules.senders.outcome import Outcome, Retry
 from modules.task_states import (
@@ -114,8 +114,7 @@ class TaskQueue:
         """
         with self._database.writing() as connection:
             now = self._moment(connection, now)
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(CLAIMS_LOCK)))
+            wait_for_turn(connection, CLAIMS_LOCK)
             connection.execute(statements.EXPIRE, {"now": now})
             claim = {
                 "claim": f"{self._worker}/{uuid.uuid4().hex[:12]}",
