@@ -2,14 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from modules.settings_section import Section
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class BoxClickSettings(_Section):
+class BoxClickSettings(Section):
     """Where in a chat's window the edit box is clicked: `x` as a part of the window's width, from the left, and so
     many pixels above the window's lower edge."""
 
@@ -21,7 +19,7 @@ Keys = Annotated[tuple[str, ...], Field(min_length=1)]
 """A hotkey, as PyAutoGUI names its keys: `["ctrl", "a"]`."""
 
 
-class DesktopAppSettings(_Section):
+class DesktopAppSettings(Section):
     """One chat app on the desktop.
 
     A chat is a window whose title is exactly `window_title` with the recipient's name for `{name}`, and whose process
@@ -42,7 +40,7 @@ class DesktopAppSettings(_Section):
     send: Keys = ("enter",)
 
 
-class DesktopSettings(_Section):
+class DesktopSettings(Section):
     """Sending through chat apps on this machine's desktop. Times in seconds: how long something may take before the
     message is refused. As shipped, all of them together stay below the queue's lease.
 

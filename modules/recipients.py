@@ -6,14 +6,14 @@ from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     SecretStr,
     StringConstraints,
     ValidationInfo,
     field_validator,
 )
+
+from modules.settings_section import Section
 
 SenderName = Literal["wecom_robot", "desktop_wecom", "desktop_wechat", "console", "apprise"]
 MessageFormat = Literal["text", "markdown"]
@@ -48,15 +48,13 @@ def _checked_hours(text: str) -> str:
     return text
 
 
-class RecipientSettings(BaseModel):
+class RecipientSettings(Section):
     """Somebody who can be written to: a chat name, the sender that reaches it, and what that sender needs.
 
     `key` is a robot's; `format` and `mentioned_mobiles` say how a robot writes (mentions are WeCom's, in text only);
     `url` is the address of a channel of Apprise, with the passwords or tokens in it. In `quiet_hours`
     (`22:00-08:00`, Asia/Shanghai, from the first minute up to, not with, the last) messages wait.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(min_length=1)
     sender: SenderName

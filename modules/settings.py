@@ -13,11 +13,12 @@ from urllib.parse import quote
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from modules.desktop_settings import DesktopSettings
 from modules.recipients import RecipientSettings, SenderName
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
+from modules.settings_section import Section
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_FILE = ROOT / "config" / "settings.yaml"
@@ -42,11 +43,7 @@ class SettingsError(FaultsError):
     """The settings can't be used; the message lists every fault with file, key and remedy."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class MetabaseSettings(_Section):
+class MetabaseSettings(Section):
     """Where contracts come from. An API key is preferred to a user name and password. Times in seconds."""
 
     url: str = Field("", pattern=r"^$|^https?://")
@@ -58,7 +55,7 @@ class MetabaseSettings(_Section):
     time_budget: float = Field(180, gt=0)
 
 
-class WecomSettings(_Section):
+class WecomSettings(Section):
     """The WeCom robot service. `messages_per_minute` is per robot, 0 switches the limit off. Times in seconds."""
 
     base_url: str = Field("https://qyapi.weixin.qq.com", pattern=r"^https?://")
@@ -67,14 +64,14 @@ class WecomSettings(_Section):
     read_timeout: float = Field(15, gt=0)
 
 
-class ScheduleSettings(_Section):
+class ScheduleSettings(Section):
     """How often the daemon pulls (minutes) and looks into the queue (seconds)."""
 
     run_jobs_serially_minutes: float = Field(3, gt=0)
     task_check_seconds: float = Field(10, gt=0)
 
 
-class QueueSettings(_Section):
+class QueueSettings(Section):
     """Leases (seconds), attempts per message, and how long good news stays news (hours).
 
     `machines` binds a sender to the machine with this host name; workers elsewhere leave its messages alone.
@@ -87,20 +84,20 @@ class QueueSettings(_Section):
     machines: Mapping[SenderName, str] = Field(default_factory=dict)
 
 
-class FileSettings(_Section):
+class FileSettings(Section):
     """How long archived CSV files are kept, in days."""
 
     archive_days: int = Field(30, ge=1)
 
 
-class LogSettings(_Section):
+class LogSettings(Section):
     """Size at which a log file rolls over (megabytes), and how many old ones are kept."""
 
     file_megabytes: float = Field(10, gt=0)
     files_kept: int = Field(10, ge=1)
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that this installation was told. Paths are absolute."""
 
     environment: Literal["development", "production"] = "production"

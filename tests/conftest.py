@@ -187,10 +187,15 @@ class Surroundings:
 
 
 @pytest.fixture
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Surroundings]:
-    """Both stand-ins running, and the environment of an installation that uses them; contacts are on robots too."""
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a test sends goes straight to its stand-ins."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path, no_proxy: None) -> Iterator[Surroundings]:
+    """Both stand-ins running, and the environment of an installation that uses them; contacts are on robots too."""
     root = tmp_path / "installation"
     root.mkdir()
     with MetabaseStandIn() as source, RobotStandIn([f"key-{name}" for name in RECIPIENTS], rate_limit=False) as robot:

@@ -30,10 +30,7 @@ FILE = FileToSend("业绩 榜单🎉.csv", "管家,金额\r\n沈若川,5000\r\n"
 UPLOADED = http("200 OK", '{"errcode": 0, "errmsg": "ok", "media_id": "m"}')
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 @pytest.fixture

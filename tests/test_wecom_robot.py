@@ -21,10 +21,7 @@ KEY = "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
 GROUP = RecipientSettings(name="北京运营群", sender="wecom_robot", key=SecretStr(KEY))
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
+pytestmark = pytest.mark.usefixtures("no_proxy")
 
 
 @pytest.fixture
