@@ -48,8 +48,6 @@ class Database:
         except OSError as error:
             raise DatabaseError(f"数据库文件夹建不了（{error}）；请检查 DATA_DIR 和 DATABASE_URL") from error
 
-        self._writer = self.engine.execution_options(writes=True)
-
     @property
     def is_server(self) -> bool:
         """Whether it is a server that several machines may share; else a file of this machine."""
@@ -66,12 +64,14 @@ class Database:
         """A transaction that sees one state of the database and writes nothing."""
         as_one = {"isolation_level": "REPEATABLE READ"} if self.is_server else {}  # SQLite does so anyway
         with self.engine.connect().execution_options(**as_one) as connection, connection.begin():
+            self._begin_on_sqlite(connection, "BEGIN")
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A transaction that writes all or nothing; on SQLite it is the only writer from its first moment on."""
-        with self._writer.connect() as connection, connection.begin():
+        with self.engine.connect() as connection, connection.begin():
+            self._begin_on_sqlite(connection, "BEGIN IMMEDIATE")
             yield connection
 
     def upgrade(self, revision: str = "head") -> None:
@@ -94,6 +94,11 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _begin_on_sqlite(self, connection: Connection, statement: str) -> None:
+        """Not by an event of the engine: as soon as one is listened to, every statement pays for looking at all."""
+        if not self.is_server:
+            connection.exec_driver_sql(statement)
 
 
 def wait_for_turn(connection: Connection, lock: int) -> None:
@@ -221,10 +226,5 @@ def _sqlite_engine(url: str) -> Engine:
         connection.isolation_level = None  # pysqlite then leaves BEGIN to us
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {pragma}").close()
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("writes", False)
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
