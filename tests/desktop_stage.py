@@ -96,11 +96,16 @@ class Driver(Talker):
 
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def send(self, chat: str, message: str, **settings: Any) -> tuple[str, str]:
+    def send(self, chat: str, message: str, refusal: str = "", **settings: Any) -> tuple[str, str]:
         """Send once; outcome and reason, which is one line."""
-        outcome, reason = self.ask([self.values(**settings), chat, message])
+        self.begin(chat, message, refusal, **settings)
+        outcome, reason = self.answer()
         assert "\n" not in reason
         return outcome, reason
+
+    def begin(self, chat: str, message: str, refusal: str = "", **settings: Any) -> None:
+        """Send once, and don't wait for what comes of it; a `refusal` comes in the last moment before Enter."""
+        self.tell([self.values(**settings), chat, message, refusal])
 
     def values(self, **settings: Any) -> dict[str, Any]:
         """The settings, with `wecom` merged."""
