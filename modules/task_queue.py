@@ -38,6 +38,9 @@ from modules.task_states import (
 CLAIMS_LOCK = 0x7A51
 """Names the advisory lock under which claims take turns on PostgreSQL."""
 
+PARTS_LOCK = 0x7A53
+"""The same for looking whether all parts of a message are through: of two that finish at once, one must see both."""
+
 RECIPIENTS_AT_ONCE = 5
 """Whose tasks one claim takes at most: a long queue is shared by workers, each with some recipients."""
 
@@ -302,5 +305,8 @@ def tell_completed(connection: Connection, task: Task, now: datetime, on_complet
     if task.group_key is None:
         return
     is_whole = task.dedup_key == task.group_key  # else it is a part of several
-    if is_whole or connection.execute(statements.UNFINISHED_PART, {"key": task.group_key}).first() is None:
-        on_completed(connection, task.group_key, now)
+    if not is_whole:
+        wait_for_turn(connection, PARTS_LOCK)
+        if connection.execute(statements.UNFINISHED_PART, {"key": task.group_key}).first() is not None:
+            return
+    on_completed(connection, task.group_key, now)

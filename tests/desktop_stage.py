@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+from conftest import wait_until
 from Xlib import X
 from Xlib.display import Display
 from Xlib.ext.xtest import fake_input
@@ -24,13 +25,6 @@ MIDDLE = (640, 700)
 ANSWER_SECONDS = 60
 QUICK: dict[str, Any] = {"person_quiet_seconds": 0, "readback_seconds": 2, "confirm_seconds": 2, "front_seconds": 2}
 """Deadlines that a refusal is not long in coming for; the watch over the mouse is off."""
-
-
-def wait_until(met: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.02)
 
 
 @contextmanager
