@@ -1,14 +1,14 @@
 """The background worker that drains the queue: claim a few tasks, send them one after another, write down what came.
 
 Each commit finishes one message and marks the next as leaving (`TaskQueue.advance`), so that at any moment at most one
-message of a worker is in the air.
+message of a worker is in the air. A sender that is long busy before a message leaves marks it itself (`Departure`).
 """
 
 import logging
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import sqlalchemy as sa
@@ -17,7 +17,7 @@ from tenacity import RetryCallState, retry, retry_if_exception_type, wait_expone
 from modules.application import Application
 from modules.database import in_words
 from modules.lanes import Lane
-from modules.senders.outcome import Outcome, Unknown
+from modules.senders.outcome import LeavingRefusedError, Outcome, Retry, Unknown
 from modules.task_queue import Advanced, Hand
 from modules.task_states import COMPLETED, FAILED, PENDING, UNCERTAIN, Task
 
@@ -76,7 +76,7 @@ def _send_some(app: Application, lane: Lane, should_stop: Callable[[], bool], no
         if not is_ours:
             return False
         now = app.clock()
-        hand = app.queue.claim(now, lane.at_once, app.sender.reach(lane, now))
+        hand = app.queue.claim(now, lane.at_once, app.sender.reach(lane, now), leaves_late=lane.leaves_late)
         if hand.is_empty:
             return False
         send_hand(app, hand, should_stop, note)
@@ -92,8 +92,9 @@ def send_hand(
     """Send claimed tasks one after another; when asked to stop, the rest goes back."""
     hand = _advance(app, hand, None, stop=False).hand
     while (task := hand.sending) is not None:
-        outcome = execute_task(app, task)
-        advanced = _advance(app, hand, outcome, stop=should_stop())
+        departure = Departure(app, task)
+        outcome = execute_task(app, departure)
+        advanced = _advance(app, replace(hand, sending=departure.task), outcome, stop=should_stop())
         if advanced.transition is None:
             log.warning("任务 %s 的认领已失效，发送结果由接手者判断", task.id)
         else:
@@ -110,13 +111,35 @@ def _advance(app: Application, hand: Hand, outcome: Outcome | None, *, stop: boo
     return act() if outcome is None else _until_it_succeeds(act)
 
 
-def execute_task(app: Application, task: Task) -> Outcome:
-    """Send the message of a task that is marked as leaving. Never raises: a task is the isolation boundary."""
+@dataclass
+class Departure:
+    """The leaving of one task's message; afterwards `task` tells whether it has left."""
+
+    app: Application
+    task: Task
+
+    def leave(self) -> None:
+        """Mark it as leaving, where it is not yet. Raises LeavingRefusedError."""
+        if self.task.sending_at is not None:
+            return
+        try:
+            marked = self.app.queue.leave(self.task, self.app.clock())
+        except sa.exc.DBAPIError as error:
+            raise LeavingRefusedError(f"发送前写不进数据库（{in_words(error)}）") from error
+        if marked is None:
+            raise LeavingRefusedError("这条任务已由别的进程接手")
+        self.task = marked
+
+
+def execute_task(app: Application, departure: Departure) -> Outcome:
+    """Send the message of a task. Never raises: a task is the isolation boundary."""
+    task = departure.task
     try:
-        return app.sender.send(task.id, task.recipient, task.task_type, task.message)
+        return app.sender.send(task.id, task.recipient, task.task_type, task.message, departure.leave)
     except Exception as error:
         log.exception("任务 %s 发送时出错", task.id)
-        return Unknown(f"发送程序出错：{type(error).__name__}")
+        reason = f"发送程序出错：{type(error).__name__}"
+        return Retry(reason) if departure.task.sending_at is None else Unknown(reason)
 
 
 def _warn(state: RetryCallState) -> None:

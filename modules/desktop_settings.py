@@ -46,8 +46,8 @@ class DesktopSettings(Section):
 
     `empty_seconds`: a box that has handed nothing to the clipboard for so long counts as empty, until the message read
     back proves it. `person_quiet_seconds`: the mouse must have lain still for so long before a message is begun, 0
-    switches the watch off; `person_wait_seconds`: how long it is waited for. `screens_kept`: pictures of refusals,
-    0 takes none.
+    switches the watch off; `person_wait_seconds`: how long it is waited for. `blocked_seconds`: how long no message is
+    begun after the desktop was found locked, busy or absent. `screens_kept`: pictures of refusals, 0 takes none.
     """
 
     person_quiet_seconds: float = Field(0.5, ge=0, le=10)
@@ -57,6 +57,7 @@ class DesktopSettings(Section):
     readback_seconds: float = Field(5, gt=0, le=10)
     confirm_seconds: float = Field(5, gt=0, le=10)
     clipboard_seconds: float = Field(2, gt=0, le=5)
+    blocked_seconds: float = Field(60, gt=0, le=600)
     screens_kept: int = Field(100, ge=0)
     wecom: DesktopAppSettings = DesktopAppSettings(process_names=("WXWork.exe",))
     wechat: DesktopAppSettings = DesktopAppSettings(process_names=("WeChat.exe", "Weixin.exe"))

@@ -20,12 +20,16 @@ DESKTOP_AT_ONCE = 5
 @dataclass(frozen=True)
 class Lane:
     """Senders that a worker uses together. `at_once`: how many tasks to claim at a time; `taken`: what to hold while
-    they are sent, whose value tells whether it could be had. With a `recipient` only what is for that one."""
+    they are sent, whose value tells whether it could be had. With a `recipient` only what is for that one.
+
+    Its senders say themselves when a message leaves, where it `leaves_late`.
+    """
 
     senders: frozenset[SenderName]
     at_once: int = AT_ONCE
     recipient: str | None = None
     taken: Callable[[], AbstractContextManager[bool]] = lambda: nullcontext(True)
+    leaves_late: bool = False
 
     def only(self, recipient: str) -> "Lane":
         """The same lane for one recipient."""

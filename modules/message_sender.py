@@ -16,7 +16,7 @@ from modules.senders.console import Console
 from modules.senders.desktop.lock import DesktopLock
 from modules.senders.desktop_chat import DesktopChat
 from modules.senders.file_to_send import FileToSend, read_file
-from modules.senders.outcome import Failed, Outcome, Retry, Sender, Sent
+from modules.senders.outcome import Failed, Leave, NotNow, Outcome, Retry, Sender, Sent
 from modules.senders.wecom_robot import WecomRobot
 from modules.settings import Settings
 from modules.task_queue import Reach
@@ -52,20 +52,23 @@ class MessageSender:
         self._robot = WecomRobot(settings.wecom)
         self.desktop_lock = DesktopLock()
         desktop, screens = settings.desktop, settings.log_dir / "screens"
-        self._senders: Mapping[SenderName, Sender] = {
-            "wecom_robot": self._robot,
+        self._desktop: Mapping[SenderName, DesktopChat] = {
             "desktop_wecom": DesktopChat(desktop.wecom, desktop, self.desktop_lock, screens),
             "desktop_wechat": DesktopChat(desktop.wechat, desktop, self.desktop_lock, screens),
+        }
+        self._senders: Mapping[SenderName, Sender] = {
+            "wecom_robot": self._robot,
             "console": Console(),
             "apprise": AppriseChannel(),
         }
 
-    def send(self, task_id: int, recipient: str, task_type: str, message: str) -> Outcome:
+    def send(self, task_id: int, recipient: str, task_type: str, message: str, leave: Leave) -> Outcome:
         """Try once to bring `message` to `recipient`, and write one line about it to the log `send_messages`.
 
-        `recipient` is a key of the settings' recipients, or a plain chat name: then `task_type` decides.
+        `recipient` is a key of the settings' recipients, or a plain chat name: then `task_type` decides. `leave` is
+        called before a message leaves by keyboard.
         """
-        outcome = self._send(recipient, task_type, message)
+        outcome = self._send(recipient, task_type, message, leave)
         _log(task_id, recipient, task_type, outcome)
         return outcome
 
@@ -87,7 +90,7 @@ class MessageSender:
         """The senders that this machine uses, of those wanted; those on the desktop apart, for whom it must be free."""
         here = socket.gethostname().casefold()
         usable = frozenset(name for name in wanted if self._machines.get(name, here).casefold() == here)
-        desktop = Lane(usable & DESKTOP_SENDERS, DESKTOP_AT_ONCE, taken=self.desktop_lock.held)
+        desktop = Lane(usable & DESKTOP_SENDERS, DESKTOP_AT_ONCE, taken=self.desktop_lock.free, leaves_late=True)
         return [lane for lane in (Lane(usable - DESKTOP_SENDERS), desktop) if lane.senders]
 
     def reach(self, lane: Lane, now: datetime) -> Reach:
@@ -102,12 +105,14 @@ class MessageSender:
         unserved = frozenset(kind for kind, sender in TASK_TYPE_SENDERS.items() if sender not in lane.senders)
         return Reach(served, frozenset(self._recipients), unserved)
 
-    def _send(self, recipient: str, task_type: str, message: str) -> Outcome:
+    def _send(self, recipient: str, task_type: str, message: str, leave: Leave) -> Outcome:
         if task_type == SEND_FILE:
             return self._send_file(recipient, message)
         target = self._recipients.get(recipient) or _plain_chat(recipient, task_type)
         if isinstance(target, Failed):
             return target
+        if target.sender in self._desktop:
+            return self._desktop[target.sender].send(target, message, leave)
         return self._senders[target.sender].send(target, message)
 
     def _send_file(self, recipient: str, path: str) -> Outcome:
@@ -151,6 +156,6 @@ def _log(task_id: int, recipient: str, task_type: str, outcome: Outcome) -> None
         level = logging.INFO
         words += f" note={outcome.note}" if outcome.note else ""
     else:
-        level = logging.WARNING if isinstance(outcome, Retry) else logging.ERROR
+        level = logging.WARNING if isinstance(outcome, Retry | NotNow) else logging.ERROR
         words += f" reason={outcome.reason}"
     log.log(level, "%s", " ".join(words.split()))

@@ -38,7 +38,7 @@ _LATEST_BUT = (
     .offset(value("later", type_=sa.Integer))
     .limit(1)
 )
-_ANSWERED = sa.update(robot_sends).where(robot_sends.c.task_id == value("task")).values(sent_at=value("now"))
+_FORGET_DEPARTURE = sa.delete(robot_sends).where(robot_sends.c.task_id == value("task"))
 
 
 def free_at(connection: Connection, robot: RobotLimit, now: datetime) -> datetime | None:
@@ -55,10 +55,14 @@ def note_departure(connection: Connection, robot: RobotLimit, task_id: int, now:
     connection.execute(sa.insert(robot_sends), {"bucket": robot.bucket, "task_id": task_id, "sent_at": now})
 
 
-def note_answer(connection: Connection, task_id: int, now: datetime) -> None:
-    """The robot has answered, or nobody waits for its answer any more."""
+def note_answer(connection: Connection, robot: RobotLimit, task_id: int, now: datetime) -> None:
+    """The robot has answered, or nobody waits for its answer any more: from now on it counts for a minute.
+
+    Its departure may have been forgotten, where the answer took longer than that.
+    """
     wait_for_turn(connection, ROBOTS_LOCK)
-    connection.execute(_ANSWERED, {"task": task_id, "now": now})
+    connection.execute(_FORGET_DEPARTURE, {"task": task_id})
+    note_departure(connection, robot, task_id, now)
 
 
 def pause(connection: Connection, robot: RobotLimit, until: datetime) -> None:

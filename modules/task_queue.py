@@ -23,7 +23,7 @@ from modules import robot_limits
 from modules import task_statements as statements
 from modules.database import Database, wait_for_turn
 from modules.robot_limits import RobotLimit
-from modules.senders.outcome import Outcome, Retry
+from modules.senders.outcome import NotNow, Outcome, Retry
 from modules.task_states import (
     CANCELLED,
     COMPLETED,
@@ -32,10 +32,14 @@ from modules.task_states import (
     Transition,
     after_lost_worker,
     after_sending,
+    tries_after,
 )
 
 CLAIMS_LOCK = 0x7A51
 """Names the advisory lock under which claims take turns on PostgreSQL."""
+
+PARTS_LOCK = 0x7A53
+"""The same for looking whether all parts of a message are through: of two that finish at once, one must see both."""
 
 RECIPIENTS_AT_ONCE = 5
 """Whose tasks one claim takes at most: a long queue is shared by workers, each with some recipients."""
@@ -66,10 +70,14 @@ class Reach:
 
 @dataclass(frozen=True)
 class Hand:
-    """What a worker holds of one claim: the task whose message is leaving, and those still to send, in order."""
+    """What a worker holds of one claim: the task whose message is being sent, and those still to send, in order.
+
+    The message being sent is marked as leaving, unless the hand `leaves_late`: then `TaskQueue.leave` marks it.
+    """
 
     sending: Task | None = None
     waiting: tuple[Task, ...] = ()
+    leaves_late: bool = False
 
     @property
     def is_empty(self) -> bool:
@@ -107,7 +115,7 @@ class TaskQueue:
         self._on_completed = on_completed
         self._server_clock = server_clock
 
-    def claim(self, now: datetime, at_most: int = 1, reach: Reach | None = None) -> Hand:
+    def claim(self, now: datetime, at_most: int = 1, reach: Reach | None = None, *, leaves_late: bool = False) -> Hand:
         """Take the oldest tasks that are due, at most so many, within `reach` where it is given.
 
         The hand is empty where there are none.
@@ -124,7 +132,7 @@ class TaskQueue:
                 "now": now,
             }
             taken = [Task(*row) for row in _take(connection, claim, reach)]
-        return Hand(waiting=tuple(sorted(taken, key=lambda task: task.id)))
+        return Hand(waiting=tuple(sorted(taken, key=lambda task: task.id)), leaves_late=leaves_late)
 
     def advance(
         self,
@@ -135,10 +143,10 @@ class TaskQueue:
         *,
         stop: bool = False,
     ) -> Advanced:
-        """One commit: write down what came of the message that was leaving, and mark the next that can leave.
+        """One commit: write down what came of the message that was sent, and begin with the next that can leave.
 
-        What can't leave now goes back: a robot's limit is reached, a task before it waits, or the worker is to
-        `stop`. Tasks whose claim was lost are left to whoever has them.
+        What can't leave now goes back: a robot's limit is reached, a task before it waits, this machine can't send
+        now, or the worker is to `stop`. Tasks whose claim was lost are left to whoever has them.
         """
         with self._database.writing() as connection:
             now = self._moment(connection, now)
@@ -148,10 +156,16 @@ class TaskQueue:
                 transition = self._finish(connection, hand.sending, outcome, limit_of(hand.sending.recipient), now)
                 if transition is not None and transition.status == PENDING:
                     waiting = self._give_back_of(connection, waiting, hand.sending.recipient, now)
-            if stop:
+            if stop or isinstance(outcome, NotNow):
                 self._give_back(connection, waiting, now)
                 return Advanced(transition, Hand())
-            return Advanced(transition, self._mark_next(connection, waiting, limit_of, now))
+            following = replace(hand, sending=None, waiting=waiting)
+            return Advanced(transition, self._begin_next(connection, following, limit_of, now))
+
+    def leave(self, task: Task, now: datetime) -> Task | None:
+        """Commit that the message of a task in a hand that `leaves_late` leaves now; None where the claim was lost."""
+        with self._database.writing() as connection:
+            return self._mark(connection, task, self._moment(connection, now))
 
     def rescue(self, now: datetime, dead_workers: Collection[str]) -> list[tuple[Task, Transition]]:
         """Tasks whose lease ran out, or whose worker is known to be dead, follow the rule of the state picture."""
@@ -170,14 +184,16 @@ class TaskQueue:
     def _finish(
         self, connection: Connection, task: Task, outcome: Outcome, robot: RobotLimit | None, now: datetime
     ) -> Transition | None:
+        task = replace(task, attempts=tries_after(task, outcome))
         transition = after_sending(task, outcome, now)
         if robot is not None:
-            robot_limits.note_answer(connection, task.id, now)
+            robot_limits.note_answer(connection, robot, task.id, now)
             if isinstance(outcome, Retry) and outcome.after is not None:
                 robot_limits.pause(connection, robot, now + outcome.after)
         return transition if self._move(connection, task, transition, now) else None
 
-    def _mark_next(self, connection: Connection, waiting: tuple[Task, ...], limit_of: LimitOf, now: datetime) -> Hand:
+    def _begin_next(self, connection: Connection, hand: Hand, limit_of: LimitOf, now: datetime) -> Hand:
+        waiting = hand.waiting
         while waiting:
             task, waiting = waiting[0], waiting[1:]
             if task.expires_at is not None and task.expires_at <= now:
@@ -192,12 +208,12 @@ class TaskQueue:
                 self._move(connection, task, Transition(PENDING, free_at, task.last_error), now)
                 waiting = self._give_back_of(connection, waiting, task.recipient, now)
                 continue
-            marked = self._mark(connection, task, now)
-            if marked is None:
+            begun = (self._keep if hand.leaves_late else self._mark)(connection, task, now)
+            if begun is None:
                 continue
             if robot is not None:
                 robot_limits.note_departure(connection, robot, task.id, now)
-            return Hand(marked, self._renewed(connection, waiting, now))
+            return replace(hand, sending=begun, waiting=self._renewed(connection, waiting, now))
         return Hand()
 
     def _mark(self, connection: Connection, task: Task, now: datetime) -> Task | None:
@@ -207,6 +223,13 @@ class TaskQueue:
         if connection.execute(statements.MARK, {**values, **_held(task)}).rowcount != 1:
             return None
         return replace(task, sending_at=now, attempts=task.attempts + 1, locked_until=until)
+
+    def _keep(self, connection: Connection, task: Task, now: datetime) -> Task | None:
+        """Begin with a task that leaves later, with a whole lease; None where the claim was lost."""
+        until = now + self._lease
+        if connection.execute(statements.KEEP, {"until": until, **_held(task)}).rowcount != 1:
+            return None
+        return replace(task, locked_until=until)
 
     def _renewed(self, connection: Connection, waiting: tuple[Task, ...], now: datetime) -> tuple[Task, ...]:
         """The rest of a claim keeps its lease while its first tasks are sent."""
@@ -231,6 +254,7 @@ class TaskQueue:
         """Whether it could be moved: only by the holder of the current claim."""
         values = {
             "new_status": transition.status,
+            "tries": task.attempts,
             "not_before": transition.run_at,
             "error": _storable(transition.last_error),
             "now": now,
@@ -281,5 +305,8 @@ def tell_completed(connection: Connection, task: Task, now: datetime, on_complet
     if task.group_key is None:
         return
     is_whole = task.dedup_key == task.group_key  # else it is a part of several
-    if is_whole or connection.execute(statements.UNFINISHED_PART, {"key": task.group_key}).first() is None:
-        on_completed(connection, task.group_key, now)
+    if not is_whole:
+        wait_for_turn(connection, PARTS_LOCK)
+        if connection.execute(statements.UNFINISHED_PART, {"key": task.group_key}).first() is not None:
+            return
+    on_completed(connection, task.group_key, now)

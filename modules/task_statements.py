@@ -91,11 +91,15 @@ _is_held = (
 MARK = sa.update(tasks).where(*_is_held).values(sending_at=_NOW, attempts=value("tries"), locked_until=value("until"))
 """The message is about to leave: only the holder of the current claim can say so."""
 
+KEEP = sa.update(tasks).where(*_is_held).values(locked_until=value("until"))
+"""The holder of the current claim begins with a message that leaves later."""
+
 MOVE = (
     sa.update(tasks)
     .where(*_is_held)
     .values(
         status=value("new_status"),
+        attempts=value("tries"),
         run_at=value("not_before"),
         last_error=value("error"),
         updated_at=_NOW,

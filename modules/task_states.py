@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, assert_never
 
-from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
+from modules.senders.outcome import Failed, NotNow, Outcome, Retry, Sent, Unknown
 
 PENDING = "pending"
 RUNNING = "running"
@@ -67,6 +67,12 @@ def back_off(task_id: int, attempts: int) -> timedelta:
     return timedelta(seconds=seconds * (1000 + spread) / 1000)
 
 
+def tries_after(task: Task, outcome: Outcome) -> int:
+    """How many tries a task has had once it is answered. One that was marked as leaving counts this try already."""
+    is_counted = task.sending_at is not None or isinstance(outcome, NotNow)
+    return task.attempts if is_counted else task.attempts + 1
+
+
 def after_sending(task: Task, outcome: Outcome, now: datetime) -> Transition:
     """What becomes of a task whose message has been tried; `task.attempts` counts this try."""
     match outcome:
@@ -80,6 +86,8 @@ def after_sending(task: Task, outcome: Outcome, now: datetime) -> Transition:
             return Transition(FAILED, last_error=reason)
         case Unknown(reason=reason):
             return _outcome_unknown(task, reason, now)
+        case NotNow(reason=reason):
+            return Transition(PENDING, task.run_at, reason)
         case _:
             assert_never(outcome)
 

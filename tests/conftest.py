@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -41,6 +42,18 @@ FIRST_ID = 1_920_000_000_000_000_000
 RECIPIENTS = ("bj_group", "sh_group", "ops", "bj_contact", "sh_contact")
 
 Row = list[object]
+
+
+def wait_until(met: Callable[[], bool], seconds: float = 20) -> None:
+    """Until the condition comes true; one that never does fails the test."""
+    deadline = time.monotonic() + seconds
+    while not met():
+        assert time.monotonic() < deadline, "what was waited for did not happen"
+        time.sleep(0.01)
+
+
+def already_left() -> None:
+    """For a sender that is asked outside the queue: there is nothing to mark."""
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -7,13 +7,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import psutil
+from conftest import wait_until
 from Xlib import X
 from Xlib.display import Display
 from Xlib.ext.xtest import fake_input
@@ -24,13 +25,6 @@ MIDDLE = (640, 700)
 ANSWER_SECONDS = 60
 QUICK: dict[str, Any] = {"person_quiet_seconds": 0, "readback_seconds": 2, "confirm_seconds": 2, "front_seconds": 2}
 """Deadlines that a refusal is not long in coming for; the watch over the mouse is off."""
-
-
-def wait_until(met: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not met():
-        assert time.monotonic() < deadline, "what was waited for did not happen"
-        time.sleep(0.02)
 
 
 @contextmanager
@@ -96,11 +90,16 @@ class Driver(Talker):
 
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def send(self, chat: str, message: str, **settings: Any) -> tuple[str, str]:
+    def send(self, chat: str, message: str, refusal: str = "", **settings: Any) -> tuple[str, str]:
         """Send once; outcome and reason, which is one line."""
-        outcome, reason = self.ask([self.values(**settings), chat, message])
+        self.begin(chat, message, refusal, **settings)
+        outcome, reason = self.answer()
         assert "\n" not in reason
         return outcome, reason
+
+    def begin(self, chat: str, message: str, refusal: str = "", **settings: Any) -> None:
+        """Send once, and don't wait for what comes of it; a `refusal` comes in the last moment before Enter."""
+        self.tell([self.values(**settings), chat, message, refusal])
 
     def values(self, **settings: Any) -> dict[str, Any]:
         """The settings, with `wecom` merged."""

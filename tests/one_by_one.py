@@ -56,5 +56,12 @@ class OneByOne:
             raise ClaimLostError
         return advanced.transition
 
+    def refuse(self, task: Task, outcome: Outcome, now: datetime) -> Transition:
+        """Write down why the message of a task that was claimed to leave late did not leave."""
+        advanced = self.queue.advance(Hand(sending=task, leaves_late=True), outcome, now)
+        if advanced.transition is None:
+            raise ClaimLostError
+        return advanced.transition
+
     def rescue(self, now: datetime, dead_workers: Collection[str]) -> list[tuple[Task, Transition]]:
         return self.queue.rescue(now, dead_workers)

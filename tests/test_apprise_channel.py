@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from conftest import Desk, Surroundings
+from conftest import Desk, Surroundings, already_left
 from pydantic import SecretStr
 from raw_server import RawServer, http
 
@@ -198,8 +198,8 @@ def test_no_address_gets_into_the_logs(tmp_path: Path, capfd: pytest.CaptureFixt
             environment="development", data_dir=tmp_path, recipients={"mail": channel(address(server.url))}
         )
         configure_logging(settings, console=True)
-        outcome = MessageSender(settings).send(1, "mail", "send_wecom_message", "喜报")
-        MessageSender(settings).send(2, "mail", "send_wecom_message", "喜报")
+        outcome = MessageSender(settings).send(1, "mail", "send_wecom_message", "喜报", already_left)
+        MessageSender(settings).send(2, "mail", "send_wecom_message", "喜报", already_left)
     assert isinstance(outcome, Unknown)
     logs = "".join(path.read_text(encoding="utf-8") for path in settings.log_dir.glob("*.log"))
     told = logs + "".join(capfd.readouterr())

@@ -13,6 +13,7 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from conftest import already_left, wait_until
 
 from modules.desktop_settings import DesktopSettings
 from modules.recipients import RecipientSettings
@@ -24,7 +25,7 @@ from modules.senders.desktop.person import PersonWatch
 from modules.senders.desktop_chat import DesktopChat
 from modules.senders.outcome import Failed, Unknown
 from modules.settings import ROOT
-from tests.desktop_stage import MIDDLE, Driver, Stage, running, wait_until, x_display
+from tests.desktop_stage import MIDDLE, Driver, Stage, running, x_display
 
 BEIJING, SHANGHAI, CHENGDU = "北京运营群", "上海运营群", "成都运营群"
 GOOD_NEWS = "🧨 签约喜报\n恭喜 沈砚秋 签约合同 YHWX-00001！"
@@ -142,28 +143,36 @@ class TestRefused:
             assert chats.sent() == []
 
     @pytest.mark.parametrize(
-        ("happening", "seen", "left"),
+        ("happening", "answer", "seen", "left"),
         [
-            ("steal", "前台是别的窗口“别人的窗口”", GOOD_NEWS),
-            ("rename", "窗口变了：标题“北京运营群（已解散）”", GOOD_NEWS),
-            ("mouse", "有人在用鼠标", ""),
-            ("corner", "鼠标在屏幕角落", GOOD_NEWS),
-            ("type", "读回的文字和消息不一样", GOOD_NEWS + "稍等"),
-            ("mangle", "读回的文字和消息不一样", ""),
+            ("steal", "Retry", "前台是别的窗口“别人的窗口”", GOOD_NEWS),
+            ("rename", "Retry", "窗口变了：标题“北京运营群（已解散）”", GOOD_NEWS),
+            ("mouse", "NotNow", "有人在用鼠标", ""),
+            ("corner", "NotNow", "鼠标在屏幕角落", GOOD_NEWS),
+            ("type", "Retry", "读回的文字和消息不一样", GOOD_NEWS + "稍等"),
+            ("mangle", "Retry", "读回的文字和消息不一样", ""),
         ],
     )
     def test_for_what_happens_in_the_middle(
-        self, stage: Stage, driver: Driver, happening: str, seen: str, left: str
+        self, stage: Stage, driver: Driver, happening: str, answer: str, seen: str, left: str
     ) -> None:
         """What was pasted is gone again, unless keys no longer reach the box or somebody has typed; then it is said."""
         with stage.chats({"title": BEIJING, "on_text": happening}, {"title": SHANGHAI}) as chats:
             outcome, reason = driver.send(BEIJING, GOOD_NEWS, person_quiet_seconds=0.05)
-            assert outcome == "Retry"
+            assert outcome == answer
             assert seen in reason
             assert ("可能还留着本条消息" in reason) == bool(left)
             assert chats.sent() == []
             assert chats.text(BEIJING).rstrip(" ") == left
             assert chats.text(SHANGHAI).strip() == ""
+
+    def test_for_a_task_that_is_somebody_elses_by_now(self, stage: Stage, driver: Driver) -> None:
+        """The queue is asked in the last moment before Enter; what was pasted is gone again."""
+        with stage.chats({"title": BEIJING}) as chats:
+            outcome, reason = driver.send(BEIJING, GOOD_NEWS, "这条任务已由别的进程接手")
+            assert outcome == "Retry"
+            assert reason.startswith("这条任务已由别的进程接手（截图")
+            assert (chats.sent(), chats.text(BEIJING)) == ([], "")
 
     def test_for_a_window_that_closes_in_the_middle(self, stage: Stage, driver: Driver) -> None:
         with stage.chats({"title": BEIJING, "on_text": "close"}, {"title": SHANGHAI}) as chats:
@@ -192,7 +201,7 @@ class TestRefused:
         """The first look takes the box for empty. The read-back does not."""
         with stage.chats({"title": BEIJING, "draft": DRAFT}) as chats:
             chats.process.send_signal(signal.SIGSTOP)
-            driver.tell([driver.values(readback_seconds=5, empty_seconds=0.2), BEIJING, GOOD_NEWS])
+            driver.begin(BEIJING, GOOD_NEWS, readback_seconds=5, empty_seconds=0.2)
             wait_until(lambda: stage.clipboard() == GOOD_NEWS)
             chats.process.send_signal(signal.SIGCONT)
             assert driver.answer()[0] == "Retry"
@@ -233,7 +242,7 @@ class TestAfterEnter:
         box, person = MagicMock(spec=EditBox), MagicMock(spec=PersonWatch)
         box.read.return_value = GOOD_NEWS
         box.press_send.side_effect = KeysUncertainError("操作桌面时出错")
-        outcome = Delivery(GOOD_NEWS, box, person, DesktopSettings(), lambda: "（截图 1.png）").run()
+        outcome = Delivery(GOOD_NEWS, box, person, DesktopSettings(), already_left, lambda: "（截图 1.png）").run()
         assert outcome == Unknown("按发送键时操作桌面时出错；请到会话里核对是否已发出（截图 1.png）")
 
 
@@ -241,14 +250,14 @@ class TestPerson:
     def test_at_the_mouse_goes_first(self, stage: Stage, driver: Driver) -> None:
         with stage.chats({"title": BEIJING}) as chats, stage.person_at_the_mouse():
             outcome, reason = driver.send(BEIJING, GOOD_NEWS, person_quiet_seconds=0.3, person_wait_seconds=0.5)
-            assert outcome == "Retry"
+            assert outcome == "NotNow"
             assert "有人在用鼠标；请等消息发完再用这台电脑，已等了 0.5 秒" in reason
             assert (chats.sent(), chats.text(BEIJING)) == ([], "")
 
     def test_who_lets_go_is_waited_for(self, stage: Stage, driver: Driver) -> None:
         with stage.chats({"title": BEIJING}) as chats:
             with stage.person_at_the_mouse():
-                driver.tell([driver.values(person_quiet_seconds=0.3, person_wait_seconds=30), BEIJING, GOOD_NEWS])
+                driver.begin(BEIJING, GOOD_NEWS, person_quiet_seconds=0.3, person_wait_seconds=30)
                 threading.Event().wait(1)  # the mouse moves for so long; there is nothing to see meanwhile
                 assert chats.text(BEIJING) == ""
             assert driver.answer()[0] == "Sent"
@@ -263,30 +272,30 @@ class TestPerson:
         stage.move_mouse(0, 0)
         with stage.chats({"title": BEIJING}) as chats:
             outcome, reason = driver.send(BEIJING, GOOD_NEWS)
-            assert (outcome, "鼠标在屏幕角落" in reason) == ("Retry", True)
+            assert (outcome, "鼠标在屏幕角落" in reason) == ("NotNow", True)
             assert (chats.sent(), chats.text(BEIJING)) == ([], "")
 
 
 class TestSurroundings:
-    def test_no_display_is_hopeless(self, stage: Stage) -> None:
+    def test_no_display_is_said_and_costs_no_try(self, stage: Stage) -> None:
         with stage.driver(DISPLAY="") as driver:
             outcome, reason = driver.send(BEIJING, GOOD_NEWS)
-        assert outcome == "Failed"
+        assert outcome == "NotNow"
         assert "看不到桌面" in reason
         assert "不要作为系统服务运行" in reason
 
     @pytest.mark.parametrize("library", ["pyautogui", "pywinctl", "pyperclip"])
-    def test_a_missing_library_is_hopeless(self, stage: Stage, tmp_path: Path, library: str) -> None:
+    def test_a_missing_library_is_said_and_costs_no_try(self, stage: Stage, tmp_path: Path, library: str) -> None:
         (tmp_path / f"{library}.py").write_text(f"raise ImportError('gone', name='{library}')\n")
         with stage.driver(PYTHONPATH=f"{tmp_path}:{ROOT}") as driver:
             outcome, reason = driver.send(BEIJING, GOOD_NEWS)
-        assert (outcome, f"缺少操作桌面的组件（{library}）" in reason) == ("Failed", True)
+        assert (outcome, f"缺少操作桌面的组件（{library}）" in reason) == ("NotNow", True)
 
     def test_a_library_that_ends_the_process_does_not(self, stage: Stage, tmp_path: Path) -> None:
         """As pywinctl does without xrandr."""
         with stage.driver(PATH=str(tmp_path)) as driver:
             outcome, reason = driver.send(BEIJING, GOOD_NEWS)
-        assert (outcome, "SystemExit" in reason, "x11-xserver-utils" in reason) == ("Failed", True, True)
+        assert (outcome, "SystemExit" in reason, "x11-xserver-utils" in reason) == ("NotNow", True, True)
 
     @pytest.mark.parametrize(
         ("xclip", "seen"),
@@ -314,7 +323,7 @@ class TestSurroundings:
     def test_nobody_and_nothing_are_permanent(self, tmp_path: Path, name: str, message: str) -> None:
         settings = DesktopSettings()
         sender = DesktopChat(settings.wecom, settings, DesktopLock(tmp_path / "lock"), tmp_path)
-        outcome = sender.send(RecipientSettings(name=name, sender="desktop_wecom"), message)
+        outcome = sender.send(RecipientSettings(name=name, sender="desktop_wecom"), message, already_left)
         assert isinstance(outcome, Failed)
         assert "为空；请" in outcome.reason
 
@@ -334,10 +343,19 @@ class TestLock:
         with stage.chats({"title": BEIJING}) as chats:
             assert lock.try_acquire()
             outcome, reason = driver.send(BEIJING, GOOD_NEWS)
-            assert (outcome, "另一个程序正在这台电脑的桌面上发消息" in reason) == ("Retry", True)
+            assert (outcome, "另一个程序正在这台电脑的桌面上发消息" in reason) == ("NotNow", True)
             assert chats.sent() == []
             lock.release()
             assert driver.send(BEIJING, GOOD_NEWS) == ("Sent", "")
+
+    def test_a_desktop_that_cannot_be_used_is_left_alone_for_a_while(self, tmp_path: Path) -> None:
+        lock = DesktopLock(tmp_path / "lock")
+        lock.pause(3600)
+        with lock.free() as free, lock.held() as held:
+            assert (free, held) == (False, True), "who has a message in hand may still try"
+        lock.pause(0)
+        with lock.free() as free:
+            assert free
 
     def test_who_has_it_may_take_it_again(self, tmp_path: Path) -> None:
         lock, other = DesktopLock(tmp_path / "lock"), DesktopLock(tmp_path / "lock")
@@ -351,8 +369,8 @@ class TestLock:
         with stage.chats({"title": BEIJING}, {"title": SHANGHAI}) as chats, stage.driver() as other:
             expected, answers = [], []
             for number in range(5):
-                driver.tell([driver.values(), BEIJING, f"北京第 {number} 条"])
-                other.tell([other.values(), SHANGHAI, f"上海第 {number} 条"])
+                driver.begin(BEIJING, f"北京第 {number} 条")
+                other.begin(SHANGHAI, f"上海第 {number} 条")
                 both = [
                     ((BEIJING, f"北京第 {number} 条"), driver.answer()),
                     ((SHANGHAI, f"上海第 {number} 条"), other.answer()),
@@ -360,7 +378,7 @@ class TestLock:
                 expected += [sent for sent, answer in both if answer[0] == "Sent"]
                 answers += [answer for _, answer in both if answer[0] != "Sent"]
             assert sorted(chats.sent()) == sorted(expected)
-            assert all(outcome == "Retry" and "另一个程序" in reason for outcome, reason in answers)
+            assert all(outcome == "NotNow" and "另一个程序" in reason for outcome, reason in answers)
             assert len(expected) >= 5
 
 
@@ -402,7 +420,7 @@ class TestLoad:
             answers: list[tuple[str, tuple[str, str]]] = []
             for number in range(15):
                 message = (titles[number % 2], f"第 {number} 条")
-                driver.tell([driver.values(readback_seconds=1, confirm_seconds=1), *message])
+                driver.begin(*message, readback_seconds=1, confirm_seconds=1)
                 threading.Event().wait(chance.uniform(0, 0.9))  # any moment
                 chats.ask({"front": CHENGDU})
                 answers.append((driver.answer()[0], message))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from conftest import NOON, Desk, Surroundings, contracts
+from conftest import NOON, Desk, Surroundings, already_left, contracts
 from pydantic import SecretStr
 
 from modules.message_sender import DESKTOP_SENDERS, MessageSender, message_limit_of
@@ -15,7 +15,7 @@ from modules.robot_limits import RobotLimit
 from modules.sandbox.robot import RobotFault, RobotStandIn
 from modules.senders.desktop.lock import DesktopLock
 from modules.senders.desktop_chat import DesktopChat
-from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
+from modules.senders.outcome import Failed, Leave, Outcome, Retry, Sent, Unknown
 from modules.settings import Settings, WecomSettings
 from modules.task_states import PENDING
 from task_scheduler import Drained
@@ -57,14 +57,14 @@ def sender_for(base_url: str = "http://127.0.0.1:9") -> MessageSender:
 
 def test_the_recipients_settings_decide_and_the_task_type_does_not(robot: RobotStandIn) -> None:
     sender = sender_for(robot.url)
-    assert sender.send(1, "bj_group", "send_wechat_message", "喜报") == Sent()
-    assert sender.send(2, "bj_group", "whatever", "喜报") == Sent()
+    assert sender.send(1, "bj_group", "send_wechat_message", "喜报", already_left) == Sent()
+    assert sender.send(2, "bj_group", "whatever", "喜报", already_left) == Sent()
     assert [message.key for message in robot.messages] == [KEY, KEY]
 
 
 def test_console_prints_the_message_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
     message = "[bold]喜报[/bold] :smile: " + "长" * 200
-    assert sender_for().send(3, "dev", "send_wecom_message", message) == Sent()
+    assert sender_for().send(3, "dev", "send_wecom_message", message, already_left) == Sent()
     out, err = capsys.readouterr()
     assert "开发" in out
     assert message in out.splitlines()
@@ -82,17 +82,17 @@ def test_console_prints_the_message_as_it_is(capsys: pytest.CaptureFixture[str])
 def test_a_desktop_message_goes_to_the_app_of_its_sender(
     recipient: str, task_type: str, process: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def send(self: DesktopChat, to: RecipientSettings, message: str) -> Outcome:
+    def send(self: DesktopChat, to: RecipientSettings, message: str, leave: Leave) -> Outcome:
         return Retry(self._app.process_names[0])
 
     monkeypatch.setattr(DesktopChat, "send", send)
-    assert sender_for().send(4, recipient, task_type, "喜报") == Retry(process)
+    assert sender_for().send(4, recipient, task_type, "喜报", already_left) == Retry(process)
 
 
 @pytest.mark.parametrize("name", ["微信", " 企业微信 ", "WeChat"])
 def test_the_main_window_of_an_app_is_no_chat(name: str) -> None:
     """Whichever chat is open in it, the message would go there."""
-    outcome = sender_for().send(5, name, "send_wechat_message", "喜报")
+    outcome = sender_for().send(5, name, "send_wechat_message", "喜报", already_left)
     assert isinstance(outcome, Failed)
     assert "主窗口" in outcome.reason
     with pytest.raises(ValueError, match="主窗口"):
@@ -116,7 +116,7 @@ def test_what_goes_by_keyboard_is_not_claimed_while_somebody_else_has_the_deskto
     """No attempt is used up, and nobody else's messages wait."""
     sent: list[str] = []
 
-    def send(self: DesktopChat, to: RecipientSettings, message: str) -> Outcome:
+    def send(self: DesktopChat, to: RecipientSettings, message: str, leave: Leave) -> Outcome:
         sent.append(to.name)
         return Sent()
 
@@ -138,14 +138,14 @@ def test_what_goes_by_keyboard_is_not_claimed_while_somebody_else_has_the_deskto
 
 
 def test_an_unknown_task_type_fails_and_names_the_known_ones() -> None:
-    outcome = sender_for().send(5, "张三", "send_fax", "喜报")
+    outcome = sender_for().send(5, "张三", "send_fax", "喜报", already_left)
     assert isinstance(outcome, Failed)
     assert all(name in outcome.reason for name in ("send_fax", "send_wecom_message", "send_wechat_message"))
 
 
 @pytest.mark.parametrize("recipient", ["", "  "])
 def test_nobody_can_not_be_written_to(recipient: str) -> None:
-    outcome = sender_for().send(6, recipient, "send_wecom_message", "喜报")
+    outcome = sender_for().send(6, recipient, "send_wecom_message", "喜报", already_left)
     assert isinstance(outcome, Failed)
     assert "收件人为空" in outcome.reason
 
@@ -154,11 +154,11 @@ def test_each_send_is_one_line_in_the_log(robot: RobotStandIn, caplog: pytest.Lo
     caplog.set_level(logging.INFO, "send_messages")
     sender = sender_for(robot.url)
     robot.inject(45033)
-    outcomes = [sender.send(7, "bj_group", "send_wecom_message", "喜报") for _ in range(2)]
+    outcomes = [sender.send(7, "bj_group", "send_wecom_message", "喜报", already_left) for _ in range(2)]
     robot.stop()
     outcomes += [
-        sender.send(8, "sh_group", "send_wecom_message", "喜报"),
-        sender.send(9, "张三\n李四", "send_fax", "喜报"),
+        sender.send(8, "sh_group", "send_wecom_message", "喜报", already_left),
+        sender.send(9, "张三\n李四", "send_fax", "喜报", already_left),
     ]
     assert [type(outcome) for outcome in outcomes] == [Retry, Sent, Retry, Failed]
     lines = [record.getMessage() for record in caplog.records if record.name == "send_messages"]
@@ -177,7 +177,7 @@ def test_each_send_is_one_line_in_the_log(robot: RobotStandIn, caplog: pytest.Lo
 
 def test_an_unknown_outcome_is_an_error_in_the_log(robot: RobotStandIn, caplog: pytest.LogCaptureFixture) -> None:
     robot.inject(RobotFault.CLOSED_AFTER_RECORDING)
-    assert isinstance(sender_for(robot.url).send(10, "bj_group", "send_wecom_message", "喜报"), Unknown)
+    assert isinstance(sender_for(robot.url).send(10, "bj_group", "send_wecom_message", "喜报", already_left), Unknown)
     record = caplog.records[-1]
     assert (record.levelname, "outcome=unknown" in record.getMessage()) == ("ERROR", True)
 

@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, RECIPIENTS, Desk, Surroundings, contracts
+from conftest import BEIJING, RECIPIENTS, Desk, Surroundings, contracts, wait_until
 
 import task_scheduler
 from modules.outbox import Message, enqueue
 from modules.sandbox.robot import RobotFault
+from modules.senders.desktop_chat import DesktopChat
+from modules.senders.outcome import Leave, LeavingRefusedError, Outcome, Retry
 from modules.tables import robot_sends, tasks
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, UNCERTAIN, OnUncertain, Task
 from task_scheduler import Drained, check_tasks
@@ -146,13 +148,102 @@ def test_a_connection_that_is_refused_is_tried_again(desk: Desk) -> None:
     assert texts(desk) == ["喜报 a"]
 
 
-def test_without_a_desktop_a_desktop_recipient_fails_with_its_reason(
+def short_wait(connection: Any, _record: Any) -> None:
+    """For a connection that is not to wait long for others."""
+    connection.execute("PRAGMA busy_timeout = 20").close()
+
+
+def test_without_a_desktop_its_messages_wait_and_say_why(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One finds out; the others, and other senders, are not held up, and no try is used up."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    for name in ("张三", "李四", "bj_group"):
+        desk.app.board.create("send_wechat_message", name, "手写", desk.clock(), 8, 2048)
+    assert desk.drain() == Drained(completed=1, retried=1)
+    first, second, robots = found(desk)
+    assert "看不到桌面" in (first.last_error or "")
+    assert [(task.status, task.attempts) for task in (first, second, robots)] == [
+        (PENDING, 0),
+        (PENDING, 0),
+        (COMPLETED, 1),
+    ]
+    assert second.last_error is None
+    assert desk.drain() == Drained(), "for a minute the desktop is left alone"
+
+
+def test_a_sender_that_raises_before_the_message_leaves_is_asked_again(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
+    def breaks(*_: object) -> Outcome:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(DesktopChat, "send", breaks)
     desk.app.board.create("send_wechat_message", "张三", "手写", desk.clock(), 8, 2048)
-    assert desk.drain() == Drained(failed=1)
-    assert "看不到桌面" in (found(desk)[0].last_error or "")
+    assert desk.drain() == Drained(retried=1)
+    assert (found(desk)[0].last_error, found(desk)[0].attempts) == ("发送程序出错：RuntimeError", 1)
+
+
+@pytest.mark.parametrize("on_uncertain", ["hold", "retry"])
+def test_by_keyboard_a_crash_before_enter_is_repeated_and_one_after_it_is_unknown(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, on_uncertain: OnUncertain
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    seen: list[list[str]] = []
+
+    def send(_sender: DesktopChat, _to: object, _message: str, leave: Leave) -> Outcome:
+        seen.append([str(task.sending_at) for task in found(desk)])
+        if len(seen) == 2:
+            leave()
+            leave()
+        raise Killed
+
+    monkeypatch.setattr(DesktopChat, "send", send)
+    put(desk, "a", recipient="张三", on_uncertain=on_uncertain)
+    states = []
+    for _ in range(2):
+        with pytest.raises(Killed):
+            desk.drain()
+        desk.clock.advance(seconds=120)
+        desk.app.queue.rescue(desk.clock(), frozenset())
+        states.append((found(desk)[0].status, found(desk)[0].attempts))
+    assert seen == [["None"], ["None"]]
+    assert states == [(PENDING, 0), (UNCERTAIN if on_uncertain == "hold" else PENDING, 1)]
+
+
+def test_by_keyboard_nothing_leaves_once_the_claim_is_lost(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def send(_sender: DesktopChat, _to: object, _message: str, leave: Leave) -> Outcome:
+        desk.app.queue.rescue(desk.clock.advance(seconds=120), frozenset())
+        with pytest.raises(LeavingRefusedError) as refused:
+            leave()
+        said.append(str(refused.value))
+        return Retry("接手")
+
+    monkeypatch.setattr(DesktopChat, "send", send)
+    put(desk, "a", recipient="张三")
+    (lane,) = desk.app.sender.lanes(["desktop_wecom"])
+    hand = desk.app.queue.claim(desk.clock(), 1, desk.app.sender.reach(lane, desk.clock()), leaves_late=True)
+    task_scheduler.send_hand(desk.app, hand)
+    assert said == ["这条任务已由别的进程接手"]
+    assert (found(desk)[0].status, found(desk)[0].attempts) == (PENDING, 0)
+
+
+def test_by_keyboard_nothing_leaves_while_somebody_else_holds_the_database(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def send(_sender: DesktopChat, _to: object, _message: str, leave: Leave) -> Outcome:
+        with desk.reopened() as other, other.database.writing(), pytest.raises(LeavingRefusedError) as refused:
+            leave()
+        return Retry(str(refused.value))
+
+    monkeypatch.setattr(DesktopChat, "send", send)
+    put(desk, "a", recipient="张三")
+    desk.app.database.close()
+    sa.event.listen(desk.app.database.engine, "connect", short_wait)
+    assert desk.drain() == Drained(retried=1)
+    assert (found(desk)[0].last_error or "").startswith("发送前写不进数据库（")
 
 
 def test_a_robot_without_a_key_fails_with_its_reason(open_desk: Opening, surroundings: Surroundings) -> None:
@@ -295,9 +386,6 @@ def test_a_finish_that_meets_a_locked_database_is_tried_until_it_succeeds(
     sent, refused = threading.Event(), threading.Event()
     real_send = desk.app.sender.send
 
-    def short_wait(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA busy_timeout = 20").close()
-
     def send_and_lock(*arguments: Any) -> Any:
         outcome = real_send(*arguments)
         rival.execute("BEGIN IMMEDIATE")
@@ -339,9 +427,6 @@ def test_a_mark_that_meets_a_locked_database_sends_nothing(desk: Desk) -> None:
     claimed = desk.app.queue.claim(desk.clock())
     desk.app.database.close()
 
-    def short_wait(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA busy_timeout = 20").close()
-
     sa.event.listen(desk.app.database.engine, "connect", short_wait)
     with desk.reopened() as other, other.database.writing(), pytest.raises(sa.exc.OperationalError, match="locked"):
         task_scheduler.send_hand(desk.app, claimed)
@@ -367,15 +452,6 @@ def test_files_follow_what_was_sent(desk: Desk) -> None:
     assert "待发送" in status_file.read_text(encoding="utf-8")
     desk.drain()
     assert "发送成功" in status_file.read_text(encoding="utf-8")
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Poll with an event that never comes, so that a condition that never comes true fails the test."""
-    never, tries = threading.Event(), PATIENCE * 100
-    while not condition():
-        tries -= 1
-        assert tries, "it never came true"
-        never.wait(0.01)
 
 
 def test_the_worker_sends_what_comes_and_ends_promptly(desk: Desk) -> None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, time, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Desk, Surroundings
+from conftest import Desk, Surroundings, wait_until
 from sqlalchemy.engine import Connection
 
 from modules import task_queue
@@ -21,10 +23,10 @@ from modules.lanes import SENDER_NAMES, chosen_senders
 from modules.outbox import Message, enqueue, known_keys
 from modules.recipients import RecipientSettings
 from modules.robot_limits import RobotLimit
-from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
+from modules.senders.outcome import Failed, NotNow, Outcome, Retry, Sent, Unknown
 from modules.tables import audit_log, robot_sends, spent_keys, tasks
 from modules.task_board import TaskBoard, TaskError, age_limit
-from modules.task_queue import Hand, Reach, TaskQueue
+from modules.task_queue import Hand, Reach, TaskQueue, tell_completed
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN, Task
 from task_scheduler import Drained, check_tasks
 
@@ -149,6 +151,56 @@ def test_a_long_hand_keeps_its_lease_while_it_is_sent(shop: Shop) -> None:
     assert set(shop.states().values()) == {COMPLETED, RUNNING}
 
 
+def test_what_leaves_late_is_begun_unmarked_and_marked_when_it_leaves(shop: Shop) -> None:
+    shop.put("a", "b")
+    late = NOW + LEASE - SECOND
+    hand = shop.advance(shop.queue.claim(NOW, 2, leaves_late=True), None, late)
+    assert hand.sending is not None
+    assert [(task.sending_at, task.attempts) for task in shop.board.list()] == [(None, 0), (None, 0)]
+    assert shop.other.rescue(late + LEASE - SECOND, frozenset()) == [], "it begins with a whole lease"
+    left = shop.queue.leave(hand.sending, late + SECOND)
+    assert left is not None
+    assert [(task.sending_at, task.attempts) for task in shop.board.list()] == [(late + SECOND, 1), (None, 0)]
+    hand = shop.advance(replace(hand, sending=left), Sent(), late + 2 * SECOND)
+    assert hand.sending is not None
+    assert hand.sending.sending_at is None, "the next leaves late as well"
+    assert (shop.task("a").status, shop.task("a").attempts) == (COMPLETED, 1)
+
+
+def test_what_was_rescued_does_not_leave(shop: Shop) -> None:
+    shop.put("a")
+    hand = shop.advance(shop.queue.claim(NOW, 1, leaves_late=True))
+    shop.other.rescue(NOW + LEASE, frozenset())
+    assert hand.sending is not None
+    assert shop.queue.leave(hand.sending, NOW + LEASE) is None
+    assert (shop.task("a").status, shop.task("a").sending_at) == (PENDING, None)
+
+
+def test_a_machine_that_cannot_send_gives_its_whole_hand_back_and_no_try_is_used_up(shop: Shop) -> None:
+    shop.put("a", "b")
+    shop.put("s", to="sh")
+    hand = shop.advance(shop.queue.claim(NOW, 3, leaves_late=True))
+    assert shop.advance(hand, NotNow("锁屏")).is_empty
+    assert [(task.status, task.attempts, task.last_error) for task in shop.board.list()] == [
+        (PENDING, 0, "锁屏"),
+        (PENDING, 0, None),
+        (PENDING, 0, None),
+    ]
+    assert keys(shop.other.claim(NOW, 9)) == ["a", "b", "s"], "another machine may try at once"
+
+
+def test_a_refusal_before_the_message_leaves_is_a_try(shop: Shop) -> None:
+    shop.put("a")
+    now = NOW
+    for attempts in (1, 2, 3, 4):
+        hand = shop.advance(shop.queue.claim(now, 1, leaves_late=True), None, now)
+        shop.advance(hand, Retry("草稿"), now)
+        assert (shop.task("a").status, shop.task("a").attempts) == (PENDING, attempts)
+        now += timedelta(hours=1)
+    shop.advance(shop.advance(shop.queue.claim(now, 1, leaves_late=True), None, now), Retry("草稿"), now)
+    assert (shop.task("a").status, shop.task("a").last_error) == (FAILED, "草稿（已试 5 次，不再重试）")
+
+
 def test_what_was_rescued_from_a_hand_is_left_to_whoever_has_it(shop: Shop) -> None:
     shop.put("a", "b", "c")
     hand = shop.advance(shop.queue.claim(NOW, 3))
@@ -232,6 +284,31 @@ def test_the_clock_may_jump_ahead(shop: Shop) -> None:
     assert shop.task("a").status == PENDING
 
 
+def test_of_two_parts_that_are_through_at_once_one_tells(postgres_database: Database) -> None:
+    """A person says of the first that it has arrived, in the moment in which the second is sent."""
+    shop = Shop(postgres_database)
+    shop.put("long", parts=2)
+    first, second = shop.board.list()
+    shop.advance(shop.advance(shop.queue.claim(NOW, 1)), Failed("坏"))
+    hand = shop.advance(shop.queue.claim(NOW, 1))
+    finish = threading.Thread(target=shop.advance, args=(hand, Sent()))
+    with shop.database.writing() as connection:
+        connection.execute(sa.update(tasks).where(tasks.c.id == first.id).values(status=COMPLETED))
+        tell_completed(connection, first, NOW, shop._tell)
+        assert shop.told == []
+        finish.start()
+        wait_until(lambda: not finish.is_alive() or waits_for_a_turn(postgres_database))
+    finish.join()
+    assert shop.task(str(second.dedup_key)).status == COMPLETED
+    assert shop.told == ["long"]
+
+
+def waits_for_a_turn(database: Database) -> bool:
+    waiting = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+    with database.reading() as connection:
+        return bool(connection.execute(waiting).scalar())
+
+
 def test_on_postgresql_the_servers_clock_counts(postgres_database: Database) -> None:
     """Two machines whose clocks differ by an hour agree on a lease."""
     shop = Shop(postgres_database)
@@ -295,6 +372,19 @@ def test_a_clock_that_was_set_back_closes_a_robot_for_a_minute_at_most(shop: Sho
         connection.execute(sa.update(tasks).values(run_at=None))
     assert shop.send(shop.queue.claim(earlier, 9), [], earlier) == []
     assert shop.task("b2").run_at == earlier + 60 * SECOND
+
+
+def test_a_message_that_was_long_in_the_air_counts_from_its_answer(shop: Shop) -> None:
+    """Its departure is forgotten by then."""
+    shop.robots = {"bj": RobotLimit("robot", 1), "ops": RobotLimit("robot", 1)}
+    shop.put("b1")
+    hand = shop.advance(shop.queue.claim(NOW))
+    answered = NOW + 70 * SECOND
+    shop.put("o1", to="ops")
+    assert shop.send(shop.other.claim(answered, 9), [], answered) == ["o1"]
+    shop.advance(hand, Sent(), answered)
+    with shop.database.reading() as connection:
+        assert connection.execute(sa.select(robot_sends.c.sent_at)).scalars().all() == [answered, answered]
 
 
 def test_a_robot_without_a_limit_is_counted_and_never_waits(shop: Shop) -> None:

@@ -28,7 +28,7 @@ from modules.clock import SHANGHAI
 from modules.database import Database
 from modules.message_text import split_message
 from modules.outbox import Message, enqueue
-from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
+from modules.senders.outcome import Failed, NotNow, Outcome, Retry, Sent, Unknown
 from modules.tables import audit_log, tasks
 from modules.task_board import GIVEN_UP, TaskError
 from modules.task_states import (
@@ -691,6 +691,18 @@ class QueueMachine(RuleBasedStateMachine):
         self.tries[task.id] += 1
         assert (task.attempts, task.sending_at) == (self.tries[task.id], self.now)
         self.hands[worker] = task
+
+    @precondition(lambda self: any(task.sending_at is None for task in self.hands.values()))
+    @rule(outcome=st.sampled_from([Retry("草稿"), NotNow("锁屏")]))
+    def refuse(self, outcome: Outcome) -> None:
+        """By keyboard: the message did not leave, be it for its chat's sake or the machine's."""
+        worker = next(name for name, task in self.hands.items() if task.sending_at is None)
+        task = self.hands.pop(worker)
+        self.tries[task.id] += isinstance(outcome, Retry)
+        used_up = isinstance(outcome, Retry) and self.tries[task.id] >= self.max_attempts
+        assert self.queues[worker].refuse(task, outcome, self.now).status == (FAILED if used_up else PENDING)
+        assert self.queues[worker].get(task.id).attempts == self.tries[task.id]
+        self._is_now(task.id, FAILED if used_up else PENDING)
 
     @precondition(lambda self: any(task.sending_at for task in self.hands.values()))
     @rule(outcome=st.sampled_from([Sent(), Failed("坏"), Retry("忙"), Unknown("停")]))

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Desk, Surroundings
+from conftest import Desk, Surroundings, already_left
 from pydantic import SecretStr
 from raw_server import RawServer, http
 
@@ -344,7 +344,7 @@ def test_only_a_robot_sends_files(
     }
     with open_desk(SETTINGS_FILE=surroundings.settings_file(recipients=others)) as desk:
         (desk.data_dir / "a.csv").write_bytes(FILE.content)
-        outcome = desk.app.sender.send(1, recipient, "send_wecom_file", "a.csv")
+        outcome = desk.app.sender.send(1, recipient, "send_wecom_file", "a.csv", already_left)
         assert isinstance(outcome, Failed)
         assert "文件只能由企业微信群机器人发送" in outcome.reason
         assert desk.robot.requests == []

@@ -1,5 +1,6 @@
-"""What can come of an attempt to send a message. Every sender answers with one of these four, and nothing else."""
+"""What can come of an attempt to send a message. Every sender answers with one of these five, and nothing else."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -39,7 +40,23 @@ class Unknown:
     reason: str
 
 
-Outcome = Sent | Retry | Failed | Unknown
+@dataclass(frozen=True)
+class NotNow:
+    """Certainly not sent, as this machine can't send at the moment, whatever the message is: it costs no try.
+    `reason` in Chinese says what to do."""
+
+    reason: str
+
+
+Outcome = Sent | Retry | Failed | Unknown | NotNow
+
+
+class LeavingRefusedError(Exception):
+    """The message must not leave: the task is somebody else's by now, or that it leaves can't be written down."""
+
+
+Leave = Callable[[], None]
+"""For senders that are long busy before a message leaves: commits that it leaves now. Raises LeavingRefusedError."""
 
 
 class Sender(Protocol):

@@ -11,6 +11,8 @@ from modules.senders.desktop.errors import RefusedError
 from modules.senders.desktop.screen import Screen, Window
 from modules.senders.desktop.waiting import until
 
+SETTLING_SECONDS = 0.5
+
 
 class ChatWindow:
     """The one window of a chat. Raises RefusedError where there is none, or more than one."""
@@ -39,7 +41,7 @@ class ChatWindow:
 
     def require_front(self) -> None:
         """Raises RefusedError unless keys would go to this chat now."""
-        front = self._screen.front()
+        front = self._settled_front()
         if front is None:
             raise RefusedError(
                 f"没有窗口处于前台，会话“{self.title}”没有到最前面；"
@@ -57,6 +59,18 @@ class ChatWindow:
         """Press keys in this chat. Raises RefusedError."""
         self.require_front()
         self._screen.press(keys)
+
+    def _settled_front(self) -> Window | None:
+        """The window in front. Between two windows there is none for a moment, which tells nothing."""
+        front: Window | None = None
+
+        def is_settled() -> bool:
+            nonlocal front
+            front = self._screen.front()
+            return front is not None
+
+        until(is_settled, SETTLING_SECONDS)
+        return front
 
     def _is_in_front(self) -> bool:
         front = self._screen.front()

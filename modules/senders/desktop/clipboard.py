@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 class Clipboard:
     """The user's clipboard. `seconds`: how long it may take to hand out or to take a text.
-    Raises HopelessError."""
+    Raises BlockedError."""
 
     def __init__(self, seconds: float) -> None:
         self._pyperclip = imported("pyperclip")

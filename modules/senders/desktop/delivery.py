@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 from modules.desktop_settings import DesktopSettings
 from modules.senders.desktop.edit_box import EditBox, is_ours
-from modules.senders.desktop.errors import KeysUncertainError, RefusedError
+from modules.senders.desktop.errors import BlockedError, KeysUncertainError, RefusedError
 from modules.senders.desktop.person import PersonWatch
 from modules.senders.desktop.waiting import until
-from modules.senders.outcome import Outcome, Retry, Sent, Unknown
+from modules.senders.outcome import Leave, LeavingRefusedError, NotNow, Outcome, Retry, Sent, Unknown
 
 LEFT_BEHIND = "；输入框里可能还留着本条消息，下次发送前会先清掉，要用这个会话请先删去"
 UNDONE_AT_MOST = 3
@@ -23,12 +23,14 @@ GO_AND_SEE = "请到会话里核对是否已发出"
 
 @dataclass(frozen=True)
 class Delivery:
-    """Of `message`, whose chat is in front. `picture` takes a picture and names it, for the end of a reason."""
+    """Of `message`, whose chat is in front. `leave` writes down that it leaves, just before Enter; `picture` takes a
+    picture and names it, for the end of a reason."""
 
     message: str
     box: EditBox
     person: PersonWatch
     settings: DesktopSettings
+    leave: Leave
     picture: Callable[[], str]
 
     def run(self) -> Outcome:
@@ -37,7 +39,8 @@ class Delivery:
         try:
             self._paste()
             self.person.require_quiet()
-        except RefusedError as refused:
+            self.leave()
+        except (RefusedError, LeavingRefusedError) as refused:
             return self._refusal(refused)
         try:
             self.box.press_send()
@@ -47,9 +50,10 @@ class Delivery:
             return self._refusal(refused)
         return self._after_enter()
 
-    def _refusal(self, refused: RefusedError) -> Retry:
+    def _refusal(self, refused: RefusedError | LeavingRefusedError) -> Retry | NotNow:
         picture = self.picture()
-        return Retry(f"{refused}{self._take_back()}{picture}")
+        reason = f"{refused}{self._take_back()}{picture}"
+        return NotNow(reason) if isinstance(refused, BlockedError) else Retry(reason)
 
     def _paste(self) -> None:
         """Raises RefusedError unless the box holds the message and nothing else."""

@@ -9,5 +9,5 @@ class KeysUncertainError(RefusedError):
     """The system stumbled while keys were being pressed: some may have arrived."""
 
 
-class HopelessError(Exception):
-    """No other try can help until a person changes something. In Chinese: what was seen, and what to do."""
+class BlockedError(RefusedError):
+    """It is the machine that can't send now, whatever the message is: nobody's desktop, a locked one, or a busy one."""

@@ -6,6 +6,7 @@ process dies, however it dies.
 
 import getpass
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ class DesktopLock:
     def __init__(self, path: Path | None = None) -> None:
         path = path or Path(tempfile.gettempdir()) / f"sales-incentive-desktop-{getpass.getuser()}.lock"
         self._lock = FileLock(path, thread_local=False)
+        self._paused_until = 0.0
 
     def try_acquire(self) -> bool:
         """Whether the desktop is ours now; never waits."""
@@ -32,6 +34,19 @@ class DesktopLock:
     def release(self) -> None:
         """Give it back, as often as it was acquired."""
         self._lock.release()
+
+    def pause(self, seconds: float) -> None:
+        """The desktop can't be used at the moment; for so long `free` answers False."""
+        self._paused_until = time.monotonic() + seconds
+
+    @contextmanager
+    def free(self) -> Iterator[bool]:
+        """As `held`, but for the pauses: for those who would take on work for it."""
+        if time.monotonic() < self._paused_until:
+            yield False
+            return
+        with self.held() as ours:
+            yield ours
 
     @contextmanager
     def held(self) -> Iterator[bool]:

@@ -3,7 +3,7 @@
 import time
 
 from modules.desktop_settings import DesktopSettings
-from modules.senders.desktop.errors import RefusedError
+from modules.senders.desktop.errors import BlockedError
 from modules.senders.desktop.screen import Point, Screen
 from modules.senders.desktop.waiting import until
 
@@ -20,7 +20,7 @@ class PersonWatch:
         self._seen: Point = screen.pointer()
 
     def wait_for_quiet(self) -> None:
-        """Until the pointer has lain still for long enough. Raises RefusedError."""
+        """Until the pointer has lain still for long enough. Raises BlockedError."""
         still_since = time.monotonic()
 
         def is_quiet() -> bool:
@@ -30,12 +30,12 @@ class PersonWatch:
             return time.monotonic() - still_since >= self._quiet
 
         if self._quiet and not until(is_quiet, self._quiet + self._patience):
-            raise RefusedError(f"{WORDS}，已等了 {self._patience:g} 秒")
+            raise BlockedError(f"{WORDS}，已等了 {self._patience:g} 秒")
 
     def require_quiet(self) -> None:
-        """Raises RefusedError where the pointer has moved since the last look."""
+        """Raises BlockedError where the pointer has moved since the last look."""
         if self._quiet and self._moved():
-            raise RefusedError(WORDS)
+            raise BlockedError(WORDS)
 
     def _moved(self) -> bool:
         before, self._seen = self._seen, self._screen.pointer()

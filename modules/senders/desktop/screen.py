@@ -16,7 +16,7 @@ from typing import Any
 import psutil
 from PIL import ImageGrab
 
-from modules.senders.desktop.errors import KeysUncertainError, RefusedError
+from modules.senders.desktop.errors import BlockedError, KeysUncertainError, RefusedError
 from modules.senders.desktop.libraries import imported
 
 if sys.platform == "win32":
@@ -37,7 +37,7 @@ class Window:
 
 
 class Screen:
-    """This machine's desktop. Raises HopelessError where there is none."""
+    """This machine's desktop. Raises BlockedError where there is none."""
 
     def __init__(self) -> None:
         self._pyautogui = imported("pyautogui")
@@ -45,7 +45,7 @@ class Screen:
         self._pyautogui.PAUSE = 0
 
     def require_unlocked(self) -> None:
-        """Raises RefusedError where the desktop is locked, or its remote session disconnected: keys would go nowhere.
+        """Raises BlockedError where the desktop is locked, or its remote session disconnected: keys would go nowhere.
 
         Windows tells. X11 has no common way to tell; there, a message does not come back when it is read back.
         """
@@ -55,7 +55,7 @@ class Screen:
             user32.CloseDesktop.argtypes = [ctypes.c_void_p]
             desktop = user32.OpenInputDesktop(0, False, DESKTOP_SWITCHDESKTOP)
             if not desktop:  # it is Winlogon's, which only the system may open
-                raise RefusedError("屏幕已锁定，或远程桌面已断开；请解锁屏幕，发送期间不要锁屏或断开")
+                raise BlockedError("屏幕已锁定，或远程桌面已断开；请解锁屏幕，发送期间不要锁屏或断开")
             user32.CloseDesktop(desktop)
 
     def windows_titled(self, title: str) -> list[Window]:
@@ -83,7 +83,7 @@ class Screen:
             self._pywinctl.Window(window.handle).minimize(wait=False)
 
     def press(self, keys: Sequence[str]) -> None:
-        """Press these keys together. Raises RefusedError before the first key where the fail-safe is on, and
+        """Press these keys together. Raises BlockedError before the first key where the fail-safe is on, and
         KeysUncertainError where some may have been pressed."""
         self._check_fail_safe()
         unknown = [key for key in keys if not self._pyautogui.isValidKey(key)]
@@ -116,7 +116,7 @@ class Screen:
         try:
             self._pyautogui.failSafeCheck()
         except self._pyautogui.FailSafeException as error:
-            raise RefusedError("鼠标在屏幕角落，这表示有人叫停；请把鼠标移开角落") from error
+            raise BlockedError("鼠标在屏幕角落，这表示有人叫停；请把鼠标移开角落") from error
 
 
 def _described(window: Any) -> Window | None:
