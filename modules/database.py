@@ -6,7 +6,6 @@ somebody else has written in between. Migrations: modules/migrations (Alembic).
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +20,7 @@ from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Dialect, Engine
 
 from modules.network_share import network_share
+from modules.prepared import Prepared, prepare
 from modules.tables import audit_log
 
 SQLITE_WAIT_SECONDS = 30
@@ -150,43 +150,23 @@ def insert_columns(
     All columns have the same length; values are bound as their types say. With `missing_by`, rows are left alone
     whose columns of this index are there already.
     """
-    statement = _insert_of(connection.dialect, table, tuple(columns), tuple(missing_by or ()))
-    bound = [
-        values if process is None else _each(process, values)
-        for process, values in zip(statement.processes, columns.values(), strict=True)
-    ]
-    if statement.order is not None:
-        by_name = dict(zip(columns, bound, strict=True))
-        rows: Any = list(zip(*(by_name[name] for name in statement.order), strict=True))
-    else:
-        rows = [dict(zip(columns, values, strict=True)) for values in zip(*bound, strict=True)]
-    return connection.exec_driver_sql(statement.text, rows).rowcount if rows else 0
-
-
-@dataclass(frozen=True)
-class _Insert:
-    """An INSERT as its driver takes it: text, how each column's values are bound, and the order of positional
-    parameters (None: by name)."""
-
-    text: str
-    processes: tuple[Callable[[Any], Any] | None, ...]
-    order: tuple[str, ...] | None
+    prepared = _insert_of(connection.dialect, table, tuple(columns), tuple(missing_by or ()))
+    bound = [columns[name] if bind is None else _each(bind, columns[name]) for name, bind in prepared.binds]
+    rows = [prepared.row(row) for row in zip(*bound, strict=True)]
+    return connection.exec_driver_sql(prepared.text, rows).rowcount if rows else 0
 
 
 @lru_cache(maxsize=64)
-def _insert_of(dialect: Dialect, table: sa.Table, names: tuple[str, ...], missing_by: tuple[str, ...]) -> _Insert:
+def _insert_of(dialect: Dialect, table: sa.Table, columns: tuple[str, ...], missing_by: tuple[str, ...]) -> Prepared:
     insert = _insert_missing(dialect.name, table, list(missing_by)) if missing_by else sa.insert(table)
-    compiled = insert.compile(dialect=dialect, column_keys=list(names))
-    processes = [table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in names]
-    order = tuple(compiled.positiontup or ()) if compiled.positional else None
-    return _Insert(str(compiled), tuple(processes), order)
+    return prepare(dialect, insert, columns)
 
 
-def _each(process: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
+def _each(bind: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     """Each value processed; one that is the same in all rows, as the time of a run, only once."""
     if values and all(value is values[0] for value in values):
-        return [process(values[0])] * len(values)
-    return [process(value) for value in values]
+        return [bind(values[0])] * len(values)
+    return [bind(value) for value in values]
 
 
 def _server_engine(url: str) -> Engine:

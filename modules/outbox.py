@@ -1,6 +1,6 @@
 """Messages go into the queue here, inside the transaction of the run that has something to say."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy.engine import Connection
 
 from modules.database import insert_columns
 from modules.message_text import split_message
+from modules.prepared import execute_prepared
 from modules.tables import spent_keys, tasks
 from modules.task_states import CANCELLED, COMPLETED, PENDING, OnUncertain
 
@@ -17,14 +18,16 @@ KEYS_AT_ONCE = 500
 """Databases take only so many values in one question."""
 
 
-_keys: sa.BindParameter[str] = sa.bindparam("keys", expanding=True)
-_KNOWN = (
-    sa.select(tasks.c.group_key, sa.func.sum(sa.case((tasks.c.status == COMPLETED, 0), else_=1)))
-    .where(tasks.c.group_key.in_(_keys))
-    .group_by(tasks.c.group_key)
-    .union_all(sa.select(spent_keys.c.group_key, sa.literal_column("0")).where(spent_keys.c.group_key.in_(_keys)))
-)
-"""Key → how many of its tasks are not completed; 0 where they were purged."""
+def _known(is_asked: Callable[[sa.Column[Any]], sa.ColumnElement[bool]]) -> sa.CompoundSelect[Any]:
+    """Key → how many of its tasks are not completed; 0 where they were purged."""
+    unsent = sa.func.sum(sa.case((tasks.c.status == COMPLETED, 0), else_=1))
+    queued = sa.select(tasks.c.group_key, unsent).where(is_asked(tasks.c.group_key)).group_by(tasks.c.group_key)
+    spent = sa.select(spent_keys.c.group_key, sa.literal_column("0")).where(is_asked(spent_keys.c.group_key))
+    return queued.union_all(spent)
+
+
+_KNOWN_OF_ONE = _known(lambda column: column == sa.bindparam("key"))
+_KNOWN_OF_SEVERAL = _known(lambda column: column.in_(sa.bindparam("keys", expanding=True)))
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,15 @@ def known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
     """Which of these messages were ever queued, and whether they have been sent whole."""
     known: dict[str, bool] = {}
     for start in range(0, len(keys), KEYS_AT_ONCE):
-        for key, unsent in connection.execute(_KNOWN, {"keys": keys[start : start + KEYS_AT_ONCE]}):
+        for key, unsent in _ask(connection, keys[start : start + KEYS_AT_ONCE]):
             known[key] = known.get(key, True) and unsent == 0
     return known
+
+
+def _ask(connection: Connection, keys: Sequence[str]) -> Iterable[Any]:
+    if len(keys) == 1:
+        return execute_prepared(connection, _KNOWN_OF_ONE, {"key": keys[0]})
+    return connection.execute(_KNOWN_OF_SEVERAL, {"keys": keys})
 
 
 def count_tasks(messages: Sequence[Message]) -> int:

@@ -22,6 +22,7 @@ from sqlalchemy.engine import Connection
 from modules import robot_limits
 from modules import task_statements as statements
 from modules.database import Database, wait_for_turn
+from modules.prepared import execute_prepared
 from modules.robot_limits import RobotLimit
 from modules.senders.outcome import NotNow, Outcome, Retry
 from modules.task_states import (
@@ -220,7 +221,7 @@ class TaskQueue:
         """Commit that the message is about to leave; None where the claim was lost."""
         until = now + self._lease
         values = {"now": now, "tries": task.attempts + 1, "until": until}
-        if connection.execute(statements.MARK, {**values, **_held(task)}).rowcount != 1:
+        if execute_prepared(connection, statements.MARK, {**values, **_held(task)}).rowcount != 1:
             return None
         return replace(task, sending_at=now, attempts=task.attempts + 1, locked_until=until)
 
@@ -259,7 +260,7 @@ class TaskQueue:
             "error": _storable(transition.last_error),
             "now": now,
         }
-        if connection.execute(statements.MOVE, {**values, **_held(task)}).rowcount != 1:
+        if execute_prepared(connection, statements.MOVE, {**values, **_held(task)}).rowcount != 1:
             return False
         if transition.status == COMPLETED:
             tell_completed(connection, task, now, self._on_completed)
