@@ -91,8 +91,11 @@ class FileSettings(Section):
 
 
 class LogSettings(Section):
-    """Size at which a log file rolls over (megabytes), and how many old ones are kept."""
+    """Size at which a log file rolls over (megabytes), and how many old ones are kept; from which level on lines are
+    kept (None: INFO, in development DEBUG); whether files hold a JSON object a line."""
 
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
+    json_lines: bool = False
     file_megabytes: float = Field(10, gt=0)
     files_kept: int = Field(10, ge=1)
 
