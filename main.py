@@ -32,9 +32,6 @@ from modules.task_states import PENDING
 
 log = logging.getLogger("main")
 
-LONGEST_SEND_SECONDS = 90
-"""As long as a file's upload or a message by keyboard may take, with the deadlines as shipped."""
-
 TICK_SECONDS = 0.2
 """How often the daemon looks whether a job is due or somebody wants it to end."""
 
@@ -124,8 +121,7 @@ def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
     try:
         yield
     finally:
-        wecom = app.settings.wecom
-        thread.stop(LONGEST_SEND_SECONDS + wecom.connect_timeout + wecom.read_timeout)
+        thread.stop(app.settings.longest_send_seconds)
 
 
 def _tick(app: Application, stop: StopSwitch) -> None:

@@ -185,7 +185,7 @@ def _server_engine(url: str) -> Engine:
         "tcp_user_timeout": 60_000,
         "options": " ".join(f"-c {name}={limit}" for name, limit in limits.items()),
     }
-    return sa.create_engine(url, pool_pre_ping=True, connect_args=arguments)
+    return sa.create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments)
 
 
 def _sqlite_engine(url: str) -> Engine:

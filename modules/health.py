@@ -73,6 +73,7 @@ def status(app: Application, now: datetime) -> dict[str, object]:
         "jobs": [state.__dict__ for state in job_states(app, now)],
         "queue": app.board.counts(),
         "oldest_pending": format_moment(waiting.created_at) if waiting else None,
+        "oldest_pending_reason": waiting.last_error if waiting else None,
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
         "config_faults": [str(fault) for fault in app.campaigns.faults],

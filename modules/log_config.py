@@ -1,7 +1,8 @@
 """Log channels: `app.log` for everything, `send_messages.log` for what went out, stderr for who watches.
 
-Lines are stamped in Asia/Shanghai, whatever the machine's zone. Secrets are blotted out of the finished text of a
-record, so that it makes no difference whether one stood in the message, an argument or a traceback.
+Lines are stamped in Asia/Shanghai, whatever the machine's zone, and carry the run of a job that they belong to. Files
+hold text for people or, where the settings want it, a JSON object a line. Secrets are blotted out of the finished text
+of a record, so that it makes no difference whether one stood in the message, an argument or a traceback.
 
 The daemon and one-shot commands write the same files. Each line is written under a lock between processes, to a file
 that is opened for it: Windows neither renames a file that another process holds open nor appends atomically.
@@ -21,9 +22,10 @@ from urllib.parse import quote, quote_plus, unquote
 from filelock import FileLock, Timeout
 
 from modules.clock import SHANGHAI
+from modules.log_context import current_run
 from modules.settings import Settings
 
-LINE = "%(asctime)s %(levelname)s %(name)s [%(threadName)s] %(message)s"
+LINE = "%(asctime)s %(levelname)s %(name)s [%(threadName)s]%(run)s %(message)s"
 BLOT = "***"
 MEGABYTE = 1_000_000
 LOCK_SECONDS = 2.0
@@ -42,17 +44,22 @@ Redact = Callable[[str], str]
 def configure_logging(settings: Settings, *, console: bool) -> None:
     """Set up all log channels anew; files lie in `settings.log_dir`, which is made where it is missing.
 
-    Files get DEBUG and above in development, INFO and above in production. `console` is for the daemon: stderr gets
-    INFO and above; one-shot commands say what matters themselves. Raises OSError where the folder can't be made.
+    Files get what the settings say, or DEBUG and above in development, INFO and above in production. `console` is for
+    the daemon: stderr gets INFO and above; one-shot commands say what matters themselves. Raises OSError where the
+    folder can't be made.
     """
     settings.log_dir.mkdir(parents=True, exist_ok=True)
     settings.state_dir.mkdir(parents=True, exist_ok=True)
-    level = "DEBUG" if settings.environment == "development" else "INFO"
+    level = settings.logs.level or ("DEBUG" if settings.environment == "development" else "INFO")
+    redact = redactor(settings.secrets())
     logging.config.dictConfig(
         {
             "version": 1,
             "disable_existing_loggers": False,
-            "formatters": {"line": {"()": RedactingFormatter, "redact": redactor(settings.secrets())}},
+            "formatters": {
+                "line": {"()": LineFormatter, "redact": redact},
+                "file": {"()": JsonFormatter if settings.logs.json_lines else LineFormatter, "redact": redact},
+            },
             "handlers": {
                 "app": _file_handler(settings, "app.log"),
                 "send_messages": _file_handler(settings, "send_messages.log"),
@@ -102,7 +109,7 @@ def _spellings(secret: str) -> set[str]:
 def _file_handler(settings: Settings, name: str) -> dict[str, object]:
     return {
         "()": SharedFileHandler,
-        "formatter": "line",
+        "formatter": "file",
         "path": settings.log_dir / name,
         "lock_file": settings.state_dir / f"{name}.lock",
         "max_bytes": int(settings.logs.file_megabytes * MEGABYTE),
@@ -110,20 +117,41 @@ def _file_handler(settings: Settings, name: str) -> dict[str, object]:
     }
 
 
-class RedactingFormatter(logging.Formatter):
-    """One record → text in Shanghai time without secrets. The record itself stays as it is."""
+class LineFormatter(logging.Formatter):
+    """One record → text in Shanghai time without secrets. The record's message and arguments stay as they are."""
 
     def __init__(self, redact: Redact) -> None:
         super().__init__(LINE)
         self._redact = redact
 
     def format(self, record: logging.LogRecord) -> str:
+        run = current_run()
+        record.run = f" [{run}]" if run else ""
         return self._redact(super().format(record))
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802
         """`2025-05-20 12:00:00,123`; `datefmt` is not used."""
         moment = datetime.fromtimestamp(record.created, SHANGHAI)
         return f"{moment:%Y-%m-%d %H:%M:%S},{moment.microsecond // 1000:03d}"
+
+
+class JsonFormatter(LineFormatter):
+    """The same as a JSON object on one line, for programs: time (ISO 8601), level, logger, thread, message, and where
+    there is one, run, traceback and stack."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": datetime.fromtimestamp(record.created, SHANGHAI).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "thread": record.threadName or "",
+            "run": current_run(),
+            "message": record.getMessage(),
+            "traceback": self.formatException(record.exc_info) if record.exc_info else "",
+            "stack": record.stack_info or "",
+        }
+        shown = {name: self._redact(text) for name, text in fields.items() if text or name == "message"}
+        return json.dumps(shown, ensure_ascii=False)
 
 
 class _DiscreetHandler(logging.Handler):

@@ -91,10 +91,17 @@ class FileSettings(Section):
 
 
 class LogSettings(Section):
-    """Size at which a log file rolls over (megabytes), and how many old ones are kept."""
+    """Size at which a log file rolls over (megabytes), and how many old ones are kept; from which level on lines are
+    kept (None: INFO, in development DEBUG); whether files hold a JSON object a line."""
 
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None = None
+    json_lines: bool = False
     file_megabytes: float = Field(10, gt=0)
     files_kept: int = Field(10, ge=1)
+
+
+LONGEST_SEND_SECONDS = 90
+"""As long as a file's upload or a message by keyboard may take, with the deadlines as shipped."""
 
 
 class Settings(Section):
@@ -133,14 +140,28 @@ class Settings(Section):
         texts += re.findall(r"://[^/@]*:([^/@]+)@", self.database_url)
         return tuple(sorted({text for text in texts if text}, key=len, reverse=True))
 
+    @property
+    def longest_send_seconds(self) -> float:
+        """How long one message may take in all, whoever sends it."""
+        return LONGEST_SEND_SECONDS + self.wecom.connect_timeout + self.wecom.read_timeout
+
     def warnings(self) -> list[Fault]:
-        """What is not wrong but will be missed: no Metabase address, no credentials, robots without a key."""
+        """What is not wrong but will be missed: no Metabase address, no credentials, robots without a key, a lease that
+        is over while a message is still being sent."""
         found = []
         if not self.metabase.url:
             found.append(Fault("METABASE_URL", "未设置，无法取得合同；请写进 .env"))
         elif not self.metabase.api_key.get_secret_value() and not self.metabase.password.get_secret_value():
             found.append(
                 Fault("METABASE_API_KEY", "未设置，也没有 METABASE_USERNAME 和 METABASE_PASSWORD；请写进 .env")
+            )
+        if self.queue.lease_seconds < self.longest_send_seconds:
+            found.append(
+                Fault(
+                    "queue.lease_seconds",
+                    f"{self.queue.lease_seconds:g} 秒比最慢的一次发送（{self.longest_send_seconds:g} 秒）还短，"
+                    "没发完的消息会被当作中断；请改长，或调短 wecom 的超时",
+                )
             )
         for key, recipient in self.recipients.items():
             if recipient.sender == "wecom_robot" and not recipient.key.get_secret_value():

@@ -155,7 +155,8 @@ def show_status(status: Mapping[str, Any]) -> None:
     show_jobs([JobState(**state) for state in status["jobs"]])
     counts = "，".join(f"{STATUSES[name]} {number}" for name, number in status["queue"].items())
     oldest = f"；最早一条待发送于 {status['oldest_pending']} 创建" if status["oldest_pending"] else ""
-    out.print(f"消息队列：{counts}{oldest}")
+    reason = f"，因为：{escape(status['oldest_pending_reason'])}" if status["oldest_pending_reason"] else ""
+    out.print(f"消息队列：{counts}{oldest}{reason}", soft_wrap=True)
     for row in status["rejected_rows"]:
         out.print(
             f"[yellow]拒收[/] {row['campaign']} {escape(row['contract_id'])} {escape(row['reason'])}", soft_wrap=True

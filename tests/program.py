@@ -178,7 +178,7 @@ class World:
         self._started = 0
         self.settings()
 
-    def settings(self, *, time_budget: float = 60, robot_timeout: float = 30, lease_seconds: float = 120) -> None:
+    def settings(self, *, time_budget: float = 60, robot_timeout: float = 20, lease_seconds: float = 120) -> None:
         """Write the settings file anew. Times in seconds."""
         text = SETTINGS.format(time_budget=time_budget, robot_timeout=robot_timeout, lease_seconds=lease_seconds)
         lines = [

@@ -328,6 +328,31 @@ def test_a_task_that_is_being_sent_is_left_alone(world: World) -> None:
     assert draining.ended().code == -signal.SIGKILL
 
 
+def test_a_drain_that_is_asked_to_end_finishes_the_message_in_hand(world: World) -> None:
+    world.settings(robot_timeout=2)
+    world.show(contracts(1, 4))
+    world.run_may()
+    world.robot.inject(RobotFault.NEVER_ANSWERED)
+    draining = world.start("drain")
+    await_that(lambda: world.robot.messages)
+    draining.send(signal.SIGINT)
+    ended = draining.ended()
+    assert ended.json == {"completed": 0, "failed": 0, "uncertain": 0, "retried": 1, "pending": 4}
+    assert (ended.code, len(world.robot.messages)) == (0, 1)
+    assert [task["locked_by"] for task in world.tasks()] == [None] * 4
+
+
+def test_status_says_why_the_oldest_message_waits(world: World) -> None:
+    world.show(contracts(1, 1))
+    world.run_may()
+    assert world.run("status", "--json").json["oldest_pending_reason"] is None
+    world.robot.stop()
+    world.run("drain")
+    assert "连不上企业微信" in world.run("status", "--json").json["oldest_pending_reason"]
+    assert "，因为：连不上企业微信" in world.run("status").out
+    world.robot.start()
+
+
 # -- how it is doing -------------------------------------------------------------------------------------------------
 
 

@@ -1,20 +1,24 @@
 """Logs: in Shanghai time, on the right channel, whole with several writers, and without a secret anywhere."""
 
+import json
 import logging
 import os
 import re
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 import requests
 from pydantic import SecretStr
 
-from modules.log_config import RedactingFormatter, SharedFileHandler, configure_logging, redactor
+from modules.log_config import LineFormatter, SharedFileHandler, configure_logging, redactor
+from modules.log_context import logged_as
 from modules.recipients import RecipientSettings
 from modules.sandbox.robot import RobotStandIn
 from modules.settings import ROOT, LogSettings, MetabaseSettings, Settings
@@ -37,21 +41,21 @@ def _logging_as_before() -> Iterator[None]:
     filelock.setLevel(filelock_level)
 
 
-def settings_in(folder: Path, environment: str = "development", megabytes: float = 10) -> Settings:
+def settings_in(folder: Path, environment: str = "development", megabytes: float = 10, **logs: str | bool) -> Settings:
     return Settings.model_validate(
         {
             "environment": environment,
             "data_dir": folder,
             "database_url": f"postgresql+psycopg://user:{DATABASE_PASSWORD}@db/tasks",
             "metabase": MetabaseSettings(api_key=SecretStr(API_KEY), password=SecretStr(PASSWORD)),
-            "logs": LogSettings(file_megabytes=megabytes, files_kept=3),
+            "logs": LogSettings.model_validate({"file_megabytes": megabytes, "files_kept": 3, **logs}),
             "recipients": {"bj": RecipientSettings(name="北京", sender="wecom_robot", key=SecretStr(KEY))},
         }
     )
 
 
-def configure(folder: Path, environment: str = "development", *, console: bool = False) -> Settings:
-    settings = settings_in(folder, environment)
+def configure(folder: Path, environment: str = "development", *, console: bool = False, **logs: str | bool) -> Settings:
+    settings = settings_in(folder, environment, **logs)
     configure_logging(settings, console=console)
     return settings
 
@@ -76,7 +80,7 @@ def test_time_is_shanghais_whatever_the_zone_of_the_machine(monkeypatch: pytest.
     monkeypatch.setenv("TZ", "America/New_York")
     time.tzset()
     record = logging.makeLogRecord({"msg": "x", "created": 1747713600.25})
-    text = RedactingFormatter(redactor([])).format(record)
+    text = LineFormatter(redactor([])).format(record)
     monkeypatch.undo()
     time.tzset()
     assert text.startswith("2025-05-20 12:00:00,250 ")
@@ -91,6 +95,51 @@ def test_the_environment_decides_whether_files_hold_debug(
     logging.getLogger("jobs").info("fact")
     assert ("detail" in app_log(settings)) is debug_is_kept
     assert "fact" in app_log(settings)
+
+
+def test_the_settings_may_say_from_which_level_on(tmp_path: Path) -> None:
+    settings = configure(tmp_path, level="WARNING")
+    logging.getLogger("jobs").info("fact")
+    logging.getLogger("jobs").warning("doubt")
+    assert "fact" not in app_log(settings)
+    assert "doubt" in app_log(settings)
+
+
+def test_lines_of_a_run_name_it_and_those_of_other_threads_do_not(tmp_path: Path) -> None:
+    settings = configure(tmp_path)
+    jobs = logging.getLogger("jobs")
+    with logged_as("BJ-2025-05#12"):
+        jobs.info("inside")
+        other = threading.Thread(target=jobs.info, args=("elsewhere",), name="worker")
+        other.start()
+        other.join()
+    jobs.info("after")
+    words = [line.partition("[")[2] for line in app_log(settings).splitlines()]
+    assert words == ["MainThread] [BJ-2025-05#12] inside", "worker] elsewhere", "MainThread] after"]
+
+
+def test_files_may_hold_json_and_the_console_stays_text(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = configure(tmp_path, json_lines=True, console=True)
+    with logged_as("BJ-2025-05#12"):
+        logging.getLogger("jobs").info('登记 %d 单\n🎉 "好"', 3)
+    try:
+        fail()
+    except RuntimeError:
+        logging.getLogger("jobs").exception("密码是 %s", PASSWORD, stack_info=True)
+    plain, failed = [json.loads(line) for line in app_log(settings).splitlines()]
+    assert datetime.fromisoformat(plain.pop("time")).utcoffset() == timedelta(hours=8)
+    assert plain == {
+        "level": "INFO",
+        "logger": "jobs",
+        "thread": "MainThread",
+        "run": "BJ-2025-05#12",
+        "message": '登记 3 单\n🎉 "好"',
+    }
+    assert (failed["message"], "run" in failed) == ("密码是 ***", False)
+    assert failed["traceback"].endswith("RuntimeError: outer ***")
+    assert "test_files_may_hold_json" in failed["stack"]
+    assert_no_secret(app_log(settings))
+    assert " INFO jobs [MainThread] [BJ-2025-05#12] 登记 3 单" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("console", "levels"), [(True, ["INFO", "WARNING"]), (False, [])])

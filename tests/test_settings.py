@@ -366,6 +366,13 @@ def test_a_robot_without_a_key_is_a_warning_that_names_the_variable(tmp_path: Pa
     assert "WECOM_KEY_SH_GROUP" in warning.text
 
 
+def test_a_lease_that_a_slow_message_outlives_is_a_warning(own: Any, tmp_path: Path) -> None:
+    environ = own("queue: {lease_seconds: 120}\nwecom: {read_timeout: 60}\n", **COMPLETE)
+    (warning,) = load_settings(environ, tmp_path).warnings()
+    assert warning.path == "queue.lease_seconds"
+    assert "120 秒比最慢的一次发送（155 秒）还短" in warning.text
+
+
 def test_no_metabase_address_and_no_credentials_are_warnings(tmp_path: Path) -> None:
     assert warned(load_settings(KEYS, tmp_path)) == ["METABASE_URL"]
     assert warned(load_settings({**KEYS, "METABASE_URL": "http://m"}, tmp_path)) == ["METABASE_API_KEY"]

@@ -303,6 +303,29 @@ def test_of_two_parts_that_are_through_at_once_one_tells(postgres_database: Data
     assert shop.told == ["long"]
 
 
+def test_on_postgresql_a_rescue_leaves_alone_what_is_being_finished(postgres_database: Database) -> None:
+    """Without waiting for it: the other side may have frozen."""
+    shop = Shop(postgres_database)
+    shop.put("a")
+    shop.advance(shop.queue.claim(NOW))
+    with shop.database.writing() as connection:
+        connection.execute(sa.update(tasks).values(last_error="…"))
+        assert shop.other.rescue(NOW + LEASE, frozenset()) == []
+    assert [task.id for task, _ in shop.other.rescue(NOW + LEASE, frozenset())] == [1]
+
+
+def test_on_postgresql_nobody_holds_up_the_others_for_ever(postgres_database: Database) -> None:
+    """Neither who froze in the middle of a transaction, nor who waits for a lock."""
+    with postgres_database.writing() as connection:
+        shown = [
+            connection.execute(sa.text(f"SHOW {name}")).scalar()
+            for name in ("idle_in_transaction_session_timeout", "lock_timeout", "transaction_isolation")
+        ]
+    assert shown == ["2min", "30s", "read committed"]
+    with postgres_database.reading() as connection:
+        assert connection.execute(sa.text("SHOW transaction_isolation")).scalar() == "repeatable read"
+
+
 def waits_for_a_turn(database: Database) -> bool:
     waiting = sa.text("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
     with database.reading() as connection:

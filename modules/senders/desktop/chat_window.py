@@ -90,4 +90,7 @@ class ChatWindow:
                 f"标题是“{self.title}”的窗口属于 {others}，不是 {'、'.join(process_names)}；"
                 "请把聊天软件里的会话拖出为独立窗口，或检查 settings.yaml 的 process_names"
             )
-        raise RefusedError(f"没有找到会话“{self.title}”的独立窗口；请把会话“{self.title}”拖出为独立窗口，不要关闭它")
+        raise RefusedError(
+            f"没有找到会话“{self.title}”的独立窗口；请把会话“{self.title}”拖出为独立窗口，不要关闭它"
+            "（若它不是会话，而是 settings.yaml 里的收件人，请检查这台电脑上的 recipients）"
+        )
