@@ -418,10 +418,16 @@ def test_histories_reach_every_corner() -> None:
             for row in outcome.rows:
                 seen.update(corners_of(row, history.entry))
 
-    settings(QUICK, max_examples=200)(given(histories())(look))()
-    assert {corner for corner in CORNERS if seen[corner] == 0} == set()
+    def unseen() -> set[str]:
+        return {corner for corner in CORNERS if seen[corner] == 0}
+
+    for _ in range(MOST_LOOKS):  # the rarest corner is missing from one look in some hundred
+        if unseen():
+            settings(QUICK, max_examples=200)(given(histories())(look))()
+    assert unseen() == set()
 
 
+MOST_LOOKS = 10
 CORNERS = {LUCKY, BAND, RED_PACKET, TIER, "开门红", "大好运", "owed", "unearned", "not taken", "after a gap"}
 CORNERS |= {"two tiers at once", "four kinds at once", "contracts short", "yuan short", "short on the platform"}
 CORNERS |= {"count below personal sequence", "limited", "late", "historical", "historical adds", "self-referral"}
