@@ -2,6 +2,7 @@
 
 import ast
 import runpy
+import threading
 import unicodedata
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,6 +21,10 @@ from modules.settings import ROOT
 
 SHIPPED_FILE = ROOT / "modules" / "config.py"
 BADGES_FILE = ROOT / "config" / "badges.yaml"
+
+_PARSING = threading.Lock()
+"""CPython 3.11 miscounts its recursion where two threads make syntax trees at once, and raises SystemError
+(https://github.com/python/cpython/issues/106905)."""
 
 _BadgeLists = TypeAdapter(dict[str, list[str]])
 
@@ -126,7 +131,9 @@ def _duplicate_keys(source: bytes) -> Iterator[tuple[str, Fault]]:
 
     Python would keep the last one and say nothing.
     """
-    for node in ast.parse(source).body:
+    with _PARSING:
+        body = ast.parse(source).body
+    for node in body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         named = any(isinstance(target, ast.Name) and target.id == "REWARD_CONFIGS" for target in targets)
         value = getattr(node, "value", None)

@@ -159,7 +159,7 @@ class TestRefused:
         """What was pasted is gone again, unless keys no longer reach the box or somebody has typed; then it is said."""
         with stage.chats({"title": BEIJING, "on_text": happening}, {"title": SHANGHAI}) as chats:
             outcome, reason = driver.send(BEIJING, GOOD_NEWS, person_quiet_seconds=0.05)
-            assert outcome == answer
+            assert outcome == answer, reason
             assert seen in reason
             assert ("可能还留着本条消息" in reason) == bool(left)
             assert chats.sent() == []

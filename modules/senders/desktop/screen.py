@@ -89,7 +89,7 @@ class Screen:
         unknown = [key for key in keys if not self._pyautogui.isValidKey(key)]
         if unknown:
             raise RefusedError(f"设置里的按键 {'、'.join(unknown)} 不认识；请检查 settings.yaml 的 desktop")
-        with _stumbling(KeysUncertainError):
+        with _stumbling(KeysUncertainError), self._fail_safe_heard():
             self._pyautogui.hotkey(*keys)
 
     def pointer(self) -> Point:
@@ -103,7 +103,7 @@ class Screen:
         back to where it was."""
         self._check_fail_safe()
         before = self.pointer()
-        with _stumbling(KeysUncertainError):
+        with _stumbling(KeysUncertainError), self._fail_safe_heard():
             box = self._pywinctl.Window(window.handle).box
             self._pyautogui.click(round(box.left + box.width * x), box.top + box.height - pixels_from_bottom)
             self._pyautogui.moveTo(*before)
@@ -113,8 +113,14 @@ class Screen:
         ImageGrab.grab(all_screens=True).save(path)
 
     def _check_fail_safe(self) -> None:
-        try:
+        with self._fail_safe_heard():
             self._pyautogui.failSafeCheck()
+
+    @contextmanager
+    def _fail_safe_heard(self) -> Iterator[None]:
+        """PyAutoGUI looks before it does anything, so where it stops, nothing was done."""
+        try:
+            yield
         except self._pyautogui.FailSafeException as error:
             raise BlockedError("鼠标在屏幕角落，这表示有人叫停；请把鼠标移开角落") from error
 
@@ -139,6 +145,8 @@ def _stumbling(error_type: type[RefusedError] = RefusedError) -> Iterator[None]:
     """What the libraries raise is whatever the system has; a window that has just closed is the common cause."""
     try:
         yield
+    except RefusedError:
+        raise
     except Exception as error:
         raise error_type(
             f"操作桌面时出错（{type(error).__name__}），窗口可能刚被关闭；请检查聊天窗口是否还在"
