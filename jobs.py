@@ -30,6 +30,7 @@ from modules.campaign_pull import (
 from modules.collector import paused_collector
 from modules.database import in_words, record_act
 from modules.errors import PULL_ERRORS, JobRefusedError, PullShrankError
+from modules.log_context import logged_as
 from modules.outbox import count_tasks, enqueue, known_keys
 from modules.request_module import Table
 from modules.rewards.campaign import Campaign
@@ -113,8 +114,15 @@ def find_campaign(app: Application, key: str, as_of: datetime, options: RunOptio
 
 def run_campaign(app: Application, campaign: Campaign, as_of: datetime, options: RunOptions) -> JobReport:
     """One run of a campaign as of a moment. Never raises for what Metabase, its data or the database do."""
-    started = time.monotonic()
     run_id = None if options.dry_run else _start_run(app, campaign.key, as_of)
+    with logged_as(f"{campaign.key}#{run_id}" if run_id else campaign.key):
+        return _run_noted(app, campaign, as_of, options, run_id)
+
+
+def _run_noted(
+    app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, run_id: int | None
+) -> JobReport:
+    started = time.monotonic()
     try:
         with paused_collector():
             report = retry_when_overtaken(campaign.key, lambda: _run(app, campaign, as_of, options))

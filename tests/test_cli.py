@@ -353,6 +353,16 @@ def test_status_says_why_the_oldest_message_waits(world: World) -> None:
     world.robot.start()
 
 
+def test_the_log_lines_of_a_run_name_it_also_where_it_fails(world: World) -> None:
+    world.show(contracts(1, 1))
+    world.run_may()
+    world.metabase.inject(Fault.FORBIDDEN)
+    world.run_may()
+    lines = (world.data_dir / "logs" / "app.log").read_text(encoding="utf-8").splitlines()
+    assert any("[BJ-2025-05#1] BJ-2025-05：" in line for line in lines)
+    assert any("ERROR" in line and "[BJ-2025-05#2] BJ-2025-05 运行失败" in line for line in lines)
+
+
 # -- how it is doing -------------------------------------------------------------------------------------------------
 
 

@@ -118,7 +118,7 @@ class Screen:
 
     @contextmanager
     def _fail_safe_heard(self) -> Iterator[None]:
-        """PyAutoGUI looks before it does anything, so where it stops, nothing was done."""
+        """PyAutoGUI looks before each thing it does, so the key or click at which it stops was not made."""
         try:
             yield
         except self._pyautogui.FailSafeException as error:
