@@ -1,0 +1,41 @@
+"""Charts, each under a sentence that says what it shows. Colours come from the theme (.streamlit/config.toml)."""
+
+from collections.abc import Sequence
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from modules.rewards.money import format_yuan
+
+
+def yuan(fen: int) -> str:
+    """`1,234.50`, without the fen from ten thousand yuan on."""
+    return format_yuan(fen if abs(fen) < 1_000_000 else round(fen / 100) * 100)
+
+
+def show_chart(says: str, chart: alt.Chart | alt.LayerChart) -> None:
+    """Any chart, with its sentence above it."""
+    st.caption(says)
+    st.altair_chart(chart, alt=says)
+
+
+def show_bars(says: str, rows: Sequence[tuple[str, float, float]], *, what: str, colour: str) -> None:
+    """Horizontal bars in the given order: name, length, and what colours the bar."""
+    frame = pd.DataFrame(rows, columns=["name", what, colour])
+    chart = (
+        alt.Chart(frame)
+        .mark_bar(cornerRadiusEnd=3)
+        .encode(
+            x=alt.X(what, type="quantitative", title=what),
+            y=alt.Y("name:N", sort=None, title=None),
+            color=alt.Color(colour, type="quantitative", title=colour, scale=alt.Scale(scheme="blues")),
+            tooltip=[
+                alt.Tooltip("name:N", title="名称"),
+                alt.Tooltip(what, type="quantitative", format=",.2f"),
+                alt.Tooltip(colour, type="quantitative", format=",.2f"),
+            ],
+        )
+        .properties(height=alt.Step(26))
+    )
+    show_chart(says, chart)
