@@ -36,6 +36,29 @@ def show_bars(says: str, rows: Sequence[tuple[str, float, float]], *, what: str,
                 alt.Tooltip(colour, type="quantitative", format=",.2f"),
             ],
         )
-        .properties(height=alt.Step(26))
+        .properties(height=26 * len(rows) + 60)
+    )
+    show_chart(says, chart)
+
+
+def show_pairs(says: str, rows: Sequence[tuple[str, str, float]], *, what: str, of: str) -> None:
+    """Bars in pairs: for each name the values of several, told apart by colour in the order in which they come."""
+    frame = pd.DataFrame(rows, columns=["name", of, what])
+    order = list(dict.fromkeys(row[1] for row in rows))
+    chart = (
+        alt.Chart(frame)
+        .mark_bar(cornerRadiusEnd=3)
+        .encode(
+            y=alt.Y("name:N", sort=None, title=None),
+            yOffset=alt.YOffset(of, type="nominal", sort=order),
+            x=alt.X(what, type="quantitative", title=what),
+            color=alt.Color(of, type="nominal", sort=order, title=None, legend=alt.Legend(orient="top")),
+            tooltip=[
+                alt.Tooltip("name:N", title="名称"),
+                alt.Tooltip(of, type="nominal"),
+                alt.Tooltip(what, type="quantitative", format=",.2f"),
+            ],
+        )
+        .properties(height=34 * len(rows) + 70)
     )
     show_chart(says, chart)

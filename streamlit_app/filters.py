@@ -7,12 +7,18 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 import streamlit as st
+from streamlit.elements.lib.grid_container import GridContainer
 
 from modules.figures.months import Period
 from modules.figures.ranking import Track
 from streamlit_app import data
 
 TRACKS: dict[str, Track] = {"全部": "", "平台单": "platform", "自引单": "self_referral"}
+
+
+def bar() -> GridContainer:
+    """Where filters stand: beside each other, on a phone two in a row."""
+    return st.grid(min_column_width=150)
 
 
 def choose_month() -> str | None:
@@ -32,16 +38,17 @@ def choose(name: str, label: str, options: Sequence[str], default: str, shown: C
     """One of the options; it stands in the address even where it is the default, as that may be another tomorrow."""
     if st.session_state.get(name, st.query_params.get(name)) not in options:
         st.session_state[name] = default
-    picked = st.selectbox(label, options, index=None, format_func=shown, key=name, bind="query-params", required=True)
+    picked = st.selectbox(label, options, index=None, format_func=shown, key=name, bind="query-params")
     return picked if picked is not None else default
 
 
-def choose_or_all(name: str, label: str, options: Sequence[str]) -> str | None:
+def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str | None:
     """One of the options, or None for all of them."""
     if st.session_state.get(name) not in (None, *options):
         st.session_state[name] = None
-    picked: str | None = st.selectbox(label, options, index=None, placeholder="全部", key=name, bind="query-params")
-    return picked
+    return st.selectbox(
+        label, options, index=None, format_func=shown, placeholder="全部", key=name, bind="query-params"
+    )
 
 
 def choose_track() -> Track:

@@ -23,7 +23,7 @@ def serve(settings: Settings, *, demo: bool, port: int | None) -> int:
     address = settings.dashboard.address
     require_safe(address, _sign_in())
     chosen = port or settings.dashboard.port
-    command = [sys.executable, "-m", "streamlit", "run", str(APP), f"--server.address={address}"]
+    command = [sys.executable, "-m", "streamlit_app.server", "run", str(APP), f"--server.address={address}"]
     command.append(f"--server.port={chosen}")
     print(f"看板已启动：http://{_shown(address)}:{chosen}（按 Ctrl-C 停止）", file=sys.stderr, flush=True)
     return _run(command, {**os.environ, **(demo_environment() if demo else {})})

@@ -33,9 +33,14 @@ class Column:
 
 
 def show_table(
-    name: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, file_name: str, selectable: bool = False
-) -> int | None:
-    """Draw the table with its downloads; the position of the selected row where one can be, else None.
+    name: str,
+    columns: Sequence[Column],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    file_name: str,
+    select: Literal["none", "one", "many"] = "none",
+) -> list[int]:
+    """Draw the table with its downloads; the positions of the selected rows, where any can be.
 
     `name` tells tables of a page apart and says what it holds; `file_name` goes without an ending.
     """
@@ -44,8 +49,10 @@ def show_table(
     )
     height = min(ROW_PIXELS * (len(rows) + 1) + 3, MOST_PIXELS)
     config = {column.title: _config(column) for column in columns}
-    selected = None
-    if selectable:
+    selected: list[int] = []
+    if select == "none":
+        st.dataframe(frame, hide_index=True, height=height, column_config=config, key=f"table_{name}", alt=name)
+    else:
         state = st.dataframe(
             frame,
             hide_index=True,
@@ -53,14 +60,12 @@ def show_table(
             column_config=config,
             key=f"table_{name}",
             on_select="rerun",
-            selection_mode="single-row",
+            selection_mode="single-row" if select == "one" else "multi-row",
             alt=name,
         )
-        selected = next(iter(state.selection.rows), None)
-    else:
-        st.dataframe(frame, hide_index=True, height=height, column_config=config, key=f"table_{name}", alt=name)
+        selected = [index for index in state.selection.rows if index < len(rows)]
     show_downloads(name, columns, rows, file_name=file_name)
-    return selected if selected is not None and selected < len(rows) else None
+    return selected
 
 
 def show_downloads(name: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, file_name: str) -> None:
@@ -78,10 +83,22 @@ def csv_bytes(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> byte
 
 def xlsx_bytes(name: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> bytes:
     """One sheet; text stays text, so that ids keep all their digits."""
-    (title,) = sheet_names([name])
-    header = tuple(column.title for column in columns)
-    values = tuple(tuple(_value(column.kind, cell) for column, cell in zip(columns, row, strict=True)) for row in rows)
-    return workbook_bytes([Sheet(title, (), header, values, ())])
+    return workbook_of((name, (), columns, rows))
+
+
+def workbook_of(*sheets: tuple[str, Sequence[str], Sequence[Column], Sequence[Sequence[Cell]]]) -> bytes:
+    """Several sheets: name, lines above the table, columns and rows of each."""
+    names = sheet_names([sheet[0] for sheet in sheets])
+    return workbook_bytes(
+        Sheet(
+            name=name,
+            preface=tuple(preface),
+            header=tuple(column.title for column in columns),
+            rows=tuple(tuple(_value(one.kind, cell) for one, cell in zip(columns, row, strict=True)) for row in rows),
+            total=(None,) * len(columns),
+        )
+        for name, (_, preface, columns, rows) in zip(names, sheets, strict=True)
+    )
 
 
 def _button(label: str, key: str, file_name: str, mime: str, make: Callable[[], bytes]) -> None:
@@ -102,10 +119,10 @@ def _config(column: Column) -> ColumnConfig:
     match column.kind:
         case "share":
             return st.column_config.ProgressColumn(
-                column.title, help=column.help, min_value=0.0, max_value=1.0, format="percent", width=width
+                column.title, help=column.help, min_value=0, max_value=100, format="%d%%", width=width
             )
         case "yuan":
-            return st.column_config.NumberColumn(column.title, help=column.help, format="localized", width=width)
+            return st.column_config.NumberColumn(column.title, help=column.help, format="accounting", width=width)
         case "percent":
             return st.column_config.NumberColumn(column.title, help=column.help, format="percent", width=width)
         case "count":
@@ -121,6 +138,8 @@ def _config(column: Column) -> ColumnConfig:
 def _shown(kind: Kind, cell: Cell) -> object:
     if kind == "yuan" and isinstance(cell, int):
         return cell / 100  # for the eye only: downloads are exact
+    if kind == "share" and isinstance(cell, float):
+        return int(cell * 100)  # 99.6 % is not there yet
     if isinstance(cell, datetime):
         return in_shanghai(cell).replace(tzinfo=None)
     return cell

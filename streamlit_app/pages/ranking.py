@@ -4,6 +4,7 @@ import streamlit as st
 
 from modules.figures.ranking import Rank, Ranking
 from streamlit_app import charts, data, filters
+from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import open_page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 
@@ -13,21 +14,16 @@ TOP = 15
 
 def main() -> None:
     open_page("排行榜", "一个活动里的每个管家：签了多少、离下一档奖励还差多少、已得什么奖。点一行看管家详情。")
-    left, middle, right, last = st.columns(4)
-    with left:
+    bar = filters.bar()
+    with bar:
         month = filters.choose_month()
-    if month is None:
+        key = filters.choose_campaign(month) if month else None
+    if month is None or key is None:
         show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，这里就有了")
         return
-    with middle:
-        key = filters.choose_campaign(month)
-    if key is None:
-        show_nothing(f"{month} 没有活动的数据，请换一个月份")
-        return
     ranking = data.ranking_of(key)
-    with right:
+    with bar:
         award = filters.choose_or_all("award", "得过的奖励", ranking.names)
-    with last:
         housekeeper = filters.choose_or_all("housekeeper", "管家", sorted({one.housekeeper for one in ranking.ranks}))
     _show_notes(ranking)
     ranks = [one for one in ranking.ranks if award in (None, *one.awards) and housekeeper in (None, one.housekeeper)]
@@ -40,21 +36,17 @@ def main() -> None:
 def _show(ranking: Ranking, ranks: list[Rank]) -> None:
     shows_provider = any(one.provider for one in ranking.ranks)
     near = [one for one in ranks if one.next_tier is not None and one.next_tier.is_near]
-    for place, (title, value) in zip(
-        st.columns(4),
-        (
-            ("管家", f"{len(ranks):,} 人"),
-            ("合同", f"{sum(one.contracts for one in ranks):,} 单"),
-            ("奖金合计", f"{charts.yuan(sum(one.payout for one in ranks))} 元"),
-            ("离下一档不远", f"{len(near)} 人"),
-        ),
-        strict=True,
-    ):
-        place.metric(title, value, border=True)
+    show_cards(
+        [
+            Card("管家", f"{len(ranks):,} 人"),
+            Card("合同", f"{sum(one.contracts for one in ranks):,} 单"),
+            Card("应发合计（元）", charts.yuan(sum(one.payout for one in ranks))),
+            Card("离下一档不远", f"{len(near)} 人", "进度到九成，或只差一单"),
+        ]
+    )
     columns = _columns(shows_provider=shows_provider, has_tiers=ranking.has_tiers)
     rows = [_row(one, shows_provider=shows_provider, has_tiers=ranking.has_tiers) for one in ranks]
-    picked = show_table("排行榜", columns, rows, file_name=f"排行榜-{ranking.campaign}", selectable=True)
-    if picked is not None:
+    for picked in show_table("排行榜", columns, rows, file_name=f"排行榜-{ranking.campaign}", select="one"):
         st.switch_page(
             "pages/housekeeper.py",
             query_params={
