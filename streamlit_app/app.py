@@ -9,6 +9,9 @@ from streamlit_app import data
 from streamlit_app.frame import guard
 from streamlit_app.sign_in import require_viewer, show_viewer
 
+ICON = Path(__file__).parent / "icon.png"
+"""A file of our own: an emoji or a symbol would be fetched from outside."""
+
 FOLDER = Path(__file__).parent / "pages"
 
 PAGES = {
@@ -33,7 +36,7 @@ def _log_to_files() -> bool:
 
 def main() -> None:
     """One run: for whoever may, the chosen page."""
-    st.set_page_config(page_title="签约激励看板", page_icon=":material/monitoring:", layout="wide")
+    st.set_page_config(page_title="签约激励看板", page_icon=str(ICON), layout="wide")
     page = st.navigation(PAGES)
     with guard():
         _log_to_files()

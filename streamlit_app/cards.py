@@ -1,10 +1,13 @@
 """Figures that are read first: a title, a number, and how it compares."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
 import streamlit as st
+
+MOST_IN_A_ROW = 5
 
 Colour = Literal["normal", "off"]
 
@@ -22,9 +25,11 @@ class Card:
 
 
 def show_cards(cards: Iterable[Card]) -> None:
-    """Beside each other, on a phone two in a row."""
-    with st.grid(min_column_width=150):
-        for card in cards:
+    """Beside each other, more than five in two rows; on a phone two in a row."""
+    shown = list(cards)
+    columns = len(shown) if len(shown) <= MOST_IN_A_ROW else math.ceil(len(shown) / 2)
+    with st.grid(max(columns, 1), min_column_width=125):
+        for card in shown:
             st.metric(
                 card.title,
                 card.value,

@@ -10,8 +10,10 @@ from modules.rewards.money import format_yuan
 
 
 def yuan(fen: int) -> str:
-    """`1,234.50`, without the fen from ten thousand yuan on."""
-    return format_yuan(fen if abs(fen) < 1_000_000 else round(fen / 100) * 100)
+    """For figures that are read at a glance: `8,686 元`, from a hundred thousand on `133.78 万元`."""
+    if abs(fen) < 10_000_000:
+        return f"{format_yuan(fen if abs(fen) < 1_000_000 else round(fen / 100) * 100)} 元"
+    return f"{fen / 1_000_000:,.2f} 万元"
 
 
 def show_chart(says: str, chart: alt.Chart | alt.LayerChart) -> None:

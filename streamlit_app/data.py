@@ -53,7 +53,7 @@ def today() -> date:
     return now().date()
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@st.cache_resource(max_entries=4, show_spinner=False, on_release=Database.close)
 def _database(url: str) -> Database:
     """Opened once for all who look. Raises DatabaseError."""
     database = Database(url, read_only=True)
@@ -86,6 +86,12 @@ def forget() -> None:
     """After an act: the next look asks the database."""
     for clear in _KEPT:
         clear()
+
+
+def close() -> None:
+    """Forget everything and let go of the databases."""
+    forget()
+    _database.clear()
 
 
 @figure

@@ -1,6 +1,8 @@
 """Filters, kept in the address of the page: a view can be shared, reloaded, and goes along to the other pages.
 
-Each filter has one name everywhere: `month`, `city`, `campaign`, `housekeeper`, `award`, `track`, `days`.
+Each filter has one name everywhere, in the address and in the session: `month`, `campaign`, `housekeeper`, `award`,
+`track`, `days`, `state`, `recipient`. A filter that always has a value stands in the address even where it is the
+default, as that may be another tomorrow. Streamlit's own `bind="query-params"` leaves defaults out.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,12 +15,12 @@ from modules.figures.months import Period
 from modules.figures.ranking import Track
 from streamlit_app import data
 
-TRACKS: dict[str, Track] = {"全部": "", "平台单": "platform", "自引单": "self_referral"}
+TRACKS: dict[str, Track] = {"平台单": "platform", "自引单": "self_referral"}
 
 
 def bar() -> GridContainer:
     """Where filters stand: beside each other, on a phone two in a row."""
-    return st.grid(min_column_width=150)
+    return st.grid(min_column_width=165)
 
 
 def choose_month() -> str | None:
@@ -28,42 +30,84 @@ def choose_month() -> str | None:
 
 
 def choose_campaign(month: str) -> str | None:
-    """A campaign of the month."""
+    """A campaign of the month; None where there is none."""
     found = data.known_campaigns(month)
-    names = {key: f"{_city_of(key)}（{key}）" for key in found}
-    return choose("campaign", "活动", found, default=found[0], shown=names.__getitem__) if found else None
-
-
-def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:
-    """One of the options; it stands in the address even where it is the default, as that may be another tomorrow."""
-    if st.session_state.get(name, st.query_params.get(name)) not in options:
-        st.session_state[name] = default
-    picked = st.selectbox(label, options, index=None, format_func=shown, key=name, bind="query-params")
-    return picked if picked is not None else default
-
-
-def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str | None:
-    """One of the options, or None for all of them."""
-    if st.session_state.get(name) not in (None, *options):
-        st.session_state[name] = None
-    return st.selectbox(
-        label, options, index=None, format_func=shown, placeholder="全部", key=name, bind="query-params"
-    )
+    return choose("campaign", "活动", found, default=found[0], shown=campaign_words) if found else None
 
 
 def choose_track() -> Track:
     """Platform contracts, self-referrals, or both."""
-    picked = st.segmented_control("渠道", list(TRACKS), default="全部", key="track", bind="query-params", required=True)
-    return TRACKS[picked or "全部"]
+    return TRACKS.get(choose_or_all("track", "渠道", list(TRACKS)) or "", "")
 
 
 def choose_days(period: Period) -> tuple[date, date] | None:
-    """The first and the last day; None for the whole campaign."""
+    """The first and the last day that contracts were signed on; None for the whole campaign."""
     whole = (period.start, period.end)
-    picked = st.date_input("签约日期", whole, period.start, period.end, key="days", bind="query-params")
-    return (picked[0], picked[1]) if len(picked) == 2 and picked != whole else None
+    asked = _days_of(st.query_params.get("days", ""))
+    if asked is not None and st.query_params.get("days") != st.session_state.get(_written("days")):
+        st.session_state["days"] = asked
+    kept = st.session_state.get("days")
+    if not (isinstance(kept, tuple) and len(kept) == 2 and period.start <= kept[0] <= kept[1] <= period.end):
+        st.session_state["days"] = whole
+    picked = st.date_input("签约日期", whole, period.start, period.end, key="days", persist_state="session")
+    if len(picked) != 2:  # the second day is still to be picked
+        return None
+    _write("days", "" if picked == whole else f"{picked[0]}~{picked[1]}")
+    return None if picked == whole else picked
 
 
-def _city_of(key: str) -> str:
+def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:
+    """One of the options."""
+    _take_over(name, options.__contains__)
+    if st.session_state.get(name) not in options:
+        st.session_state[name] = default
+    picked = st.selectbox(label, options, format_func=shown, key=name, persist_state="session")
+    _write(name, picked)
+    return picked
+
+
+def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str | None:
+    """One of the options, or None for all of them."""
+    _take_over(name, options.__contains__)
+    if st.session_state.get(name) not in options:
+        st.session_state[name] = None
+    picked = st.selectbox(
+        label, options, None, format_func=shown, placeholder="全部", key=name, persist_state="session"
+    )
+    _write(name, picked or "")
+    return picked
+
+
+def campaign_words(key: str) -> str:
+    """`北京 BJ-2025-05`."""
     campaign = data.configured().valid.get(key)
-    return campaign.city if campaign else key.partition("-")[0]
+    return f"{campaign.city} {key}" if campaign else key
+
+
+def _take_over(name: str, is_valid: Callable[[str], bool]) -> None:
+    """The address counts where it is not what this session has written into it: a link, a reload, the way back."""
+    asked = st.query_params.get(name)
+    if asked is not None and asked != st.session_state.get(_written(name)) and is_valid(asked):
+        st.session_state[name] = asked
+
+
+def _write(name: str, value: str) -> None:
+    """Into the address; nothing for the empty value."""
+    st.session_state[_written(name)] = value
+    if not value:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
+
+
+def _written(name: str) -> str:
+    return f"written_{name}"
+
+
+def _days_of(text: str) -> tuple[date, date] | None:
+    """`2025-05-01~2025-05-15`; None where it is nothing of the kind."""
+    first, _, last = text.partition("~")
+    try:
+        return date.fromisoformat(first), date.fromisoformat(last)
+    except ValueError:
+        return None

@@ -23,16 +23,25 @@ LOOK_EVERY_SECONDS = 30
 """How often the line about freshness is drawn anew by itself."""
 
 
-def open_page(title: str, says: str) -> Viewer:
-    """The head of a page: its first line, before anything is read or shown. `says` tells in a sentence what it shows.
+def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable[[], None]]:
+    """Makes what draws a page for a viewer into the page. `says` tells in a sentence what it shows.
 
-    Nobody gets past it without signing in, where that is needed.
+    Nobody gets past the head without signing in, where that is needed: also not where Streamlit runs the page's file by
+    itself, without app.py around it (see server.py).
     """
-    viewer = require_viewer()
-    st.title(title, anchor=False)
-    st.caption(says)
-    _show_freshness()
-    return viewer
+
+    def framed(draw: Callable[[Viewer], None]) -> Callable[[], None]:
+        @guarded
+        def drawing() -> None:
+            viewer = require_viewer()
+            st.title(title, anchor=False)
+            st.caption(says)
+            _show_freshness()
+            draw(viewer)
+
+        return drawing
+
+    return framed
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from modules.explanations import BY_THE_LEDGER, ContractExplanation
 from modules.ledger_records import ContractRecord
 from modules.rewards.money import format_yuan
 from streamlit_app import charts, data, filters
+from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.data import Statement
-from streamlit_app.frame import open_page, show_nothing
+from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import XLSX, Cell, Column, show_table, workbook_of
 
 CONTRACTS = (
@@ -34,8 +35,8 @@ AWARDS = (
 )
 
 
-def main() -> None:
-    open_page("管家详情", "一个管家在一个活动里的每个合同、每项奖励和原因，以及离下一项奖励还差什么。")
+@page("管家详情", "一个管家在一个活动里的每个合同、每项奖励和原因，以及离下一项奖励还差什么。")
+def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
         month = filters.choose_month()
@@ -73,12 +74,12 @@ def _show_payee(payee: PayeeExplanation) -> None:
     if payee.provider is not None:
         st.subheader(payee.provider, anchor=False)
     position = payee.position
-    cards = [Card("应发（元）", charts.yuan(payee.amount)), Card("奖励", f"{len(payee.awards)} 项")]
+    cards = [Card("应发", charts.yuan(payee.amount)), Card("奖励", f"{len(payee.awards)} 项")]
     if position is not None:
         cards = [
-            Card("累计合同（单）", f"{position.count:,}"),
-            Card("累计金额（元）", charts.yuan(position.total)),
-            Card("计入业绩（元）", charts.yuan(position.performance_total)),
+            Card("累计合同", f"{position.count:,} 单"),
+            Card("累计金额", charts.yuan(position.total)),
+            Card("计入业绩", charts.yuan(position.performance_total)),
             *cards,
         ]
     show_cards(cards)

@@ -6,8 +6,9 @@ import streamlit as st
 
 from modules.figures.months import CityMonth, Totals, change, total_of
 from streamlit_app import charts, data, filters
+from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
-from streamlit_app.frame import open_page, show_nothing
+from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import month_words
 
@@ -27,8 +28,8 @@ COLUMNS = (
 )
 
 
-def main() -> None:
-    open_page("总览", "一个月里各城市签了多少、要发多少奖金、和上月同期相比怎样、照此到月底会怎样。")
+@page("总览", "一个月里各城市签了多少、要发多少奖金、和上月同期相比怎样、照此到月底会怎样。")
+def main(viewer: Viewer) -> None:
     _show_troubles()
     with filters.bar():
         month = filters.choose_month()
@@ -50,16 +51,15 @@ def _show_troubles() -> None:
     wrong = data.what_is_wrong()
     if wrong.is_none:
         return
-    with st.container(border=True):
-        if wrong.failed or wrong.uncertain:
-            st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
-            state = "failed" if wrong.failed else "uncertain"
-            st.page_link("pages/queue.py", label="去通知队列处理", query_params={"state": state})
-        for run in wrong.failed_runs:
-            st.error(f"{run.job} 上次运行失败：{run.error}", icon=":material/sync_problem:")
-        if wrong.rejected:
-            parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
-            st.warning(f"源数据里有不能用的行：{parts}；原因用 status 命令查看", icon=":material/rule:")
+    if wrong.failed or wrong.uncertain:
+        st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
+        state = "failed" if wrong.failed else "uncertain"
+        st.page_link("pages/queue.py", label="去通知队列处理", query_params={"state": state})
+    for run in wrong.failed_runs:
+        st.error(f"{run.job} 上次运行失败：{run.error}", icon=":material/sync_problem:")
+    if wrong.rejected:
+        parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
+        st.warning(f"源数据里有不能用的行：{parts}；原因用 status 命令查看", icon=":material/rule:")
 
 
 def _show_city(one: CityMonth) -> None:
@@ -75,11 +75,11 @@ def _show_city(one: CityMonth) -> None:
 
     show_cards(
         [
-            compared("合同（单）", f"{now.contracts:,}", "contracts"),
-            compared("合同金额（元）", charts.yuan(now.amount), "amount"),
-            compared("计入业绩（元）", charts.yuan(now.performance), "performance"),
-            compared("奖金（元）", charts.yuan(now.payout), "payout", "off"),
-            Card("奖金 / 奖金池", "—" if share is None else f"{share:.0%}", f"奖金池 {charts.yuan(now.bonus_pool)} 元"),
+            compared("合同", f"{now.contracts:,} 单", "contracts"),
+            compared("合同金额", charts.yuan(now.amount), "amount"),
+            compared("计入业绩", charts.yuan(now.performance), "performance"),
+            compared("奖金", charts.yuan(now.payout), "payout", "off"),
+            Card("奖金 / 奖金池", "—" if share is None else f"{share:.0%}", f"奖金池 {charts.yuan(now.bonus_pool)}"),
             _forecast_card(one),
         ]
     )
@@ -89,11 +89,11 @@ def _show_city(one: CityMonth) -> None:
 
 def _forecast_card(one: CityMonth) -> Card:
     if one.period.is_over:
-        return Card("得奖和签约的管家", f"{one.totals.payees} 人", "登记过合同的管家（按活动的口径）")
+        return Card("签约管家", f"{one.totals.payees} 人", "登记过合同的管家；活动按服务商分开算的，同一人在两家算两个")
     if one.forecast is None:
         return Card("预计到月底", "尚早", "活动开始满 3 天后才估计")
-    words = f"合同 {one.forecast.contracts:,} 单，金额 {charts.yuan(one.forecast.amount)} 元，照目前的速度"
-    return Card("预计到月底奖金（元）", charts.yuan(one.forecast.payout), words)
+    words = f"合同 {one.forecast.contracts:,} 单，金额 {charts.yuan(one.forecast.amount)}，照目前的速度"
+    return Card("预计到月底奖金", charts.yuan(one.forecast.payout), words)
 
 
 def _show_comparison(month: str, found: list[CityMonth]) -> None:

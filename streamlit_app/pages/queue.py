@@ -13,7 +13,7 @@ from streamlit_app import data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.acts import OnTask, act
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import guarded, open_page, show_nothing
+from streamlit_app.frame import guarded, page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import STATUSES as STATUS_WORDS
 from streamlit_app.words import recipient_name
@@ -67,8 +67,8 @@ CHOICES = (
 )
 
 
-def main() -> None:
-    viewer = open_page("通知队列", "等着发、发不出去和要人核实的消息；操作员可以在这里重发、取消或下结论。")
+@page("通知队列", "等着发、发不出去和要人核实的消息；操作员可以在这里重发、取消或下结论。")
+def main(viewer: Viewer) -> None:
     if DONE in st.session_state:
         st.success(st.session_state.pop(DONE), icon=":material/check:")
     _show_counts()

@@ -4,16 +4,17 @@ import streamlit as st
 
 from modules.figures.ranking import Rank, Ranking
 from streamlit_app import charts, data, filters
+from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import open_page, show_nothing
+from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 
 TOP = 15
 """How many the chart shows."""
 
 
-def main() -> None:
-    open_page("排行榜", "一个活动里的每个管家：签了多少、离下一档奖励还差多少、已得什么奖。点一行看管家详情。")
+@page("排行榜", "一个活动里的每个管家：签了多少、离下一档奖励还差多少、已得什么奖。点一行看管家详情。")
+def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
         month = filters.choose_month()
@@ -40,7 +41,7 @@ def _show(ranking: Ranking, ranks: list[Rank]) -> None:
         [
             Card("管家", f"{len(ranks):,} 人"),
             Card("合同", f"{sum(one.contracts for one in ranks):,} 单"),
-            Card("应发合计（元）", charts.yuan(sum(one.payout for one in ranks))),
+            Card("应发合计", charts.yuan(sum(one.payout for one in ranks))),
             Card("离下一档不远", f"{len(near)} 人", "进度到九成，或只差一单"),
         ]
     )
@@ -77,9 +78,9 @@ def _columns(*, shows_provider: bool, has_tiers: bool) -> list[Column]:
         *([Column("服务商")] if shows_provider else []),
         Column("合同数", "count", help="登记过的合同，后来取消的也在内；不含历史合同"),
         Column("累计业绩（元）", "yuan", help="仍然有效的合同的计入业绩金额"),
+        Column("应发（元）", "yuan", help="全部奖励、补发和人工调整，和“发放”一致"),
         *([Column("下一档"), Column("进度", "share"), Column("还差", wide=True)] if has_tiers else []),
         Column("已得奖励", wide=True),
-        Column("应发（元）", "yuan", help="全部奖励、补发和人工调整，和“发放”一致"),
     ]
 
 
@@ -92,9 +93,9 @@ def _row(one: Rank, *, shows_provider: bool, has_tiers: bool) -> list[Cell]:
         *([one.provider] if shows_provider else []),
         one.contracts,
         one.performance,
+        one.payout,
         *(progress if has_tiers else []),
         one.awards_words,
-        one.payout,
     ]
 
 
