@@ -43,13 +43,15 @@ def choose_track() -> Track:
 def choose_days(period: Period) -> tuple[date, date] | None:
     """The first and the last day that contracts were signed on; None for the whole campaign."""
     whole = (period.start, period.end)
-    asked = _days_of(st.query_params.get("days", ""))
-    if asked is not None and st.query_params.get("days") != st.session_state.get(_written("days")):
-        st.session_state["days"] = asked
+    asked, written = st.query_params.get("days", ""), st.session_state.get(_written("days"), "")
+    if asked and asked != written:
+        st.session_state["days"] = _days_of(asked)
+    elif "days" not in st.session_state:
+        st.session_state["days"] = _days_of(written)
     kept = st.session_state.get("days")
     if not (isinstance(kept, tuple) and len(kept) == 2 and period.start <= kept[0] <= kept[1] <= period.end):
         st.session_state["days"] = whole
-    picked = st.date_input("签约日期", whole, period.start, period.end, key="days", persist_state="session")
+    picked = st.date_input("签约日期", whole, period.start, period.end, key="days")
     if len(picked) != 2:  # the second day is still to be picked
         return None
     _write("days", "" if picked == whole else f"{picked[0]}~{picked[1]}")
@@ -58,22 +60,20 @@ def choose_days(period: Period) -> tuple[date, date] | None:
 
 def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:
     """One of the options."""
-    _take_over(name, options.__contains__)
+    _take_over(name, options)
     if st.session_state.get(name) not in options:
         st.session_state[name] = default
-    picked = st.selectbox(label, options, format_func=shown, key=name, persist_state="session")
+    picked = st.selectbox(label, options, format_func=shown, key=name)
     _write(name, picked)
     return picked
 
 
 def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str | None:
     """One of the options, or None for all of them."""
-    _take_over(name, options.__contains__)
+    _take_over(name, options)
     if st.session_state.get(name) not in options:
         st.session_state[name] = None
-    picked = st.selectbox(
-        label, options, None, format_func=shown, placeholder="全部", key=name, persist_state="session"
-    )
+    picked = st.selectbox(label, options, None, format_func=shown, placeholder="全部", key=name)
     _write(name, picked or "")
     return picked
 
@@ -84,11 +84,17 @@ def campaign_words(key: str) -> str:
     return f"{campaign.city} {key}" if campaign else key
 
 
-def _take_over(name: str, is_valid: Callable[[str], bool]) -> None:
-    """The address counts where it is not what this session has written into it: a link, a reload, the way back."""
-    asked = st.query_params.get(name)
-    if asked is not None and asked != st.session_state.get(_written(name)) and is_valid(asked):
+def _take_over(name: str, options: Sequence[str]) -> None:
+    """Before the widget is drawn: what it shows, where that does not come from the person before it.
+
+    The address counts where it is not what this session has written into it: a link, a reload, the way back. On a page
+    that was just opened without a word about the filter, it is as it was on the page before.
+    """
+    asked, written = st.query_params.get(name), st.session_state.get(_written(name))
+    if asked is not None and asked != written and asked in options:
         st.session_state[name] = asked
+    elif name not in st.session_state and written in options:
+        st.session_state[name] = written
 
 
 def _write(name: str, value: str) -> None:
