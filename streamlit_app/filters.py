@@ -43,14 +43,10 @@ def choose_track() -> Track:
 def choose_days(period: Period) -> tuple[date, date] | None:
     """The first and the last day that contracts were signed on; None for the whole campaign."""
     whole = (period.start, period.end)
-    asked, written = st.query_params.get("days", ""), st.session_state.get(_written("days"), "")
-    if asked and asked != written:
-        st.session_state["days"] = _days_of(asked)
-    elif "days" not in st.session_state:
-        st.session_state["days"] = _days_of(written)
-    kept = st.session_state.get("days")
+    kept = _settle("days", _days_of)
     if not (isinstance(kept, tuple) and len(kept) == 2 and period.start <= kept[0] <= kept[1] <= period.end):
-        st.session_state["days"] = whole
+        kept = whole
+    st.session_state["days"] = kept
     picked = st.date_input("签约日期", whole, period.start, period.end, key="days")
     if len(picked) != 2:  # the second day is still to be picked
         return None
@@ -60,9 +56,8 @@ def choose_days(period: Period) -> tuple[date, date] | None:
 
 def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:
     """One of the options."""
-    _take_over(name, options)
-    if st.session_state.get(name) not in options:
-        st.session_state[name] = default
+    kept = _settle(name, str)
+    st.session_state[name] = kept if kept in options else default
     picked = st.selectbox(label, options, format_func=shown, key=name)
     _write(name, picked)
     return picked
@@ -70,9 +65,8 @@ def choose(name: str, label: str, options: Sequence[str], default: str, shown: C
 
 def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str | None:
     """One of the options, or None for all of them."""
-    _take_over(name, options)
-    if st.session_state.get(name) not in options:
-        st.session_state[name] = None
+    kept = _settle(name, str)
+    st.session_state[name] = kept if kept in options else None
     picked = st.selectbox(label, options, None, format_func=shown, placeholder="全部", key=name)
     _write(name, picked or "")
     return picked
@@ -84,17 +78,19 @@ def campaign_words(key: str) -> str:
     return f"{campaign.city} {key}" if campaign else key
 
 
-def _take_over(name: str, options: Sequence[str]) -> None:
-    """Before the widget is drawn: what it shows, where that does not come from the person before it.
+def _settle(name: str, parse: Callable[[str], object]) -> object:
+    """What a filter is to show, before its widget is drawn.
 
-    The address counts where it is not what this session has written into it: a link, a reload, the way back. On a page
-    that was just opened without a word about the filter, it is as it was on the page before.
+    The address counts where it is not what this session has written into it: a link, a reload, the way back. Else what
+    the person before it chose, on this page or on the one before. Whoever asks sets it in the session in any case: of
+    itself a widget of another page does not keep its value.
     """
     asked, written = st.query_params.get(name), st.session_state.get(_written(name))
-    if asked is not None and asked != written and asked in options:
-        st.session_state[name] = asked
-    elif name not in st.session_state and written in options:
-        st.session_state[name] = written
+    if asked is not None and asked != written:
+        return parse(asked)
+    if name in st.session_state:
+        return st.session_state[name]
+    return parse(written) if written else None
 
 
 def _write(name: str, value: str) -> None:

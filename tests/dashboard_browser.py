@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_pla
 
 from modules.settings import ROOT
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 20_000
 SHOTS = ROOT / "test-output" / "dashboard"
 WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
 LONGEST_SHOT = 3000
@@ -120,11 +120,18 @@ class Window:
         """What stands on the page, but for tables and charts, which are drawn."""
         return self.page.inner_text("[data-testid=stMain]")
 
+    def alert(self, *words: str) -> None:
+        """Wait until one of these is said in a box; tables hold hidden copies of their cells for screen readers."""
+        boxes = self.page.locator("[data-testid=stAlert]")
+        boxes.filter(has_text=re.compile("|".join(map(re.escape, words)))).first.wait_for()
+
     def pick_row(self, number: int = 0, table: int = 0) -> None:
         """Select a row of a table by its box: tables are drawn, so it is found by its place."""
-        canvas = self.page.locator("[data-testid=stDataFrame] canvas").nth(table)
-        canvas.scroll_into_view_if_needed()
-        canvas.click(position={"x": 16, "y": 36 + 35 * number + 17})
+        drawn = self.page.locator("[data-testid=stDataFrame]").nth(table)
+        drawn.scroll_into_view_if_needed()
+        place = drawn.bounding_box()
+        assert place is not None
+        self.page.mouse.click(place["x"] + 16, place["y"] + 36 + 35 * number + 17)
         self.settle()
 
     def select(self, label: str, option: str) -> None:
