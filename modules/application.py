@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from modules import ledger
+from modules.alert_config import Alerts, load_alerts
 from modules.announcer import Announcer
 from modules.campaigns import Campaigns, load_campaigns
 from modules.clock import Clock, shanghai_now
 from modules.database import Database
+from modules.message_maker import MessageMaker
 from modules.message_sender import MessageSender
 from modules.process_lock import dead_workers, forget_workers, worker_lock
 from modules.request_module import MetabaseClient
+from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
 from modules.settings import Settings, load_settings
 from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
@@ -32,9 +35,12 @@ class Application:
 
     settings: Settings
     campaigns: Campaigns
+    alerts: Alerts
+    providers: Providers
     database: Database
     metabase: MetabaseClient
     announcer: Announcer
+    maker: MessageMaker
     queue: TaskQueue
     board: TaskBoard
     sender: MessageSender
@@ -58,6 +64,8 @@ def open_application(
     """
     settings = settings or load_settings()
     campaigns = load_campaigns(settings.campaigns_file, clock().date())
+    alerts = load_alerts(settings.campaigns_file, settings.recipients)
+    templates = Templates()
     database = Database(settings.database_url)
     sender = MessageSender(settings)
     metabase = MetabaseClient(settings.metabase, settings.state_dir, clock)
@@ -75,9 +83,12 @@ def open_application(
             yield Application(
                 settings=settings,
                 campaigns=campaigns,
+                alerts=alerts,
+                providers=load_providers(PROVIDERS_FILE, settings.recipients),
                 database=database,
                 metabase=metabase,
-                announcer=Announcer(settings, Templates()),
+                announcer=Announcer(settings, templates),
+                maker=MessageMaker(settings, templates),
                 queue=queue,
                 board=TaskBoard(database, on_completed=ledger.mark_notified, server_clock=database.is_server),
                 sender=sender,

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from modules import config_guard
+from modules.alert_config import Alerts, alert_path, load_alerts
+from modules.alert_messages import sample_values
 from modules.announcer import (
     AWARD_TEMPLATE,
     CORRECTION_TEMPLATE,
@@ -30,6 +32,7 @@ from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
 from modules.rewards.validation import entry_path
 from modules.senders import apprise_channel
+from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
 from modules.settings import Settings, load_settings
 from modules.templates import TEMPLATES_DIR, MessageTemplateError, Templates
 
@@ -63,9 +66,11 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
     found = Findings(warnings=tuple(settings.warnings()), notes=("设置有效",))
     try:
         campaigns = load_campaigns(settings.campaigns_file, now.date())
+        alerts = load_alerts(settings.campaigns_file, settings.recipients)
     except FaultsError as error:
         return found + Findings(error.faults)
     found += check_campaigns(campaigns, settings)
+    found += check_alerts(alerts, load_providers(PROVIDERS_FILE, settings.recipients), now)
     found += check_changes(campaigns, settings)
     return found + check_connections(settings, now) if online else found
 
@@ -80,6 +85,19 @@ def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Pat
         warnings += _recipient_warnings(campaign, settings)
     note = f"{len(campaigns.valid)} 个活动可以运行：{'、'.join(campaigns.valid) or '无'}"
     return Findings(tuple(faults), tuple(warnings), (note,))
+
+
+def check_alerts(alerts: Alerts, providers: Providers, now: datetime, templates_dir: Path = TEMPLATES_DIR) -> Findings:
+    """The faults of alerts and of the map of service providers, and whether the alerts' templates render."""
+    templates = Templates(templates_dir)
+    faults = [*alerts.faults, *providers.faults]
+    for alert in alerts.valid.values():
+        try:
+            templates.render(alert.template, sample_values(alert, now))
+        except MessageTemplateError as error:
+            faults.append(Fault(alert_path(alert.name, ("template",)), str(error)))
+    titles = "、".join(alert.title for alert in alerts.enabled)
+    return Findings(tuple(faults), notes=(f"{len(alerts.enabled)} 个提醒已启用：{titles or '无'}",))
 
 
 def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:

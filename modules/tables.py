@@ -247,6 +247,17 @@ job_runs = sa.Table(
 )
 """What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object."""
 
+announced = sa.Table(
+    "announced",
+    metadata,
+    sa.Column("alert", sa.Text, primary_key=True),
+    sa.Column("row_key", sa.Text, primary_key=True),
+    sa.Column("announced_at", Moment, nullable=False),
+)
+"""What an alert has told once, or was there at its first pull: the values of the row's key columns as a JSON list, or
+the hash of a long one. One more row per alert, `source:…`, says that a first pull was, and from which columns the keys
+come. Never pruned: a row that comes back, be it after years, would be told anew."""
+
 audit_log = sa.Table(
     "audit_log",
     metadata,
