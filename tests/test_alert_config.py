@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from modules.config import ALERT_CONFIGS
 from modules.service_providers import Providers, load_providers
 from modules.settings import ROOT, load_settings
 from modules.templates import Templates
+from tests.test_docs import code_blocks, section, table_rows
 
 KNOWN = ("ops", "bj_group", "sh_group")
 NOW = datetime(2025, 5, 20, 9, 0, tzinfo=SHANGHAI)
@@ -266,6 +268,37 @@ def test_the_shipped_technician_job_is_that_of_the_issue() -> None:
 def test_every_shipped_template_renders(name: str) -> None:
     alert = shipped().valid[name]
     assert alert.title in Templates().render(alert.template, sample_values(alert, NOW)) or alert.per == "row"
+
+
+# The manual
+
+MANUAL = ROOT / "docs" / "操作手册.md"
+
+
+def manual_block(language: str) -> str:
+    (block,) = code_blocks(MANUAL, language)
+    return block
+
+
+def test_the_manual_explains_every_key() -> None:
+    cells = [row[0] for row in table_rows(section(MANUAL, "提醒：任何一张问题卡"))]
+    explained = {cell.strip("`") for cell in cells if re.fullmatch("`[a-z_]+`", cell)}
+    assert explained == set(Alert.model_fields) - {"name"}
+
+
+def test_the_example_of_the_manual_can_be_added_as_it_stands(tmp_path: Path) -> None:
+    """Entry and template, into the shipped file where the manual says."""
+    assert manual_block("jinja").strip()
+    (tmp_path / "bad_reviews.j2").write_text(manual_block("jinja"), encoding="utf-8")
+    shipped_text = (ROOT / "modules" / "config.py").read_text(encoding="utf-8")
+    assert shipped_text.endswith("\n}\n")
+    added = shipped_text.removesuffix("}\n") + manual_block("python3") + "}\n"
+    (tmp_path / "config.py").write_text(added, encoding="utf-8")
+    alerts = load_alerts(tmp_path / "config.py", KNOWN)
+    assert alerts.faults == ()
+    example = alerts.valid["bad_reviews"]
+    assert alerts.enabled[-1] == example
+    assert check_alerts(Alerts({"bad_reviews": example}), Providers(), NOW, tmp_path).faults == ()
 
 
 # check

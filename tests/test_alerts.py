@@ -168,6 +168,16 @@ def test_a_question_whose_key_changed_is_a_new_baseline_that_operations_hear_of(
     assert run(desk)["new"] == 1
 
 
+def test_that_is_so_also_where_the_changed_question_was_empty_at_first(desk: Desk) -> None:
+    show(desk, change(1))
+    run(desk)
+    columns = ("编号", *TECHNICIAN_COLUMNS[1:])
+    show(desk, columns=columns)
+    assert run(desk)["tasks"] == 0
+    show(desk, change("甲"), change("乙"), columns=columns)
+    assert (run(desk)["baseline"], len(queued(desk))) == (2, 1)
+
+
 def test_rows_without_an_id_are_told_to_operations_once_a_day(desk: Desk) -> None:
     show(desk)
     run(desk)
