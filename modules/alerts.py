@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Connection
@@ -21,6 +20,7 @@ from modules.alert_messages import (
 )
 from modules.alert_rows import News, Shown, news, shown_rows
 from modules.campaign_pull import retry_when_overtaken
+from modules.message_maker import BROADCAST
 from modules.outbox import Message, enqueue
 
 if TYPE_CHECKING:
@@ -67,10 +67,11 @@ def _tell(app: "Application", alert: Alert, shown: Shown, slot: datetime, writin
 
 
 def _messages(app: "Application", alert: Alert, letter: Letter, slot: datetime, now: datetime) -> list[Message]:
-    values, plain = letter_values(alert, letter.rows, slot), partial(plain_text, alert, letter)
-    text, faults = app.maker.render(alert.template, values, plain, now)
-    key = letter_key(alert, letter, slot)
-    return [app.maker.information(key, letter.recipient, with_reasons(text, letter)), *faults]
+    values = letter_values(alert, letter.rows, slot)
+    text, faults = app.maker.render(alert.template, values, lambda _values: plain_text(alert, letter), now)
+    key, said = letter_key(alert, letter, slot), with_reasons(text, letter)
+    attempts = app.settings.queue.notice_max_attempts
+    return [app.maker.message(key, BROADCAST, letter.recipient, said, "retry", attempts), *faults]
 
 
 def _warnings(app: "Application", alert: Alert, shown: Shown, found: News, now: datetime) -> list[Message]:

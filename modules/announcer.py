@@ -9,21 +9,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from functools import partial
 from typing import Any
 
 from modules.explanation_words import provider_of
-from modules.message_maker import TO_CHAT, MessageMaker
+from modules.message_maker import BROADCAST, NOTICE, MessageMaker
 from modules.outbox import Message
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, Outcome
 from modules.rewards.explain import NOTHING_MISSING, remarks, why
 from modules.rewards.money import format_yuan, parse_decimal
 from modules.settings import Settings
-from modules.templates import Templates
 
-BROADCAST = TO_CHAT
-NOTICE = "send_wechat_message"
 AWARD_TEMPLATE = "award_notice"
 CORRECTION_TEMPLATE = "correction_notice"
 
@@ -64,9 +60,9 @@ def keys_start(campaign_key: str) -> tuple[str, ...]:
 class Announcer:
     """Turns what a run has found into messages."""
 
-    def __init__(self, settings: Settings, templates: Templates) -> None:
+    def __init__(self, settings: Settings, maker: MessageMaker) -> None:
         self._settings = settings
-        self._maker = MessageMaker(settings, templates)
+        self._maker = maker
 
     def announce(self, campaign: Campaign, outcome: Outcome, now: datetime) -> Announcements:
         """The broadcasts and award notices of a run's new rows, in frame order; none of a historical contract."""
@@ -91,9 +87,7 @@ class Announcer:
 
     def broadcast(self, campaign: Campaign, key: str, values: Mapping[str, Any], now: datetime) -> list[Message]:
         """The good news of one contract for the group (and word to operations where its template fails)."""
-        text, alerts = self._maker.render(
-            campaign.notification.template, values, partial(_plain_broadcast, values), now
-        )
+        text, alerts = self._maker.render(campaign.notification.template, values, _plain_broadcast, now)
         queue = self._settings.queue
         expires_at = now + timedelta(hours=queue.broadcast_expires_hours)
         to = campaign.notification.group
@@ -107,7 +101,7 @@ class Announcer:
     ) -> list[Message]:
         """The awards of one contract for the contact, each with its amount."""
         values = {**values, **award_values(campaign, granted)}
-        text, alerts = self._maker.render(AWARD_TEMPLATE, values, partial(_plain_notice, values), now)
+        text, alerts = self._maker.render(AWARD_TEMPLATE, values, _plain_notice, now)
         attempts = self._settings.queue.notice_max_attempts
         return [self._maker.message(key, NOTICE, campaign.notification.contact, text, "hold", attempts), *alerts]
 
@@ -120,7 +114,7 @@ class Announcer:
         attempts, to = self._settings.queue.notice_max_attempts, campaign.notification.contact
         for payee, own in by_payee.items():
             values = correction_values(campaign, own)
-            text, alerts = self._maker.render(CORRECTION_TEMPLATE, values, partial(_plain_correction, values), now)
+            text, alerts = self._maker.render(CORRECTION_TEMPLATE, values, _plain_correction, now)
             key = correction_key(campaign.key, payee, own[0].name)
             messages += [self._maker.message(key, NOTICE, to, text, "hold", attempts), *alerts]
         return messages

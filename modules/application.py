@@ -39,8 +39,8 @@ class Application:
     providers: Providers
     database: Database
     metabase: MetabaseClient
-    announcer: Announcer
     maker: MessageMaker
+    announcer: Announcer
     queue: TaskQueue
     board: TaskBoard
     sender: MessageSender
@@ -65,7 +65,8 @@ def open_application(
     settings = settings or load_settings()
     campaigns = load_campaigns(settings.campaigns_file, clock().date())
     alerts = load_alerts(settings.campaigns_file, settings.recipients)
-    templates = Templates()
+    providers = load_providers(PROVIDERS_FILE, settings.recipients)
+    maker = MessageMaker(settings, Templates())
     database = Database(settings.database_url)
     sender = MessageSender(settings)
     metabase = MetabaseClient(settings.metabase, settings.state_dir, clock)
@@ -84,11 +85,11 @@ def open_application(
                 settings=settings,
                 campaigns=campaigns,
                 alerts=alerts,
-                providers=load_providers(PROVIDERS_FILE, settings.recipients),
+                providers=providers,
                 database=database,
                 metabase=metabase,
-                announcer=Announcer(settings, templates),
-                maker=MessageMaker(settings, templates),
+                maker=maker,
+                announcer=Announcer(settings, maker),
                 queue=queue,
                 board=TaskBoard(database, on_completed=ledger.mark_notified, server_clock=database.is_server),
                 sender=sender,

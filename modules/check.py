@@ -32,7 +32,7 @@ from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
 from modules.rewards.validation import entry_path
 from modules.senders import apprise_channel
-from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
+from modules.service_providers import PROVIDERS_FILE, load_providers
 from modules.settings import Settings, load_settings
 from modules.templates import TEMPLATES_DIR, MessageTemplateError, Templates
 
@@ -70,7 +70,8 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
     except FaultsError as error:
         return found + Findings(error.faults)
     found += check_campaigns(campaigns, settings)
-    found += check_alerts(alerts, load_providers(PROVIDERS_FILE, settings.recipients), now)
+    found += check_providers(settings)
+    found += check_alerts(alerts, now)
     found += check_changes(campaigns, settings)
     return found + check_connections(settings, now) if online else found
 
@@ -87,10 +88,15 @@ def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Pat
     return Findings(tuple(faults), tuple(warnings), (note,))
 
 
-def check_alerts(alerts: Alerts, providers: Providers, now: datetime, templates_dir: Path = TEMPLATES_DIR) -> Findings:
-    """The faults of alerts and of the map of service providers, and whether the alerts' templates render."""
+def check_providers(settings: Settings, file: Path = PROVIDERS_FILE) -> Findings:
+    """Who hears for which service provider."""
+    return Findings(load_providers(file, settings.recipients).faults)
+
+
+def check_alerts(alerts: Alerts, now: datetime, templates_dir: Path = TEMPLATES_DIR) -> Findings:
+    """The faults of alerts, and whether their templates render."""
     templates = Templates(templates_dir)
-    faults = [*alerts.faults, *providers.faults]
+    faults = [*alerts.faults]
     for alert in alerts.valid.values():
         try:
             templates.render(alert.template, sample_values(alert, now))

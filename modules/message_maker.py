@@ -1,4 +1,4 @@
-"""How every message is made: rendered, plain where its template fails, as long as its recipient takes.
+"""Templates and words → messages for the queue: what everybody who has something to say shares.
 
 A template that fails gives a plain text instead and tells operations; it never stops a run.
 """
@@ -17,24 +17,35 @@ from modules.templates import MessageTemplateError, Templates
 
 log = logging.getLogger(__name__)
 
-TO_CHAT = "send_wecom_message"
-"""The task type of what is no notice: it decides only where settings don't know the recipient."""
-
+BROADCAST = "send_wecom_message"
+NOTICE = "send_wechat_message"
 OPERATIONS = "ops"
 """The recipient that hears of what operations should mend."""
 
 
 class MessageMaker:
-    """Makes messages for the recipients of these settings with these templates."""
+    """Renders templates and makes messages as the settings of their recipients want them."""
 
     def __init__(self, settings: Settings, templates: Templates) -> None:
         self._settings = settings
         self._templates = templates
 
+    @property
+    def knows_operations(self) -> bool:
+        """Whether there is anybody who hears of what operations should mend."""
+        return OPERATIONS in self._settings.recipients
+
+    def alert(self, fault: str, text: str, now: datetime) -> list[Message]:
+        """Tell operations what to mend, once a day per `fault`; nobody where settings know no such recipient."""
+        if not self.knows_operations:
+            return []
+        key, attempts = f"alert:{fault}:{now:%Y-%m-%d}", self._settings.queue.notice_max_attempts
+        return [self.message(key, BROADCAST, OPERATIONS, f"⚠️ {text}", "retry", attempts)]
+
     def render(
-        self, template: str, values: Mapping[str, Any], plain: Callable[[], str], now: datetime
+        self, template: str, values: Mapping[str, Any], plain: Callable[[Mapping[str, Any]], str], now: datetime
     ) -> tuple[str, list[Message]]:
-        """The text; where the template fails the plain one, and word to operations."""
+        """The text of a template, or the plain one with word to operations where it fails."""
         try:
             return self._templates.render(template, values), []
         except MessageTemplateError as error:
@@ -42,17 +53,7 @@ class MessageMaker:
             words = str(error)
             fault = hashlib.sha256(words.encode()).hexdigest()[:8]
             text = f"消息模板出错，已改用简单文字发送。\n{words}\n请修改后运行 check 检查。"
-            return plain(), self.alert(f"template:{template}:{fault}", text, now)
-
-    def alert(self, fault: str, text: str, now: datetime) -> list[Message]:
-        """Tell operations what to mend, once a day per `fault`; nobody where settings know no such recipient."""
-        if OPERATIONS not in self._settings.recipients:
-            return []
-        return [self.information(f"alert:{fault}:{now:%Y-%m-%d}", OPERATIONS, f"⚠️ {text}")]
-
-    def information(self, key: str, recipient: str, text: str) -> Message:
-        """Something that somebody should know, whenever it arrives; repeated where nobody knows whether it did."""
-        return self.message(key, TO_CHAT, recipient, text, "retry", self._settings.queue.notice_max_attempts)
+            return plain(values), self.alert(f"template:{template}:{fault}", text, now)
 
     def message(
         self,
@@ -64,6 +65,6 @@ class MessageMaker:
         max_attempts: int,
         expires_at: datetime | None = None,
     ) -> Message:
-        """A message that is split where the recipient's sender takes no longer one."""
+        """A message as long as its recipient takes it. `key` names it for all time."""
         limit = message_limit_of(self._settings, recipient, task_type)
         return Message(key, task_type, recipient, text, limit, on_uncertain, max_attempts, expires_at)

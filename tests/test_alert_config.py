@@ -11,10 +11,9 @@ import pytest
 
 from modules.alert_config import Alert, Alerts, Column, load_alerts, parse_alerts
 from modules.alert_messages import sample_values
-from modules.check import check_alerts
+from modules.check import check_alerts, check_providers
 from modules.clock import SHANGHAI
 from modules.config import ALERT_CONFIGS
-from modules.service_providers import Providers, load_providers
 from modules.settings import ROOT, load_settings
 from modules.templates import Templates
 from tests.test_docs import code_blocks, section, table_rows
@@ -298,16 +297,14 @@ def test_the_example_of_the_manual_can_be_added_as_it_stands(tmp_path: Path) -> 
     assert alerts.faults == ()
     example = alerts.valid["bad_reviews"]
     assert alerts.enabled[-1] == example
-    assert check_alerts(Alerts({"bad_reviews": example}), Providers(), NOW, tmp_path).faults == ()
+    assert check_alerts(Alerts({"bad_reviews": example}), NOW, tmp_path).faults == ()
 
 
 # check
 
 
 def test_check_is_content_with_what_is_shipped() -> None:
-    recipients = load_settings(environ={}, root=ROOT / "config").recipients
-    providers = load_providers(ROOT / "config" / "service_providers.yaml", recipients)
-    found = check_alerts(shipped(), providers, NOW)
+    found = check_alerts(shipped(), NOW) + check_providers(load_settings(environ={}, root=ROOT / "config"))
     assert (found.faults, found.warnings) == ((), ())
     assert found.notes == ("1 个提醒已启用：技师上下线",)
 
@@ -315,15 +312,15 @@ def test_check_is_content_with_what_is_shipped() -> None:
 def test_check_tells_of_templates_that_fail_and_of_providers(tmp_path: Path) -> None:
     (tmp_path / "reviews.j2").write_text("{{ row.wrods }}", encoding="utf-8")
     alerts = parse_alerts({"a": GOOD | {"template": "reviews"}, "b": GOOD | {"template": "none"}, "c": {}}, KNOWN)
-    providers = load_providers(tmp_path / "none.yaml", KNOWN)
-    found = check_alerts(alerts, providers, NOW, tmp_path)
+    file = tmp_path / "none.yaml"
+    found = check_alerts(alerts, NOW, tmp_path) + check_providers(load_settings(environ={}, root=tmp_path), file)
     paths = [fault.path for fault in found.faults]
     assert 'ALERT_CONFIGS["a"].template' in paths
     assert 'ALERT_CONFIGS["b"].template' in paths
     assert 'ALERT_CONFIGS["c"].title' in paths
-    assert str(tmp_path / "none.yaml") in paths
+    assert str(file) in paths
     assert any("wrods" in fault.text for fault in found.faults)
 
 
 def test_check_without_alerts_says_so() -> None:
-    assert check_alerts(Alerts(), Providers(), NOW).notes == ("0 个提醒已启用：无",)
+    assert check_alerts(Alerts(), NOW).notes == ("0 个提醒已启用：无",)
