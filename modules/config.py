@@ -144,10 +144,10 @@ ALERT_CONFIGS: dict[str, dict[str, Any]] = {
         "every_minutes": 10,
         "columns": {
             "id": {"name": ["_id", "id"], "position": 1},
-            "time": {"name": ["updateTime", "time", "时间"], "position": 2},
+            "time": {"name": ["updateTime", "update_time", "time", "时间"], "position": 2},
             "technician": {"name": ["technician", "技师"], "position": 3},
             "company": {"name": ["company", "orgName", "公司", "服务商"], "position": 4},
-            "content": {"name": ["updateContent", "content", "更新内容"], "position": 6},
+            "content": {"name": ["updateContent", "update_content", "update content", "更新内容"], "position": 6},
         },
         "key": "id",
         "baseline": True,

@@ -38,7 +38,7 @@ def keys(rows: list[list[object]], alert: Alert = ALERT) -> list[str]:
     [
         TITLES,
         ("编号(_id)", "时间", "技师 ", "服务商", "x", "更新内容（updateContent）"),
-        ("ID", "UPDATETIME", "Technician", "ORGNAME", "x", "Content"),
+        ("ID", "UPDATETIME", "Technician", "ORGNAME", "x", "Update Content"),
         ("a", "b", "c", "d", "e", "f"),
         ("a", "b", "technician", "d", "e", "f", "g"),
     ],
@@ -54,12 +54,15 @@ def test_a_name_counts_before_the_position() -> None:
 
 
 def test_of_two_columns_with_one_name_the_usual_one_counts() -> None:
-    assert find_alert_columns(ALERT, ("technician", "time", "technician", "company", "x", "content"))["technician"] == 2
+    assert (
+        find_alert_columns(ALERT, ("technician", "time", "technician", "company", "x", "update_content"))["technician"]
+        == 2
+    )
 
 
 def test_the_usual_position_does_not_count_where_another_column_has_moved_there() -> None:
     with pytest.raises(ColumnsError, match=r"缺少列：id（_id 或 id 或 第 1 列）；现有的列：technician、"):
-        find_alert_columns(ALERT, ("technician", "time", "number", "company", "x", "content"))
+        find_alert_columns(ALERT, ("technician", "time", "number", "company", "x", "update_content"))
 
 
 def test_too_few_columns_are_named() -> None:
@@ -67,7 +70,7 @@ def test_too_few_columns_are_named() -> None:
         find_alert_columns(ALERT, ("_id", "updateTime", "technician"))
     assert str(error.value) == (
         "技师上下线的源数据缺少列：company（company 或 orgName 或 公司 或 服务商 或 第 4 列）、"
-        "content（updateContent 或 content 或 更新内容 或 第 6 列）；现有的列：_id、updateTime、technician。"
+        "content（updateContent 或 update_content 或 update content 或 更新内容 或 第 6 列）；现有的列：_id、updateTime、technician。"
         '请检查 Metabase 问题卡 719 的列名，或改正 ALERT_CONFIGS["technicians"].columns'
     )
     with pytest.raises(ColumnsError, match="现有的列：无"):
