@@ -70,7 +70,8 @@ def test_too_few_columns_are_named() -> None:
         find_alert_columns(ALERT, ("_id", "updateTime", "technician"))
     assert str(error.value) == (
         "技师上下线的源数据缺少列：company（company 或 orgName 或 公司 或 服务商 或 第 4 列）、"
-        "content（updateContent 或 update_content 或 update content 或 更新内容 或 第 6 列）；现有的列：_id、updateTime、technician。"
+        "content（updateContent 或 update_content 或 update content 或 更新内容 或 第 6 列）；"
+        "现有的列：_id、updateTime、technician。"
         '请检查 Metabase 问题卡 719 的列名，或改正 ALERT_CONFIGS["technicians"].columns'
     )
     with pytest.raises(ColumnsError, match="现有的列：无"):
