@@ -11,9 +11,11 @@ from modules.announcer import Announcer
 from modules.campaigns import Campaigns, load_campaigns
 from modules.clock import Clock, shanghai_now
 from modules.database import Database
+from modules.message_maker import MessageMaker
 from modules.message_sender import MessageSender
 from modules.process_lock import dead_workers, forget_workers, worker_lock
 from modules.request_module import MetabaseClient
+from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
 from modules.settings import Settings, load_settings
 from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
@@ -32,8 +34,10 @@ class Application:
 
     settings: Settings
     campaigns: Campaigns
+    providers: Providers
     database: Database
     metabase: MetabaseClient
+    maker: MessageMaker
     announcer: Announcer
     queue: TaskQueue
     board: TaskBoard
@@ -58,6 +62,8 @@ def open_application(
     """
     settings = settings or load_settings()
     campaigns = load_campaigns(settings.campaigns_file, clock().date())
+    providers = load_providers(PROVIDERS_FILE, settings.recipients)
+    templates = Templates()
     database = Database(settings.database_url)
     sender = MessageSender(settings)
     metabase = MetabaseClient(settings.metabase, settings.state_dir, clock)
@@ -75,9 +81,11 @@ def open_application(
             yield Application(
                 settings=settings,
                 campaigns=campaigns,
+                providers=providers,
                 database=database,
                 metabase=metabase,
-                announcer=Announcer(settings, Templates()),
+                maker=MessageMaker(settings, templates),
+                announcer=Announcer(settings, templates),
                 queue=queue,
                 board=TaskBoard(database, on_completed=ledger.mark_notified, server_clock=database.is_server),
                 sender=sender,

@@ -1,4 +1,4 @@
-"""The section `sla` of the settings: where service-level violations come from, and what providers are told of appeals."""
+"""The section `sla` of the settings: where violations of service levels come from, and what is said of appeals."""
 
 from datetime import time
 from typing import Annotated
