@@ -19,7 +19,6 @@ from modules.rewards.engine import Award, Outcome
 from modules.rewards.explain import NOTHING_MISSING, remarks, why
 from modules.rewards.money import format_yuan, parse_decimal
 from modules.settings import Settings
-from modules.templates import Templates
 
 AWARD_TEMPLATE = "award_notice"
 CORRECTION_TEMPLATE = "correction_notice"
@@ -61,9 +60,9 @@ def keys_start(campaign_key: str) -> tuple[str, ...]:
 class Announcer:
     """Turns what a run has found into messages."""
 
-    def __init__(self, settings: Settings, templates: Templates) -> None:
+    def __init__(self, settings: Settings, maker: MessageMaker) -> None:
         self._settings = settings
-        self._maker = MessageMaker(settings, templates)
+        self._maker = maker
 
     def announce(self, campaign: Campaign, outcome: Outcome, now: datetime) -> Announcements:
         """The broadcasts and award notices of a run's new rows, in frame order; none of a historical contract."""

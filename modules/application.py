@@ -63,7 +63,7 @@ def open_application(
     settings = settings or load_settings()
     campaigns = load_campaigns(settings.campaigns_file, clock().date())
     providers = load_providers(PROVIDERS_FILE, settings.recipients)
-    templates = Templates()
+    maker = MessageMaker(settings, Templates())
     database = Database(settings.database_url)
     sender = MessageSender(settings)
     metabase = MetabaseClient(settings.metabase, settings.state_dir, clock)
@@ -84,8 +84,8 @@ def open_application(
                 providers=providers,
                 database=database,
                 metabase=metabase,
-                maker=MessageMaker(settings, templates),
-                announcer=Announcer(settings, templates),
+                maker=maker,
+                announcer=Announcer(settings, maker),
                 queue=queue,
                 board=TaskBoard(database, on_completed=ledger.mark_notified, server_clock=database.is_server),
                 sender=sender,
