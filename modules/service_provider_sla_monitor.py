@@ -66,7 +66,7 @@ def _store_and_tell(
     messages = SlaMessages(app.settings, app.maker, app.providers, today, now)
     new = store_day(connection, day, pull.violations, fetched, now)
     store_rejected(connection, JOB, pull.rejected, now)
-    missed = mark_missed_days(connection, day)
+    missed = mark_missed_days(connection)
     late = _told_already(connection, day, new)
     period = read_period(connection, day, day)
     said = [*messages.of_day(period), *messages.of_late_ones(day, late)]

@@ -1,6 +1,6 @@
 """Service-level violations in the database: stored once, each day with what is known of it, each week done once."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ class Period:
 
     @property
     def days(self) -> list[date]:
-        return [self.first + timedelta(days=number) for number in range((self.last - self.first).days + 1)]
+        return _days(self.first, self.last)
 
     @property
     def missing_days(self) -> list[date]:
@@ -63,11 +63,10 @@ def store_day(
     return new
 
 
-def mark_missed_days(connection: Connection, until: date) -> list[date]:
-    """Every day before `until` that nobody has pulled becomes one without data, from the first known day on."""
-    known = set(connection.scalars(sa.select(sla_days.c.day).where(sla_days.c.day < until)))
-    first = min(known, default=until)
-    missed = [day for day in _days(first, until) if day not in known]
+def mark_missed_days(connection: Connection) -> list[date]:
+    """Every day between the first and the last known one that nobody has pulled becomes one without data."""
+    known = set(connection.scalars(sa.select(sla_days.c.day)))
+    missed = [day for day in _days(min(known), max(known)) if day not in known] if known else []
     if missed:
         rows = [{"day": day, "state": NO_DATA, "rows": 0} for day in missed]
         connection.execute(insert_missing(connection, sla_days, ["day"]), rows)
@@ -130,8 +129,8 @@ def _known(connection: Connection, identities: Sequence[str]) -> Collection[str]
     return known
 
 
-def _days(first: date, until: date) -> Iterable[date]:
-    return (first + timedelta(days=number) for number in range((until - first).days))
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def _text(moment: datetime | None) -> str | None:
