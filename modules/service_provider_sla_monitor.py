@@ -43,9 +43,12 @@ Writing = Callable[[], AbstractContextManager[Connection]]
 def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, int]:
     """The run of this slot; its violations are those of the day before. Raises MetabaseError, ColumnsError.
 
-    A day whose pull fails stays unknown: a later run writes down that it has no data.
+    A day whose pull fails stays unknown: a later run writes down that it has no data. The question shows the day
+    before it is asked, so a slot belongs to its day; only a person may want another one, with `--at`.
     """
     today = in_shanghai(slot).date()
+    if in_shanghai(app.clock()).date() != today:
+        log.warning("问题卡只显示昨天的违规，这次却要记在 %s 的前一天名下；请确认这是有意的", today)
     table = _fetch(app)
     pull = parse_violations(table.columns, table.rows)
     with writing() as connection:

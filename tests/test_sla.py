@@ -168,6 +168,14 @@ def test_the_slot_decides_the_day_wherever_its_zone_is(sla: SlaDesk) -> None:
     assert sla.days() == {MONDAY: "data"}
 
 
+def test_a_slot_of_another_day_than_now_leaves_a_warning(sla: SlaDesk, caplog: pytest.LogCaptureFixture) -> None:
+    sla.run(MONDAY + DAY)
+    assert "问题卡只显示昨天的违规" not in caplog.text
+    sla.desk.clock.advance(days=1)
+    monitor.run(sla.app, slot_of(MONDAY + DAY), sla.app.database.writing)
+    assert "问题卡只显示昨天的违规，这次却要记在 2025-05-13 的前一天名下" in caplog.text
+
+
 def test_a_repeated_run_stores_and_tells_nothing(any_sla: SlaDesk) -> None:
     any_sla.run(MONDAY + DAY, violation(1), violation(2, "乙装饰"))
     before = any_sla.table(sla_violations), any_sla.told()
