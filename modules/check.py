@@ -4,11 +4,12 @@ And `check --accept`, which writes down that a person accepts what has changed i
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import requests
 import sqlalchemy as sa
@@ -16,7 +17,7 @@ from sqlalchemy.engine import Engine
 
 from modules import config_guard
 from modules.alert_config import Alerts, alert_path, load_alerts
-from modules.alert_messages import sample_values
+from modules.alert_messages import sample_values as sample_alert
 from modules.announcer import (
     AWARD_TEMPLATE,
     CORRECTION_TEMPLATE,
@@ -27,6 +28,7 @@ from modules.announcer import (
 from modules.campaigns import Campaigns, load_campaigns
 from modules.database import Database, in_words
 from modules.errors import JobRefusedError
+from modules.message_maker import OPERATIONS
 from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
@@ -34,6 +36,7 @@ from modules.rewards.validation import entry_path
 from modules.senders import apprise_channel
 from modules.service_providers import PROVIDERS_FILE, load_providers
 from modules.settings import Settings, load_settings
+from modules.sla_report import sample_values
 from modules.templates import TEMPLATES_DIR, MessageTemplateError, Templates
 
 
@@ -88,9 +91,15 @@ def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Pat
     return Findings(tuple(faults), tuple(warnings), (note,))
 
 
-def check_providers(settings: Settings, file: Path = PROVIDERS_FILE) -> Findings:
-    """Who hears for which service provider."""
-    return Findings(load_providers(file, settings.recipients).faults)
+def check_providers(settings: Settings, file: Path = PROVIDERS_FILE, templates_dir: Path = TEMPLATES_DIR) -> Findings:
+    """Who hears for which provider, and whether the templates of what they hear render."""
+    templates = Templates(templates_dir)
+    faults = [*load_providers(file, settings.recipients).faults]
+    faults += [fault for name, values in sample_values(settings.sla).items() for fault in _try(templates, name, values)]
+    if OPERATIONS in settings.recipients:
+        return Findings(tuple(faults))
+    words = f"没有 {OPERATIONS}：告警、没有收件人的服务商的消息都没有人收到；请在 recipients 里加上"
+    return Findings(tuple(faults), (Fault("recipients", words),))
 
 
 def check_alerts(alerts: Alerts, now: datetime, templates_dir: Path = TEMPLATES_DIR) -> Findings:
@@ -98,10 +107,8 @@ def check_alerts(alerts: Alerts, now: datetime, templates_dir: Path = TEMPLATES_
     templates = Templates(templates_dir)
     faults = [*alerts.faults]
     for alert in alerts.valid.values():
-        try:
-            templates.render(alert.template, sample_values(alert, now))
-        except MessageTemplateError as error:
-            faults.append(Fault(alert_path(alert.name, ("template",)), str(error)))
+        path = alert_path(alert.name, ("template",))
+        faults += [Fault(path, fault.text) for fault in _try(templates, alert.template, sample_alert(alert, now))]
     titles = "、".join(alert.title for alert in alerts.enabled)
     return Findings(tuple(faults), notes=(f"{len(alerts.enabled)} 个提醒已启用：{titles or '无'}",))
 
@@ -200,10 +207,15 @@ def _template_faults(campaign: Campaign, templates: Templates) -> Iterator[Fault
         CORRECTION_TEMPLATE: sample_correction_values(campaign),
     }
     for name, values in samples.items():
-        try:
-            templates.render(name, values)
-        except MessageTemplateError as error:
-            yield Fault(entry_path(campaign.key, ("notification", "template")), str(error))
+        for fault in _try(templates, name, values):
+            yield Fault(entry_path(campaign.key, ("notification", "template")), fault.text)
+
+
+def _try(templates: Templates, name: str, values: Mapping[str, Any]) -> Iterator[Fault]:
+    try:
+        templates.render(name, values)
+    except MessageTemplateError as error:
+        yield Fault("模板", str(error))
 
 
 def _recipient_warnings(campaign: Campaign, settings: Settings) -> Iterator[Fault]:

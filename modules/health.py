@@ -76,7 +76,7 @@ def status(app: Application, now: datetime) -> dict[str, object]:
         "oldest_pending_reason": waiting.last_error if waiting else None,
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
-        "config_faults": [str(fault) for fault in app.campaigns.faults],
+        "config_faults": [str(fault) for fault in (*app.campaigns.faults, *app.providers.faults)],
     }
 
 

@@ -7,13 +7,14 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from modules.sandbox import sample_alerts
 from modules.sandbox.metabase import MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import SHANGHAI, sample_cards
+from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 
 ROBOT_KEYS = {
     "WECOM_KEY_BJ_GROUP": "sandbox-key-bj-group",
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         metabase.set_card(card, month.columns, partial(_now, month.pull))
     for card, columns, rows in sample_alerts.CARDS:
         metabase.set_card(card, columns, partial(_now, rows))
+    metabase.set_card(SLA_CARD, VIOLATION_COLUMNS, _violations_of_yesterday)
     robot = RobotStandIn(list(ROBOT_KEYS.values()), options.port_robot)
     with ExitStack() as running:
         try:
@@ -54,6 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _now(rows: Callable[[datetime], list[list[object]]]) -> list[list[object]]:
     return rows(datetime.now(SHANGHAI))
+
+
+def _violations_of_yesterday() -> list[list[object]]:
+    return sample_violations(datetime.now(SHANGHAI).date() - timedelta(days=1))
 
 
 def _introduction(metabase: MetabaseStandIn, robot: RobotStandIn) -> str:
