@@ -182,7 +182,7 @@ class TestItEndsWithinSeconds:
         stop(daemon, how)
         assert (here.world.numbers(here.beijing), here.world.numbers(here.shanghai)) == ([1, 2, 3], [])
         [last] = here.world.query("SELECT job, outcome, error FROM job_runs ORDER BY id DESC LIMIT 1")
-        assert last == {"job": here.shanghai, "outcome": "failed", "error": "程序被关闭，运行中断"}
+        assert last == {"job": here.shanghai, "outcome": "interrupted", "error": "程序被关闭，运行中断"}
 
     def test_while_the_robot_is_slow_with_the_message_in_hand_finished(
         self, here: Installation, how: signal.Signals
