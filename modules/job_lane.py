@@ -15,17 +15,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection
 
 from modules import job_runs
 from modules.application import Application
 from modules.collector import resume_collector
 from modules.database import in_words
 from modules.due_slots import FAILED, Every, current_slot
-from modules.job_outcome import outcome_of
-from modules.job_runs import Claim, Ended, SlotLostError
-from modules.log_context import logged_as
+from modules.job_runs import Claim, Ended
 from modules.scheduled_job import Job
+from modules.slot_run import SlotRun
 
 log = logging.getLogger(__name__)
 
@@ -37,56 +35,6 @@ PATIENCE_SECONDS = 5.0
 """How long a transaction in progress is waited for, when its run is to end."""
 
 _POLL_SECONDS = 0.1
-
-
-class Run:
-    """One run of a claimed slot, in a thread of its own."""
-
-    def __init__(self, app: Application, job: Job, claim: Claim) -> None:
-        self.job = job
-        self.claim = claim
-        self.done = threading.Event()
-        self.ended: Ended | None = None
-        self.renewed = self.started = time.monotonic()
-        self._app = app
-        self._takes_no_more = False
-        self._is_void = False
-        self._transaction = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name=job.key, daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
-
-    @property
-    def hangs(self) -> bool:
-        """Whether the thread is still there."""
-        return self._thread.is_alive()
-
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
-        """A transaction, as long as this run holds its slot. Raises SlotLostError, at its end too."""
-        with self._transaction:
-            if self._takes_no_more:
-                raise SlotLostError(self.job.key)
-            with job_runs.writing(self._app.database, self.claim) as connection:
-                yield connection
-                if self._is_void:
-                    raise SlotLostError(self.job.key)
-
-    def break_off(self, patience: float) -> None:
-        """From now on it begins no transaction; one in progress has so many seconds to end, then it can't commit."""
-        self._takes_no_more = True
-        if self._transaction.acquire(timeout=patience):
-            self._transaction.release()
-        self._is_void = True
-
-    def _work(self) -> None:
-        job, claim = self.job, self.claim
-        try:
-            with logged_as(f"{job.key}#{claim.run_id}"):
-                self.ended = outcome_of(job.key, lambda: job.run(self._app, claim.slot, self.writing))
-        finally:
-            self.done.set()
 
 
 @dataclass(frozen=True)
@@ -114,7 +62,7 @@ class JobLane:
         self._woken = threading.Event()
         self._stopping = threading.Event()
         self._looked: dict[str, tuple[datetime, datetime]] = {}
-        self._hanging: dict[str, Run] = {}
+        self._hanging: dict[str, SlotRun] = {}
         self._thread = threading.Thread(target=self._loop, name=f"lane-{name}", daemon=True)
 
     def start(self) -> None:
@@ -183,13 +131,13 @@ class JobLane:
             log.error("%s：%s", job.key, words)
             self._end(claim, Ended(FAILED, {}, words))
             return
-        run = Run(app, job, claim)
+        run = SlotRun(app, job, claim)
         run.start()
         ended = self._watched(run)
         if ended is not None:
             self._end(claim, ended)
 
-    def _watched(self, run: Run) -> Ended | None:
+    def _watched(self, run: SlotRun) -> Ended | None:
         """How the run ended; None where somebody else has taken over its slot."""
         limit = run.job.limit.total_seconds()
         while not run.done.wait(_POLL_SECONDS):
@@ -208,7 +156,7 @@ class JobLane:
             return self._ended_in_time(run) or job_runs.interrupted()
         return run.ended or Ended(FAILED, {}, "运行的线程意外结束，请看 logs/app.log")
 
-    def _ended_in_time(self, run: Run) -> Ended | None:
+    def _ended_in_time(self, run: SlotRun) -> Ended | None:
         """What a run came to that was broken off: its own end counts where it got there."""
         run.done.wait(_POLL_SECONDS)
         return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else None
@@ -221,7 +169,7 @@ class JobLane:
         log.error("%s：%s；卡住的任务：%s", run.job.key, words, "、".join(hanging) or "无")
         return Ended(FAILED, {}, words)
 
-    def _keeps(self, run: Run) -> bool:
+    def _keeps(self, run: SlotRun) -> bool:
         """Renew the lease when it is time; whether the slot is still ours, as far as can be known."""
         if time.monotonic() - run.renewed < RENEW_SECONDS:
             return True
