@@ -161,7 +161,7 @@ class JobLane:
         run.done.wait(_POLL_SECONDS)
         return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else None
 
-    def _given_up(self, run: Run, limit: timedelta) -> Ended:
+    def _given_up(self, run: SlotRun, limit: timedelta) -> Ended:
         self._hanging[run.job.key] = run
         resume_collector()
         words = f"超过 {limit.total_seconds():g} 秒还没有结束，已放弃，没有结束的部分不会写入"
