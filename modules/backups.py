@@ -2,7 +2,7 @@
 
 import re
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 
@@ -32,7 +32,8 @@ def back_up(database_file: Path, folder: Path, day: date) -> Path:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise BackupError(f"数据库没有备份成（{reason}）；请检查 {folder} 的磁盘空间和权限") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # what is left there is overwritten next time
+            temporary.unlink(missing_ok=True)
     return target
 
 
