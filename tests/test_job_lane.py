@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import gc
+import random
 import threading
 import time as system_time
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from datetime import time as clock_time
 
 import pytest
 import sqlalchemy as sa
@@ -14,9 +17,9 @@ import sqlalchemy as sa
 from modules.application import Application
 from modules.clock import SHANGHAI
 from modules.collector import paused_collector
-from modules.due_slots import Daily, Every
+from modules.due_slots import Daily, Every, current_slot
 from modules.job_lane import JobLane, JobLanes
-from modules.job_runs import SlotLostError, Writing
+from modules.job_runs import SlotLostError, Writing, take
 from modules.scheduled_job import Job, RunJob
 from modules.tables import audit_log, job_runs
 from tests.conftest import NOON, Desk, wait_until
@@ -304,3 +307,49 @@ def test_between_two_jobs_a_stop_is_heard(desk: Desk) -> None:
     made.append(lane(desk, job("first", stops), job("second", succeeds)))
     made[0].run_due()
     assert [key for key, _ in outcomes(desk)] == ["first"]
+
+
+# -- a month ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_in_a_month_of_outages_kills_and_failures_each_daily_slot_is_done_once(desk: Desk, seed: int) -> None:
+    """Two programs on one database, restarted, killed, asleep; each look is one of theirs. Real rows, a clock of ours."""
+    rng = random.Random(seed)
+    done: Counter[datetime] = Counter()
+    awake: list[datetime] = []
+
+    def report(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
+        if rng.random() < 0.2:
+            raise OSError("no")
+        with writing() as connection:
+            connection.execute(sa.insert(audit_log).values(at=slot, who="job", action="report", detail=f"{slot}"))
+        done[slot] += 1
+        return {}
+
+    timing = Daily(clock_time(11, 0), timedelta(hours=12), most_failures=1000)
+    daily = Job("report", "报告", timing, LONG, report)
+    with desk.reopened() as other:
+        lanes = {}
+        while desk.clock() < NOON + timedelta(days=31):
+            app = rng.choice([desk.app, other])
+            if app.worker not in lanes or rng.random() < 0.05:
+                lanes[app.worker] = JobLane("test", app, lambda: [daily])  # a restart remembers nothing
+            if rng.random() < 0.02:
+                take(app.database, "report", timing, app.worker, desk.clock())  # killed as soon as it has begun
+            else:
+                lanes[app.worker].run_due()
+                awake.append(desk.clock())
+            asleep = rng.random() < 0.03
+            minutes = rng.uniform(60, 2500) if asleep else rng.uniform(1, 30)
+            desk.clock.advance(minutes=-minutes if not asleep and rng.random() < 0.05 else minutes)
+    assert set(done.values()) == {1}
+    assert sorted(written(desk)) == sorted(str(slot) for slot in done)
+    for slot, looks in _looks_within(awake, timing).items():
+        assert slot in done or looks < 12, f"{slot} was looked at {looks} times and not done"
+
+
+def _looks_within(moments: Sequence[datetime], timing: Daily) -> Counter[datetime]:
+    """How often somebody looked at each slot within its grace."""
+    slots = ((moment, current_slot(timing, moment)) for moment in moments)
+    return Counter(slot for moment, slot in slots if moment - slot <= timing.grace)
