@@ -18,7 +18,7 @@ from modules.scheduled_job import Job, RunJob
 def campaign_jobs(app: Application, now: datetime) -> list[Job]:
     """The campaigns whose time it is and that nobody has closed, in the order of the config."""
     closed, schedule = closed_campaigns(app), app.settings.schedule
-    every = Every(timedelta(minutes=schedule.run_jobs_serially_minutes))
+    every = Every(schedule.campaign_interval)
     return [
         Job(key, campaign.title, every, timedelta(seconds=schedule.campaign_limit_seconds), partial(_run, campaign))
         for key, campaign in app.campaigns.valid.items()
@@ -54,8 +54,7 @@ def _daily(key: str, title: str, told: DailyJob, run: RunJob) -> Job:
 
 def lanes(app: Application) -> JobLanes:
     """Campaigns run one after another in one lane, each fixed job in a lane of its own."""
-    every = Every(timedelta(minutes=app.settings.schedule.run_jobs_serially_minutes))
-    chore = Chore(every, partial(bring_files_up_to_date, app))
+    chore = Chore(Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app))
     campaigns = JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()), chore)
     return JobLanes(campaigns, [JobLane(job.key, app, partial(list, (job,))) for job in fixed_jobs(app)])
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from modules import job_runs
 from modules.campaign_run import RunOptions
-from modules.due_slots import current_slot
 from modules.errors import JobRefusedError
 from modules.job_outcome import outcome_of
 from modules.log_context import logged_as
@@ -34,16 +33,16 @@ class FixedJobReport:
 
 
 def run_fixed_job(app: "Application", job: Job, as_of: datetime, options: RunOptions) -> FixedJobReport:
-    """Run it for the slot that is the newest as of a moment. Raises JobRefusedError where options don't fit."""
+    """Run it with this moment as its slot. Raises JobRefusedError where options don't fit."""
     if options != RunOptions():
         raise JobRefusedError(
             f"{job.key} 不是活动，只能加 --at；--dry-run、--force、--accept-shrink、--silent 用于活动"
         )
-    slot, started = current_slot(job.timing, as_of), time.monotonic()
-    run_id = job_runs.note_start(app.database, job.key, slot, app.clock())
+    started = time.monotonic()
+    run_id = job_runs.note_start(app.database, job.key, as_of, app.clock())
     with logged_as(f"{job.key}#{run_id}"):
         try:
-            ended = outcome_of(job.key, lambda: job.run(app, slot, app.database.writing))
+            ended = outcome_of(job.key, lambda: job.run(app, as_of, app.database.writing))
         except BaseException:
             job_runs.note_end(app.database, run_id, job_runs.interrupted(), app.clock())
             raise

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import sqlalchemy as sa
 
@@ -42,9 +42,7 @@ class JobState:
 
 def job_states(app: Application, now: datetime, fixed: Sequence[Job]) -> list[JobState]:
     """Every campaign that can run, in the order of the config, and the `fixed` jobs."""
-    timings: dict[str, Timing] = dict.fromkeys(
-        app.campaigns.valid, Every(timedelta(minutes=app.settings.schedule.run_jobs_serially_minutes))
-    )
+    timings: dict[str, Timing] = dict.fromkeys(app.campaigns.valid, Every(app.settings.schedule.campaign_interval))
     timings |= {job.key: job.timing for job in fixed}
     with app.database.reading() as connection:
         newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)

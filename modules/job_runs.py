@@ -7,6 +7,7 @@ Slots are judged by the moment that is given, leases on PostgreSQL by the server
 """
 
 import json
+import logging
 import uuid
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -17,6 +18,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from modules.clock import format_moment
 from modules.database import Database, wait_for_turn
 from modules.due_slots import (
     FAILED,
@@ -31,6 +33,8 @@ from modules.due_slots import (
 )
 from modules.tables import SCHEDULED, job_runs
 from modules.task_queue import moment_of
+
+log = logging.getLogger(__name__)
 
 SLOTS_LOCK = 0x7A55
 """Names the advisory lock under which daemons take slots in turns on PostgreSQL."""
@@ -187,6 +191,7 @@ def _note_missed(connection: Connection, job: str, slot: datetime | None, now: d
     if slot is not None:
         missed = {"job": job, "slot": slot, "started_at": now, "scheduled": True, **_ending(Ended(MISSED, {}), now)}
         connection.execute(sa.insert(job_runs).values(missed | {"error": MISSED_WORDS}))
+        log.warning("%s 的时段 %s %s", job, format_moment(slot), MISSED_WORDS)
 
 
 def _retire_from(connection: Connection, job: str, slot: datetime) -> None:

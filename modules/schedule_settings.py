@@ -1,7 +1,7 @@
 """When the daemon does what: the section `schedule` of the settings."""
 
 import re
-from datetime import time
+from datetime import time, timedelta
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -20,6 +20,10 @@ def _clock_time(value: object) -> object:
 
 ClockTime = Annotated[time, BeforeValidator(_clock_time)]
 """A time of day in Asia/Shanghai, written as "HH:MM"."""
+
+
+SHORTEST_MINUTES = 0.01
+"""As often as the daemon looks what is due."""
 
 
 class FixedJob(Section):
@@ -42,7 +46,7 @@ class DailyJob(FixedJob):
 class IntervalJob(FixedJob):
     """Every so many minutes."""
 
-    every_minutes: float = Field(10, gt=0)
+    every_minutes: float = Field(10, ge=SHORTEST_MINUTES)
 
 
 class ServiceReportJob(DailyJob):
@@ -73,7 +77,11 @@ class ScheduleSettings(Section):
     A campaign's run that takes longer than `campaign_limit_seconds` is given up.
     """
 
-    run_jobs_serially_minutes: float = Field(3, gt=0)
+    run_jobs_serially_minutes: float = Field(3, ge=SHORTEST_MINUTES)
     task_check_seconds: float = Field(10, gt=0)
     campaign_limit_seconds: float = Field(600, gt=0)
     jobs: FixedJobs = FixedJobs()
+
+    @property
+    def campaign_interval(self) -> timedelta:
+        return timedelta(minutes=self.run_jobs_serially_minutes)

@@ -21,6 +21,7 @@ from modules.due_slots import Daily, Every, current_slot
 from modules.job_lane import JobLane, JobLanes
 from modules.job_runs import SlotLostError, Writing, take
 from modules.scheduled_job import Job, RunJob
+from modules.slot_run import SlotRun
 from modules.tables import audit_log, job_runs
 from tests.conftest import NOON, Desk, wait_until
 
@@ -252,6 +253,16 @@ def test_a_slot_that_another_program_took_over_is_lost_to_the_first(
     assert [run["locked_by"] for run in desk.table(job_runs)] == ["another/1"]
 
 
+def test_a_run_that_is_broken_off_begins_no_transaction_though_its_slot_is_still_its_own(desk: Desk) -> None:
+    claim = take(desk.app.database, "report", EVERY, "one", desk.clock())
+    assert claim is not None
+    run = SlotRun(desk.app, job("report", succeeds), claim)
+    run.break_off(0)
+    with pytest.raises(SlotLostError):
+        note(run.writing, NOON, "too late")
+    assert written(desk) == []
+
+
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
@@ -314,7 +325,7 @@ def test_between_two_jobs_a_stop_is_heard(desk: Desk) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_in_a_month_of_outages_kills_and_failures_each_daily_slot_is_done_once(desk: Desk, seed: int) -> None:
-    """Two programs on one database, restarted, killed, asleep; each look is one of theirs. Real rows, a clock of ours."""
+    """Two programs on one database, restarted, killed, asleep. Real rows, a clock of ours."""
     rng = random.Random(seed)
     done: Counter[datetime] = Counter()
     awake: list[datetime] = []
