@@ -119,6 +119,14 @@ def test_what_is_due_runs_once_a_slot_with_its_counts_on_record(desk: Desk) -> N
     assert written(desk) == ["done"] * 2
 
 
+def test_a_new_slot_is_looked_at_at_once_however_short_the_interval(desk: Desk) -> None:
+    made = lane(desk, Job("often", "常", Every(timedelta(seconds=1)), LONG, succeeds))
+    for _ in range(4):
+        made.run_due()
+        desk.clock.advance(seconds=0.5)
+    assert outcomes(desk) == [("often", "ok")] * 2
+
+
 def test_a_failure_is_on_record_and_the_next_job_runs(desk: Desk) -> None:
     lane(desk, job("bad", fails), job("good", succeeds)).run_due()
     bad, good = desk.table(job_runs)

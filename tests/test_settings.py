@@ -237,7 +237,7 @@ def test_unknown_keys_and_wrong_types_are_told_together(tmp_path: Path, own: Any
 def test_a_fault_of_a_shipped_section_names_the_shipped_file(tmp_path: Path, own: Any) -> None:
     found = faults(own("wecom: {base_url: ftp://x}\n", RUN_JOBS_SERIALLY_SCHEDULE="0"), tmp_path)
     assert found[0].startswith("own.yaml: wecom.base_url: 'ftp://x' 写法不对")
-    assert found[1] == "环境变量 RUN_JOBS_SERIALLY_SCHEDULE: '0' 太小，应大于 0"
+    assert found[1] == "环境变量 RUN_JOBS_SERIALLY_SCHEDULE: '0' 太小，应不小于 0.01"
 
 
 @pytest.mark.parametrize(
