@@ -1,11 +1,8 @@
 """A run of an alert: a question's table, what of it is new, and who is told. One transaction tells and remembers it."""
 
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
-
-from sqlalchemy.engine import Connection
 
 from modules import announced
 from modules.alert_config import Alert
@@ -20,14 +17,12 @@ from modules.alert_messages import (
 )
 from modules.alert_rows import News, Shown, news, shown_rows
 from modules.campaign_pull import retry_when_overtaken
+from modules.job_runs import Writing
 from modules.message_maker import BROADCAST
 from modules.outbox import Message, enqueue
 
 if TYPE_CHECKING:
     from modules.application import Application
-
-Writing = Callable[[], AbstractContextManager[Connection]]
-"""The transaction of a job: it commits nothing once the job's time is over."""
 
 
 def run(app: "Application", alert: Alert, slot: datetime, writing: Writing) -> Mapping[str, int]:
@@ -35,8 +30,7 @@ def run(app: "Application", alert: Alert, slot: datetime, writing: Writing) -> M
 
     Raises MetabaseError, ColumnsError, RevisionConflictError.
     """
-    with app.while_waiting():
-        table = app.metabase.fetch_card(alert.card_id)
+    table = app.metabase.fetch_card(alert.card_id)
     shown = shown_rows(alert, table.columns, table.rows)
     tasks, found = retry_when_overtaken(alert.name, lambda: _tell(app, alert, shown, slot, writing))
     return {
