@@ -1,17 +1,20 @@
 """What runs: the daemon's jobs and their times, and doors to single campaigns. What they do stands in modules/."""
 
-from collections.abc import Mapping
-from datetime import datetime, timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
 from functools import partial
 
-from modules import housekeeping, settle_report
+from modules import alerts, housekeeping, service_provider_sla_monitor, settle_report
+from modules.alert_config import Alert
 from modules.application import Application, open_application
 from modules.campaign_run import JobReport, RunOptions, closed_campaigns, find_campaign, run_campaign, run_slot
 from modules.due_slots import Daily, Every
+from modules.errors import JobRefusedError
+from modules.fixed_run import FixedJobReport, run_fixed_job
 from modules.job_lane import Chore, JobLane, JobLanes
 from modules.job_runs import Writing
 from modules.rewards.campaign import Campaign
-from modules.schedule_settings import DailyJob
+from modules.schedule_settings import AlertJobs, DailyJob
 from modules.scheduled_job import Job, RunJob
 
 
@@ -34,9 +37,12 @@ def _run(campaign: Campaign, app: Application, _slot: datetime, writing: Writing
 def fixed_jobs(app: Application) -> list[Job]:
     """The jobs that are there whatever campaigns there are, also those that are switched off."""
     jobs = app.settings.schedule.jobs
+    sla = service_provider_sla_monitor
     return [
+        _daily(sla.JOB, "服务商违规日报", jobs.generate_daily_service_report, sla.run),
         _daily("settle_report", "结算期最后一天的对账报告", jobs.settle_report, settle_report.run),
         _daily("housekeeping", "备份数据库、清理旧记录", jobs.housekeeping, housekeeping.run),
+        *(_alert_job(app, alert) for alert in app.alerts.valid.values()),
     ]
 
 
@@ -46,17 +52,35 @@ def fixed_job(app: Application, key: str) -> Job | None:
 
 
 def _daily(key: str, title: str, told: DailyJob, run: RunJob) -> Job:
-    timing = Daily(
-        told.at, timedelta(minutes=told.grace_minutes), timedelta(minutes=told.retry_minutes), told.most_failures
+    return Job(key, title, _at([told.at], told), timedelta(seconds=told.limit_seconds), run, told.enabled)
+
+
+def _alert_job(app: Application, alert: Alert) -> Job:
+    told = app.settings.schedule.jobs.alerts
+    timing = Every(timedelta(minutes=alert.every_minutes)) if alert.every_minutes else _at(alert.at, told)
+
+    def run(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
+        return alerts.run(app, alert, slot, writing)
+
+    return Job(
+        alert.name, alert.title, timing, timedelta(seconds=told.limit_seconds), run, told.enabled and alert.enabled
     )
-    return Job(key, title, timing, timedelta(seconds=told.limit_seconds), run, told.enabled)
+
+
+def _at(times: Sequence[time], told: DailyJob | AlertJobs) -> Daily:
+    grace, retry = timedelta(minutes=told.grace_minutes), timedelta(minutes=told.retry_minutes)
+    return Daily(tuple(times), grace, retry, told.most_failures)
 
 
 def lanes(app: Application) -> JobLanes:
     """Campaigns run one after another in one lane, each fixed job in a lane of its own."""
     chore = Chore(Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app))
     campaigns = JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()), chore)
-    return JobLanes(campaigns, [JobLane(job.key, app, partial(list, (job,))) for job in fixed_jobs(app)])
+    return JobLanes(campaigns, lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
+
+
+def _fixed_lane(app: Application, key: str) -> JobLane:
+    return JobLane(key, app, lambda: [job for job in fixed_jobs(app) if job.key == key])
 
 
 def bring_files_up_to_date(app: Application) -> None:
@@ -67,6 +91,25 @@ def bring_files_up_to_date(app: Application) -> None:
         if now.date() > campaign.last_settle_day:
             app.views.archive_settled(campaign.key, now)
     app.views.prune(now)
+
+
+def run_fixed_now(key: str) -> FixedJobReport:
+    """Run a fixed job now, with the settings of this installation: what the doors below do."""
+    with open_application() as app:
+        job = fixed_job(app, key)
+        if job is None:
+            raise JobRefusedError(f"没有任务 {key}；用 main.py jobs 查看有哪些")
+        return run_fixed_job(app, job, app.clock(), RunOptions())
+
+
+def check_technician_status() -> FixedJobReport:
+    """The technicians' changes, now."""
+    return run_fixed_now("check_technician_status")
+
+
+def generate_daily_service_report() -> FixedJobReport:
+    """The service providers' violations of yesterday, now."""
+    return run_fixed_now(service_provider_sla_monitor.JOB)
 
 
 def run_now(key: str) -> JobReport:

@@ -156,8 +156,7 @@ def run_jobs_serially(lanes: JobLanes) -> None:
 
 def daily_service_report_task(lanes: JobLanes) -> None:
     """The fixed jobs that are due, the daily service report among them, each in its lane. Returns at once as well."""
-    for lane in lanes.fixed:
-        lane.wake()
+    lanes.wake_fixed()
 
 
 def _report_configuration(app: Application) -> None:

@@ -3,10 +3,11 @@
 A slot is the moment that a run stands for. Slots follow from the timing alone, so that several daemons, or one that was
 restarted, mean the same slot by the same moment, and a row of the database is enough to run each once:
 
-* A daily job has a slot at a fixed time of every day in Asia/Shanghai, whatever zone the machine is in.
+* A daily job has a slot at one or several fixed times of every day in Asia/Shanghai, whatever zone the machine is in.
 * An interval job has slots on a fixed grid, counted from 1970. However many were slept through, the present one runs.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
 
@@ -19,12 +20,13 @@ FAILED, INTERRUPTED = "failed", "interrupted"
 
 @dataclass(frozen=True)
 class Daily:
-    """Every day `at` this time in Asia/Shanghai; caught up within `grace` (less than a day), skipped after it.
+    """Every day `at` these times in Asia/Shanghai; caught up within `grace` (less than a day) and until the next one's
+    time has come, skipped after it.
 
     A run that failed is tried again after `retry`, within the grace, until it has failed `most_failures` times.
     """
 
-    at: time
+    at: tuple[time, ...]
     grace: timedelta
     retry: timedelta = timedelta(minutes=10)
     most_failures: int = 3
@@ -57,8 +59,7 @@ def current_slot(timing: Timing, now: datetime) -> datetime:
     match timing:
         case Daily(at=at):
             local = in_shanghai(now)
-            today = datetime.combine(local.date(), at, SHANGHAI)
-            return today if today <= local else today - timedelta(days=1)
+            return max(slot for slot in _slots_around(local, at) if slot <= local)
         case Every(interval=interval):
             return in_shanghai(now - (now - _GRID_START) % interval)
 
@@ -91,14 +92,21 @@ def next_slot(timing: Timing, now: datetime, last: LastRun | None) -> datetime:
         return due
     slot = current_slot(timing, now)
     match timing:
-        case Daily(grace=grace, retry=retry):
+        case Daily(at=at, grace=grace, retry=retry):
             if _is_to_be_retried(timing, slot, last) and last is not None and last.ended_at is not None:
                 again = last.ended_at + retry
                 if again - slot <= grace:
                     return again
-            return slot + timedelta(days=1)
+            local = in_shanghai(now)
+            return min(slot for slot in _slots_around(local, at) if slot > local)
         case Every(interval=interval):
             return slot + interval
+
+
+def _slots_around(local: datetime, at: Sequence[time]) -> list[datetime]:
+    """Those of yesterday, today and tomorrow."""
+    days = [local.date() + timedelta(days=shift) for shift in (-1, 0, 1)]
+    return [datetime.combine(day, moment, SHANGHAI) for day in days for moment in at]
 
 
 def is_overtaken_by_clock(slot: datetime, last: LastRun | None) -> bool:

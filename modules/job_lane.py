@@ -191,21 +191,35 @@ class JobLane:
 
 
 class JobLanes:
-    """All lanes of the daemon: the campaigns share one, each fixed job has its own."""
+    """All lanes of the daemon: the campaigns share one, each fixed job has its own, also one that is added later.
 
-    def __init__(self, campaigns: JobLane, fixed: Sequence[JobLane]) -> None:
+    `fixed_keys` says which fixed jobs there are at the moment, `lane_of` makes the lane of one.
+    """
+
+    def __init__(
+        self, campaigns: JobLane, fixed_keys: Callable[[], Sequence[str]], lane_of: Callable[[str], JobLane]
+    ) -> None:
         self.campaigns = campaigns
-        self.fixed = tuple(fixed)
+        self._fixed_keys = fixed_keys
+        self._lane_of = lane_of
+        self._fixed: dict[str, JobLane] = {}
+
+    def wake_fixed(self) -> None:
+        """Look what is due of the fixed jobs."""
+        for key in self._fixed_keys():
+            if key not in self._fixed:
+                self._fixed[key] = self._lane_of(key)
+                self._fixed[key].start()
+            self._fixed[key].wake()
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Lanes are at work inside the block; at its end what runs has a few seconds to get out of its transaction."""
-        lanes = (self.campaigns, *self.fixed)
-        for lane in lanes:
-            lane.start()
+        self.campaigns.start()
         try:
             yield
         finally:
+            lanes = (self.campaigns, *self._fixed.values())
             for lane in lanes:
                 lane.ask_to_stop()
             deadline = time.monotonic() + PATIENCE_SECONDS + 2

@@ -2,9 +2,9 @@
 
 import re
 from datetime import time, timedelta
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from modules.settings_section import Section
 
@@ -43,14 +43,27 @@ class DailyJob(FixedJob):
     most_failures: int = Field(3, ge=1)
 
 
-class IntervalJob(FixedJob):
-    """Every so many minutes."""
+class AlertJobs(FixedJob):
+    """All alerts of ALERT_CONFIGS, which name their times themselves. Grace and tries are those of daily jobs."""
 
-    every_minutes: float = Field(10, ge=SHORTEST_MINUTES)
+    grace_minutes: float = Field(120, ge=0, lt=24 * 60)
+    retry_minutes: float = Field(10, gt=0)
+    most_failures: int = Field(3, ge=1)
 
 
 class ServiceReportJob(DailyJob):
+    """Its question shows the day before it is asked: what was not pulled by midnight can't be caught up."""
+
     at: ClockTime = time(11, 0)
+    most_failures: int = Field(72, ge=1)
+
+    @model_validator(mode="after")
+    def _ends_the_same_day(self) -> Self:
+        if timedelta(hours=self.at.hour, minutes=self.at.minute + self.grace_minutes) >= timedelta(days=1):
+            raise ValueError(
+                "at 加上 grace_minutes 过了半夜 24 点：问题卡只显示前一天，过了当天就补不了，请改小 grace_minutes"
+            )
+        return self
 
 
 class SettleReportJob(DailyJob):
@@ -63,9 +76,9 @@ class HousekeepingJob(DailyJob):
 
 
 class FixedJobs(Section):
-    """The fixed jobs, by key."""
+    """The fixed jobs, by key, and what all alerts have in common."""
 
-    check_technician_status: IntervalJob = IntervalJob()
+    alerts: AlertJobs = AlertJobs()
     generate_daily_service_report: ServiceReportJob = ServiceReportJob()
     settle_report: SettleReportJob = SettleReportJob()
     housekeeping: HousekeepingJob = HousekeepingJob()

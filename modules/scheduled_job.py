@@ -27,5 +27,5 @@ class Job:
     def timing_words(self) -> str:
         """`每天 11:00`, `每 10 分钟`."""
         if isinstance(self.timing, Daily):
-            return f"每天 {self.timing.at:%H:%M}"
+            return f"每天 {'、'.join(f'{at:%H:%M}' for at in self.timing.at)}"
         return f"每 {self.timing.interval.total_seconds() / 60:g} 分钟"

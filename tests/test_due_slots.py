@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from modules.clock import SHANGHAI, shanghai_now
 from modules.due_slots import Daily, Every, LastRun, current_slot, due_slot, missed_slot, next_slot
 
-ELEVEN = Daily(time(11, 0), grace=timedelta(hours=12))
+ELEVEN = Daily((time(11, 0),), grace=timedelta(hours=12))
 EVERY_THREE = Every(timedelta(minutes=3))
 MINUTE = timedelta(minutes=1)
 

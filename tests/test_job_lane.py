@@ -147,7 +147,7 @@ def test_two_programs_on_one_database_run_a_slot_once(desk: Desk) -> None:
 
 
 def test_a_daily_job_that_failed_is_tried_again_after_its_pause_three_times_in_all(desk: Desk) -> None:
-    daily = Job("report", "报告", Daily(NOON.time(), timedelta(hours=12)), LONG, fails)
+    daily = Job("report", "报告", Daily((NOON.time(),), timedelta(hours=12)), LONG, fails)
     made, failures = lane(desk, daily), []
     for _ in range(60):
         made.run_due()
@@ -274,9 +274,14 @@ def test_a_run_that_is_broken_off_begins_no_transaction_though_its_slot_is_still
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
+def alone(campaigns: JobLane) -> JobLanes:
+    """Lanes without fixed jobs."""
+    return JobLanes(campaigns, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
+
+
 def test_at_the_end_what_is_between_transactions_is_broken_off(desk: Desk, hanging: Hanging) -> None:
     made = lane(desk, job("hangs", hanging))
-    with JobLanes(made, []).running():
+    with alone(made).running():
         made.wake()
         wait_until(lambda: hanging.begun == 1)
         asked = system_time.monotonic()
@@ -299,7 +304,7 @@ def test_at_the_end_a_transaction_in_progress_is_finished(desk: Desk) -> None:
         return {"rows": 1}
 
     made = lane(desk, job("writes", writes))
-    with JobLanes(made, []).running():
+    with alone(made).running():
         made.wake()
         assert inside.wait(20)
     assert written(desk) == ["in time"]
@@ -308,7 +313,7 @@ def test_at_the_end_a_transaction_in_progress_is_finished(desk: Desk) -> None:
 
 def test_a_slot_that_was_broken_off_runs_again_after_the_restart(desk: Desk, hanging: Hanging) -> None:
     made = lane(desk, job("report", hanging))
-    with JobLanes(made, []).running():
+    with alone(made).running():
         made.wake()
         wait_until(lambda: hanging.begun == 1)
     lane(desk, job("report", succeeds)).run_due()
@@ -346,7 +351,7 @@ def test_in_a_month_of_outages_kills_and_failures_each_daily_slot_is_done_once(d
         done[slot] += 1
         return {}
 
-    timing = Daily(clock_time(11, 0), timedelta(hours=12), most_failures=1000)
+    timing = Daily((clock_time(11, 0),), timedelta(hours=12), most_failures=1000)
     daily = Job("report", "报告", timing, LONG, report)
     with desk.reopened() as other:
         lanes = {}

@@ -18,7 +18,7 @@ from modules.job_runs import Claim, Ended, SlotLostError
 from modules.tables import audit_log, job_runs
 from tests.conftest import wait_until
 
-DAILY = Daily(time(11, 0), grace=timedelta(hours=12))
+DAILY = Daily((time(11, 0),), grace=timedelta(hours=12))
 EVERY = Every(timedelta(minutes=3))
 ELEVEN = datetime(2025, 5, 20, 11, 0, tzinfo=SHANGHAI)
 NOW = ELEVEN + timedelta(seconds=10)

@@ -109,7 +109,6 @@ def test_fixed_jobs_are_switched_and_timed_one_by_one(tmp_path: Path, own: Any) 
         720,
     )
     assert (jobs.settle_report.enabled, jobs.settle_report.at) == (False, time(18, 0))
-    assert (jobs.check_technician_status.every_minutes, jobs.check_technician_status.enabled) == (10, True)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +119,8 @@ def test_fixed_jobs_are_switched_and_timed_one_by_one(tmp_path: Path, own: Any) 
         ('settle_report: {at: "9:00"}', '应是带引号的时间，如 "11:00"'),
         ("settle_report: {grace_minutes: 1440}", "settle_report.grace_minutes"),
         ("settle_report: {every_minutes: 3}", "settle_report.every_minutes"),
-        ("check_technician_status: {every_minutes: 0}", "check_technician_status.every_minutes"),
+        ("alerts: {every_minutes: 3}", "schedule.jobs.alerts.every_minutes"),
+        ('generate_daily_service_report: {at: "12:30"}', "过了半夜 24 点"),
         ("house_keeping: {enabled: false}", "house_keeping"),
     ],
 )
