@@ -25,8 +25,9 @@ from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, ex
 from modules.lanes import SENDER_NAMES, Lane, chosen_senders
 from modules.log_config import configure_logging
 from modules.process_lock import daemon_lock
+from modules.rereading import Rereader
 from modules.sandbox.demo import run_demo
-from modules.settings import Settings, load_settings
+from modules.settings import Settings, load_settings, settings_files
 from modules.stopping import StopRequestedError, StopSwitch
 from modules.task_states import PENDING
 
@@ -34,6 +35,8 @@ log = logging.getLogger("main")
 
 TICK_SECONDS = 0.2
 """How often the daemon looks whether a job is due or somebody wants it to end."""
+LOOK_SECONDS = 2
+"""How often the daemon looks whether its configuration has changed."""
 
 cli = typer.Typer(
     help="签约激励调度程序。不带命令即启动后台程序：定时拉取合同、计算奖励、写文件、发消息。",
@@ -127,8 +130,11 @@ def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
 def _tick(app: Application, stop: StopSwitch) -> None:
     """The schedule library only ticks; what is due is decided in jobs."""
     scheduler = schedule.Scheduler()
+    rereader = Rereader(app, settings_files())
+    rereader.look()
+    scheduler.every(LOOK_SECONDS).seconds.do(rereader.look)
     minutes = app.settings.schedule.run_jobs_serially_minutes
-    scheduler.every(max(round(minutes * 60), 1)).seconds.do(run_jobs_serially, app, lambda: stop.is_thrown)
+    scheduler.every(max(round(minutes * 60), 1)).seconds.do(_reread_and_run, app, rereader, stop)
     log.info(
         "后台程序已启动：每 %g 分钟运行一次任务，每 %g 秒检查一次队列",
         minutes,
@@ -141,8 +147,14 @@ def _tick(app: Application, stop: StopSwitch) -> None:
     log.info("收到停止信号，正在收尾")
 
 
+def _reread_and_run(app: Application, rereader: Rereader, stop: StopSwitch) -> None:
+    rereader.look(thorough=True)
+    run_jobs_serially(app, lambda: stop.is_thrown)
+
+
 def run_jobs_serially(app: Application, should_stop: Callable[[], bool] = lambda: False) -> None:
     """All active campaigns, one after another. Never raises: the schedule library would stop at the first error."""
+    app = app.with_one_configuration()
     try:
         jobs.run_active_campaigns(app, app.clock(), should_stop)
         app.views.refresh(app.campaigns.valid)
@@ -151,8 +163,8 @@ def run_jobs_serially(app: Application, should_stop: Callable[[], bool] = lambda
 
 
 def _report_configuration(app: Application) -> None:
-    for fault in app.campaigns.faults:
-        log.error("活动配置有错：%s", fault)
+    for fault in app.configuration.faults:
+        log.error("配置有错：%s", fault)
     for warning in (*app.settings.warnings(), *app.campaigns.warnings):
         log.warning("配置提醒：%s", warning)
 
@@ -256,7 +268,7 @@ def drain(as_json: AsJson = False) -> None:
 @cli.command()
 def status(as_json: AsJson = False) -> None:
     """看后台程序、任务、队列和文件的状态。"""
-    with opened() as app:
+    with opened(tolerant=True) as app:
         found = health.status(app, app.clock())
     if as_json:
         terminal.print_json(found)

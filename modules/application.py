@@ -3,21 +3,22 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from modules import ledger
 from modules.announcer import Announcer
-from modules.campaigns import Campaigns, load_campaigns
+from modules.campaigns import Campaigns
 from modules.clock import Clock, shanghai_now
+from modules.configuration import Configuration
 from modules.database import Database
+from modules.live_configuration import LiveConfiguration
 from modules.message_sender import MessageSender
 from modules.process_lock import dead_workers, forget_workers, worker_lock
 from modules.request_module import MetabaseClient
 from modules.settings import Settings, load_settings
 from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
-from modules.templates import Templates
 from modules.views import Views
 
 log = logging.getLogger(__name__)
@@ -27,14 +28,14 @@ log = logging.getLogger(__name__)
 class Application:
     """Everything that a job or the worker needs. `clock` tells the real time; `worker` names this process.
 
-    `while_waiting` surrounds what may take long and may be broken off.
+    `while_waiting` surrounds what may take long and may be broken off. `live` renews the configuration; a job works on
+    `with_one_configuration()`, so that it sees one state from start to end.
     """
 
     settings: Settings
-    campaigns: Campaigns
+    live: LiveConfiguration
     database: Database
     metabase: MetabaseClient
-    announcer: Announcer
     queue: TaskQueue
     board: TaskBoard
     sender: MessageSender
@@ -42,6 +43,24 @@ class Application:
     clock: Clock
     worker: str
     while_waiting: Callable[[], AbstractContextManager[None]]
+    pinned: Configuration | None = None
+
+    @property
+    def configuration(self) -> Configuration:
+        """What operations have written into files, in the state that runs now."""
+        return self.pinned or self.live.current
+
+    @property
+    def campaigns(self) -> Campaigns:
+        return self.configuration.campaigns
+
+    @property
+    def announcer(self) -> Announcer:
+        return self.configuration.announcer
+
+    def with_one_configuration(self) -> "Application":
+        """The same, with the configuration of this moment for good."""
+        return replace(self, pinned=self.configuration)
 
 
 @contextmanager
@@ -50,14 +69,16 @@ def open_application(
     *,
     clock: Clock = shanghai_now,
     is_daemon: bool = False,
+    tolerant: bool = False,
     while_waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Application]:
     """Open database, Metabase client and senders; bring the tables up to date; settle the claims of dead workers.
 
+    If `tolerant`, a campaigns file that can't be read leaves no campaigns, for who only looks.
     Raises SettingsError, CampaignsFileError, DatabaseError.
     """
     settings = settings or load_settings()
-    campaigns = load_campaigns(settings.campaigns_file, clock().date())
+    live = LiveConfiguration(settings, clock(), tolerant=tolerant)
     database = Database(settings.database_url)
     sender = MessageSender(settings)
     metabase = MetabaseClient(settings.metabase, settings.state_dir, clock)
@@ -74,10 +95,9 @@ def open_application(
             _settle_dead_workers(settings, queue, clock)
             yield Application(
                 settings=settings,
-                campaigns=campaigns,
+                live=live,
                 database=database,
                 metabase=metabase,
-                announcer=Announcer(settings, Templates()),
                 queue=queue,
                 board=TaskBoard(database, on_completed=ledger.mark_notified, server_clock=database.is_server),
                 sender=sender,

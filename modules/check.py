@@ -15,13 +15,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from modules import config_guard
-from modules.announcer import (
-    AWARD_TEMPLATE,
-    CORRECTION_TEMPLATE,
-    sample_award_values,
-    sample_broadcast_values,
-    sample_correction_values,
-)
+from modules.announcer import template_samples
 from modules.campaigns import Campaigns, load_campaigns
 from modules.database import Database, in_words
 from modules.errors import JobRefusedError
@@ -31,7 +25,7 @@ from modules.rewards.faults import Fault, FaultsError
 from modules.rewards.validation import entry_path
 from modules.senders import apprise_channel
 from modules.settings import Settings, load_settings
-from modules.templates import TEMPLATES_DIR, MessageTemplateError, Templates
+from modules.templates import TEMPLATES_DIR, Templates
 
 
 @dataclass(frozen=True)
@@ -72,8 +66,8 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
 
 def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Path = TEMPLATES_DIR) -> Findings:
     """The campaigns' own faults and warnings, and whether their templates render and their recipients are known."""
-    templates = Templates(templates_dir)
-    faults = [*campaigns.faults]
+    templates = Templates.read(templates_dir)
+    faults = [*campaigns.faults, *templates.faults()]
     warnings = [*campaigns.warnings, *_sender_warnings(settings)]
     for campaign in campaigns.valid.values():
         faults += _template_faults(campaign, templates)
@@ -170,16 +164,8 @@ def _sender_warnings(settings: Settings) -> Iterator[Fault]:
 
 
 def _template_faults(campaign: Campaign, templates: Templates) -> Iterator[Fault]:
-    samples = {
-        campaign.notification.template: sample_broadcast_values(campaign),
-        AWARD_TEMPLATE: sample_award_values(campaign),
-        CORRECTION_TEMPLATE: sample_correction_values(campaign),
-    }
-    for name, values in samples.items():
-        try:
-            templates.render(name, values)
-        except MessageTemplateError as error:
-            yield Fault(entry_path(campaign.key, ("notification", "template")), str(error))
+    for words in templates.failures(template_samples(campaign)):
+        yield Fault(entry_path(campaign.key, ("notification", "template")), words)
 
 
 def _recipient_warnings(campaign: Campaign, settings: Settings) -> Iterator[Fault]:

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
 from modules.application import Application
 from modules.clock import format_moment
 from modules.process_lock import daemon_is_alive
+from modules.rereading import daemon_state
+from modules.rewards.campaign import Campaign
 from modules.tables import campaigns, job_runs, rejected_rows
 from modules.task_states import PENDING
 
@@ -31,7 +34,7 @@ class JobState:
 
 
 def job_states(app: Application, now: datetime) -> list[JobState]:
-    """Every campaign that can run, in the order of the config."""
+    """Every campaign that can run, in the order of the config, and those that the daemon runs by an earlier one."""
     with app.database.reading() as connection:
         newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
         last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
@@ -40,7 +43,7 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
         pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).all())
         closed = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.closed_at)).all())
     states = []
-    for campaign in app.campaigns.valid.values():
+    for campaign in _running(app).values():
         run = last.get(campaign.key)
         success, closed_at = succeeded.get(campaign.key), closed.get(campaign.key)
         states.append(
@@ -76,8 +79,26 @@ def status(app: Application, now: datetime) -> dict[str, object]:
         "oldest_pending_reason": waiting.last_error if waiting else None,
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
-        "config_faults": [str(fault) for fault in app.campaigns.faults],
+        "config_faults": [str(fault) for fault in app.configuration.faults],
+        "configuration": _daemon_configuration(app),
     }
+
+
+def _daemon_configuration(app: Application) -> dict[str, object] | None:
+    """What the daemon runs by: hash, since when, what of it is older than the files, and settings that changed since it
+    started; None where none is running."""
+    state = _daemon_state(app)
+    return state and {name: state[name] for name in ("hash", "loaded_at", "kept", "settings_changed")}
+
+
+def _daemon_state(app: Application) -> dict[str, Any] | None:
+    return daemon_state(app.settings) if daemon_is_alive(app.settings.state_dir) else None
+
+
+def _running(app: Application) -> dict[str, Campaign]:
+    state = _daemon_state(app)
+    kept = [Campaign.from_json(text) for text in state["kept_campaigns"]] if state else []
+    return {**app.campaigns.valid, **{campaign.key: campaign for campaign in kept}}
 
 
 def rejected(app: Application) -> list[dict[str, str]]:
