@@ -67,11 +67,12 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
 def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Path = TEMPLATES_DIR) -> Findings:
     """The campaigns' own faults and warnings, and whether their templates render and their recipients are known."""
     templates = Templates.read(templates_dir)
-    faults = [*campaigns.faults, *templates.faults()]
+    faults = [*campaigns.faults]
     warnings = [*campaigns.warnings, *_sender_warnings(settings)]
     for campaign in campaigns.valid.values():
         faults += _template_faults(campaign, templates)
         warnings += _recipient_warnings(campaign, settings)
+    faults += [fault for fault in templates.faults() if not any(fault.path in told.text for told in faults)]
     note = f"{len(campaigns.valid)} 个活动可以运行：{'、'.join(campaigns.valid) or '无'}"
     return Findings(tuple(faults), tuple(warnings), (note,))
 

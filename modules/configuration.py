@@ -6,8 +6,8 @@ are taken where everything that runs can be rendered with them. All of this is p
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -67,19 +67,16 @@ def read_files(places: Places, today: date) -> FilesRead:
 
 def first_configuration(read: FilesRead, settings: Settings, now: datetime) -> Configuration:
     """At the start there is no earlier version: what is valid runs, and a bad template gives plain words."""
-    samples = [sample for part in PARTS for sample in _samples(part, read.found[part.title].valid.values())]
-    failing = dict.fromkeys(words for sample in samples for words in read.templates.failures(sample))
+    samples = [part.samples(entry) for part in PARTS for entry in read.found[part.title].valid.values()]
     faults = [fault for found in read.found.values() for fault in found.faults]
-    faults += read.templates.faults()
-    faults += [Fault("config/templates", words) for words in failing]
+    faults += read.templates.faults_on(samples)
     return _configuration(read.found, read.templates, faults, {}, settings, now)
 
 
 def next_configuration(last: Configuration, read: FilesRead, settings: Settings, now: datetime) -> Configuration:
     """What runs once the files have changed to this."""
-    template_faults = [*read.templates.faults()]
     merged = [_merge(part, read.found[part.title], last, read.templates) for part in PARTS]
-    template_faults += [fault for one in merged for fault in one.standing_faults]
+    template_faults = read.templates.faults_on(sample for one in merged for sample in one.samples)
     templates = read.templates
     if template_faults:
         templates = last.templates
@@ -93,15 +90,14 @@ def next_configuration(last: Configuration, read: FilesRead, settings: Settings,
     return _configuration(found, templates, faults, since, settings, now, last)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Merged:
-    """A part after its entries with a fault have fallen back. `standing_faults`: what fails all the same, as the
-    templates are at fault."""
+    """A part after its entries with a fault have fallen back. `samples`: of those, which the templates must bear."""
 
     found: Found
     faults: list[Fault]
     kept: list[str]
-    standing_faults: list[Fault] = field(default_factory=list)
+    samples: list[Mapping[str, Mapping[str, Any]]]
 
 
 def _merge(part: Part, found: Found, last: Configuration, templates: Templates) -> _Merged:
@@ -115,16 +111,13 @@ def _merge(part: Part, found: Found, last: Configuration, templates: Templates) 
             if fresh.pop(key, None) is not None and key in before:
                 fallen_back[key] = before[key]
     valid = _in_order(found.valid, before, fresh | fallen_back)
-    failing = dict.fromkeys(
-        words for sample in _samples(part, fallen_back.values()) for words in templates.failures(sample)
-    )
-    standing = [] if templates is last.templates else [Fault("config/templates", words) for words in failing]
     kept = [
         f"{part.title} {key}"
         for key, entry in fallen_back.items()
         if key not in found.valid or part.digest(found.valid[key]) != part.digest(entry)
     ]
-    return _Merged(Found(valid, found.faults, found.warnings), faults, kept, standing)
+    samples = [part.samples(entry) for entry in fallen_back.values()]
+    return _Merged(Found(valid, found.faults, found.warnings), faults, kept, samples)
 
 
 def _unusable(
@@ -143,10 +136,6 @@ def _in_order(*orders_and_entries: Mapping[str, Any]) -> dict[str, Any]:
     *orders, entries = orders_and_entries
     keys = dict.fromkeys(key for order in orders for key in order)
     return {key: entries[key] for key in keys if key in entries}
-
-
-def _samples(part: Part, entries: Iterable[Any]) -> list[Mapping[str, Mapping[str, Any]]]:
-    return [part.samples(entry) for entry in entries]
 
 
 def _configuration(

@@ -1,10 +1,10 @@
 """Message templates: Jinja2, sandboxed, read from config/templates/ into memory at once."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from jinja2 import DictLoader, StrictUndefined, TemplateError
+from jinja2 import DictLoader, StrictUndefined, TemplateError, TemplateNotFound
 from jinja2.sandbox import SandboxedEnvironment
 
 from modules.rewards.faults import Fault
@@ -52,6 +52,8 @@ class Templates:
         """The text of template `name` (without `.j2`), never empty. Raises MessageTemplateError."""
         try:
             text = self._environment.get_template(f"{name}.j2").render(values).strip()
+        except TemplateNotFound as error:
+            raise MessageTemplateError(f"模板 config/templates/{name}.j2：没有 {error.name} 这个文件") from error
         except Exception as error:  # a template is the user's code: whatever it raises is a fault of the template
             words = " ".join(str(error).split()) or type(error).__name__
             raise MessageTemplateError(f"模板 config/templates/{name}.j2：{words}") from error
@@ -66,6 +68,13 @@ class Templates:
                 self.render(name, values)
             except MessageTemplateError as error:
                 yield str(error)
+
+    def faults_on(self, samples: Iterable[Mapping[str, Mapping[str, Any]]]) -> list[Fault]:
+        """Everything that is wrong, each template's fault once: in the files, and on these sample values."""
+        faults = list(self.faults())
+        told = tuple(f"模板 {fault.path}：" for fault in faults)
+        failing = dict.fromkeys(words for some in samples for words in self.failures(some))
+        return faults + [Fault("config/templates", words) for words in failing if not words.startswith(told)]
 
     def faults(self) -> Iterator[Fault]:
         """The files that can't be read, and those that are no templates, whoever uses them."""
