@@ -310,6 +310,7 @@ def test_templates_that_were_bad_at_the_start_can_be_mended(tmp_path: Path) -> N
     files.take()
     assert files.titles == {BJ: "一", SH: "二"}
     assert dict(files.live.current.kept) == {}
+    assert files.faults == "config/templates: 模板 config/templates/broadcast_beijing.j2：'没有这个值' is undefined"
     files.template("broadcast_beijing", "好")
     files.take()
     assert (files.says("broadcast_beijing"), files.faults) == ("好", "")
@@ -557,7 +558,9 @@ def test_an_alert_that_the_database_does_not_take_comes_later(office: Office, ca
 
 def test_a_campaign_that_is_removed_unfinished_is_warned_of(office: Office, caplog: pytest.LogCaptureFixture) -> None:
     office.desk.show(contracts(1, 2))
+    office.desk.show([], SH)
     office.desk.run()
+    assert office.desk.run(SH).outcome == "ok"
     office.campaigns(f"del REWARD_CONFIGS['{BJ}'], REWARD_CONFIGS['{SH}']")
     office.looks()
     (warning,) = [line for line in lines(caplog, logging.WARNING) if "已从活动配置里删除" in line]
@@ -590,6 +593,16 @@ def test_changed_settings_ask_for_a_restart_once(office: Office, caplog: pytest.
     office.looks()
     assert lines(caplog) == ["设置文件已改回启动时的内容，不用重启"]
     assert office.state["settings_changed"] == []
+
+
+def test_settings_that_are_gone_for_a_moment_are_not_changed(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "modules")
+    office.settings_file.unlink()
+    office.rereader.look()
+    office.settings_file.write_text("{}", encoding="utf-8")
+    office.rereader.look()
+    office.looks()
+    assert lines(caplog) == []
 
 
 def test_a_disk_that_takes_nothing_is_said_once_and_what_was_to_be_written_comes_later(
