@@ -78,7 +78,7 @@ def open_application(
     Raises SettingsError, CampaignsFileError, DatabaseError.
     """
     settings = settings or load_settings()
-    live = LiveConfiguration(settings, clock(), tolerant=tolerant)
+    live = LiveConfiguration(settings, clock(), tolerant=tolerant, tries_templates=is_daemon or tolerant)
     database = Database(settings.database_url)
     sender = MessageSender(settings)
     metabase = MetabaseClient(settings.metabase, settings.state_dir, clock)

@@ -65,11 +65,16 @@ def read_files(places: Places, today: date) -> FilesRead:
     return FilesRead({part.title: part.read(places, today) for part in PARTS}, Templates.read(places.templates_dir))
 
 
-def first_configuration(read: FilesRead, settings: Settings, now: datetime) -> Configuration:
-    """At the start there is no earlier version: what is valid runs, and a bad template gives plain words."""
-    samples = [part.samples(entry) for part in PARTS for entry in read.found[part.title].valid.values()]
+def first_configuration(
+    read: FilesRead, settings: Settings, now: datetime, *, tries_templates: bool = True
+) -> Configuration:
+    """At the start there is no earlier version: what is valid runs, and a bad template gives plain words.
+
+    Templates take a while to try, and one-shot commands need not know.
+    """
+    samples = (part.samples(entry) for part in PARTS for entry in read.found[part.title].valid.values())
     faults = [fault for found in read.found.values() for fault in found.faults]
-    faults += read.templates.faults_on(samples)
+    faults += read.templates.faults_on(samples) if tries_templates else []
     return _configuration(read.found, read.templates, faults, {}, settings, now)
 
 

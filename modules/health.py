@@ -34,7 +34,7 @@ class JobState:
 
 
 def job_states(app: Application, now: datetime) -> list[JobState]:
-    """Every campaign that can run, in the order of the config, and those that the daemon runs by an earlier one."""
+    """Every campaign that can run, in the order of the config."""
     with app.database.reading() as connection:
         newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
         last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
@@ -96,9 +96,13 @@ def _daemon_state(app: Application) -> dict[str, Any] | None:
 
 
 def _running(app: Application) -> dict[str, Campaign]:
+    """The campaigns that can run; where a daemon runs, those that it has taken, in the version that it has."""
     state = _daemon_state(app)
-    kept = [Campaign.from_json(text) for text in state["kept_campaigns"]] if state else []
-    return {**app.campaigns.valid, **{campaign.key: campaign for campaign in kept}}
+    if state is None:
+        return dict(app.campaigns.valid)
+    kept = [Campaign.from_json(text) for text in state["kept_campaigns"]]
+    versions = {**app.campaigns.valid, **{campaign.key: campaign for campaign in kept}}
+    return {key: versions[key] for key in state["campaigns"] if key in versions}
 
 
 def rejected(app: Application) -> list[dict[str, str]]:

@@ -33,7 +33,15 @@ class Reread:
 class LiveConfiguration:
     """Holds the configuration that runs. Any thread may read `current`, which is replaced as a whole."""
 
-    def __init__(self, settings: Settings, now: datetime, places: Places | None = None, *, tolerant: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        now: datetime,
+        places: Places | None = None,
+        *,
+        tolerant: bool,
+        tries_templates: bool = True,
+    ) -> None:
         """Read the files. Raises CampaignsFileError where campaigns can't be read at all; if `tolerant`, none run."""
         self._settings = settings
         self._places = places or Places.of(settings)
@@ -45,7 +53,7 @@ class LiveConfiguration:
         campaigns = read.found[CAMPAIGNS.title]
         if campaigns.spoilt is None and not tolerant:
             raise CampaignsFileError(campaigns.faults)
-        self._current = first_configuration(read, settings, now)
+        self._current = first_configuration(read, settings, now, tries_templates=tries_templates)
 
     @property
     def current(self) -> Configuration:

@@ -95,7 +95,7 @@ class Rereader:
 
 def running_state(app: Application, settings_changed: tuple[str, ...]) -> dict[str, Any]:
     """What this process runs by: `hash` names it, `loaded_at` is when it began to. `kept`: what of it is an earlier
-    version than the files, and from when; `kept_campaigns`: those campaigns whole."""
+    version than the files, and from when; `kept_campaigns`: those campaigns whole, `campaigns` the keys of all."""
     now = app.configuration
     valid = now.campaigns.valid
     kept = [campaign.config_json() for key, campaign in valid.items() if f"{CAMPAIGNS.title} {key}" in now.kept]
@@ -103,6 +103,7 @@ def running_state(app: Application, settings_changed: tuple[str, ...]) -> dict[s
         "loaded_at": format_moment(now.loaded_at),
         "hash": now.hash,
         "kept": {name: format_moment(since) for name, since in now.kept.items()},
+        "campaigns": list(valid),
         "kept_campaigns": kept,
         "faults": [str(fault) for fault in now.faults],
         "settings_changed": list(settings_changed),

@@ -129,6 +129,9 @@ def test_the_next_message_is_written_by_the_template_as_it_is(here: Installation
     await_that(here.registered(2))
     here.world.write("templates/broadcast_beijing.j2", "{{ 没有这个值 }}")
     await_that(here.logs("配置有错：config/templates"))
+    here.campaigns({BEIJING: ENTRY, SHANGHAI_KEY: ENTRY | {"card_id": 22, "notification": {"template": "gone"}}})
+    await_that(here.logs("gone.j2"))
+    assert [job["job"] for job in here.status("--json").json["jobs"]] == [BEIJING], "the other waits for its template"
     here.show(3)
     await_that(here.registered(3))
     here.world.write("templates/broadcast_beijing.j2", "喜讯：第 {{ sequence }} 单")
