@@ -13,9 +13,11 @@ from modules.clock import Clock, shanghai_now
 from modules.configuration import Configuration
 from modules.database import Database
 from modules.live_configuration import LiveConfiguration
+from modules.message_maker import MessageMaker
 from modules.message_sender import MessageSender
 from modules.process_lock import dead_workers, forget_workers, worker_lock
 from modules.request_module import MetabaseClient
+from modules.service_providers import Providers
 from modules.settings import Settings, load_settings
 from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
@@ -53,6 +55,14 @@ class Application:
     @property
     def campaigns(self) -> Campaigns:
         return self.configuration.campaigns
+
+    @property
+    def providers(self) -> Providers:
+        return self.configuration.providers
+
+    @property
+    def maker(self) -> MessageMaker:
+        return self.configuration.maker
 
     @property
     def announcer(self) -> Announcer:

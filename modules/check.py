@@ -19,12 +19,15 @@ from modules.announcer import template_samples
 from modules.campaigns import Campaigns, load_campaigns
 from modules.database import Database, in_words
 from modules.errors import JobRefusedError
+from modules.message_maker import OPERATIONS
 from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
 from modules.rewards.validation import entry_path
 from modules.senders import apprise_channel
+from modules.service_providers import PROVIDERS_FILE, load_providers
 from modules.settings import Settings, load_settings
+from modules.sla_report import sample_values
 from modules.templates import TEMPLATES_DIR, Templates
 
 
@@ -60,6 +63,7 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
     except FaultsError as error:
         return found + Findings(error.faults)
     found += check_campaigns(campaigns, settings)
+    found += check_providers(settings)
     found += check_changes(campaigns, settings)
     return found + check_connections(settings, now) if online else found
 
@@ -75,6 +79,17 @@ def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Pat
     faults += [fault for fault in templates.faults() if not any(fault.path in told.text for told in faults)]
     note = f"{len(campaigns.valid)} 个活动可以运行：{'、'.join(campaigns.valid) or '无'}"
     return Findings(tuple(faults), tuple(warnings), (note,))
+
+
+def check_providers(settings: Settings, file: Path = PROVIDERS_FILE, templates_dir: Path = TEMPLATES_DIR) -> Findings:
+    """Who hears for which provider, and whether the templates of what they hear render."""
+    faults = [*load_providers(file, settings.recipients).faults]
+    failures = Templates.read(templates_dir).failures(sample_values(settings.sla))
+    faults += [Fault("模板", words) for words in failures]
+    if OPERATIONS in settings.recipients:
+        return Findings(tuple(faults))
+    words = f"没有 {OPERATIONS}：告警、没有收件人的服务商的消息都没有人收到；请在 recipients 里加上"
+    return Findings(tuple(faults), (Fault("recipients", words),))
 
 
 def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:

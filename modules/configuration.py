@@ -13,8 +13,10 @@ from typing import Any
 
 from modules.announcer import Announcer
 from modules.campaigns import Campaigns
-from modules.configuration_parts import CAMPAIGNS, PARTS, Found, Part, Places
+from modules.configuration_parts import CAMPAIGNS, PARTS, PROVIDERS, Found, Part, Places, standing_samples
+from modules.message_maker import MessageMaker
 from modules.rewards.faults import Fault
+from modules.service_providers import Providers
 from modules.settings import Settings
 from modules.templates import Templates
 
@@ -39,6 +41,7 @@ class Configuration:
 
     found: Mapping[str, Found]
     templates: Templates
+    maker: MessageMaker
     announcer: Announcer
     faults: tuple[Fault, ...]
     kept: Mapping[str, datetime]
@@ -51,6 +54,12 @@ class Configuration:
         found = self.found[CAMPAIGNS.title]
         return Campaigns(found.valid, found.faults, found.warnings)
 
+    @property
+    def providers(self) -> Providers:
+        """Who hears of which service provider, with the faults of the file as it is now."""
+        found = self.found[PROVIDERS.title]
+        return Providers(found.valid, found.faults)
+
     def contents(self) -> dict[str, dict[str, str]]:
         """Part → entry → what names its contents."""
         named = {
@@ -60,9 +69,10 @@ class Configuration:
         return named | {TEMPLATES: self.templates.sources}
 
 
-def read_files(places: Places, today: date) -> FilesRead:
+def read_files(places: Places, settings: Settings, today: date) -> FilesRead:
     """Everything as the files have it at the moment. Never raises."""
-    return FilesRead({part.title: part.read(places, today) for part in PARTS}, Templates.read(places.templates_dir))
+    found = {part.title: part.read(places, settings, today) for part in PARTS}
+    return FilesRead(found, Templates.read(places.templates_dir))
 
 
 def first_configuration(
@@ -72,7 +82,8 @@ def first_configuration(
 
     Templates take a while to try, and one-shot commands need not know.
     """
-    samples = (part.samples(entry) for part in PARTS for entry in read.found[part.title].valid.values())
+    samples = [part.samples(entry) for part in PARTS for entry in read.found[part.title].valid.values()]
+    samples.append(standing_samples(settings))
     faults = [fault for found in read.found.values() for fault in found.faults]
     faults += read.templates.faults_on(samples) if tries_templates else []
     return _configuration(read.found, read.templates, faults, {}, settings, now)
@@ -81,7 +92,8 @@ def first_configuration(
 def next_configuration(last: Configuration, read: FilesRead, settings: Settings, now: datetime) -> Configuration:
     """What runs once the files have changed to this."""
     merged = [_merge(part, read.found[part.title], last, read.templates) for part in PARTS]
-    template_faults = read.templates.faults_on(sample for one in merged for sample in one.samples)
+    samples = [sample for one in merged for sample in one.samples]
+    template_faults = read.templates.faults_on([*samples, standing_samples(settings)])
     templates = read.templates
     if template_faults:
         templates = last.templates
@@ -152,10 +164,12 @@ def _configuration(
     now: datetime,
     last: Configuration | None = None,
 ) -> Configuration:
+    maker = MessageMaker(settings, templates)
     made = Configuration(
         found=found,
         templates=templates,
-        announcer=Announcer(settings, templates),
+        maker=maker,
+        announcer=Announcer(settings, maker),
         faults=tuple(dict.fromkeys(faults)),
         kept=kept,
         loaded_at=now,

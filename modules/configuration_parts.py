@@ -10,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from modules import campaigns, templates
+from modules import campaigns, service_providers, sla_report, templates
 from modules.announcer import template_samples
 from modules.campaigns import CampaignsFileError, load_campaigns
 from modules.rewards.campaign import Campaign
@@ -25,11 +25,14 @@ class Places:
 
     campaigns_file: Path
     badges_file: Path
+    providers_file: Path
     templates_dir: Path
 
     @classmethod
     def of(cls, settings: Settings) -> "Places":
-        return cls(settings.campaigns_file, campaigns.BADGES_FILE, templates.TEMPLATES_DIR)
+        return cls(
+            settings.campaigns_file, campaigns.BADGES_FILE, service_providers.PROVIDERS_FILE, templates.TEMPLATES_DIR
+        )
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Part:
 
     title: str
     files: Callable[[Places], Iterable[Path]]
-    read: Callable[[Places, date], Found]
+    read: Callable[[Places, Settings, date], Found]
     digest: Callable[[Any], str]
     samples: Callable[[Any], Mapping[str, Mapping[str, Any]]] = _no_samples
     clashes: Callable[[Iterable[Any]], Iterable[tuple[str, Fault]]] = _no_clashes
@@ -76,7 +79,7 @@ def _campaign_files(places: Places) -> Iterable[Path]:
     return (places.campaigns_file, places.badges_file, campaigns.SHIPPED_FILE)  # the last for its table of cities
 
 
-def _read_campaigns(places: Places, today: date) -> Found:
+def _read_campaigns(places: Places, _settings: Settings, today: date) -> Found:
     try:
         read = load_campaigns(places.campaigns_file, today, places.badges_file)
     except CampaignsFileError as error:
@@ -84,6 +87,21 @@ def _read_campaigns(places: Places, today: date) -> Found:
     return Found(read.valid, read.faults, read.warnings, read.spoilt)
 
 
-CAMPAIGNS = Part("活动", _campaign_files, _read_campaigns, Campaign.config_hash, template_samples, overlaps)
+def _provider_files(places: Places) -> Iterable[Path]:
+    return (places.providers_file,)
 
-PARTS = (CAMPAIGNS,)
+
+def _read_providers(places: Places, settings: Settings, _today: date) -> Found:
+    read = service_providers.load_providers(places.providers_file, settings.recipients)
+    return Found(read.recipient_of, read.faults, spoilt=read.spoilt)
+
+
+CAMPAIGNS = Part("活动", _campaign_files, _read_campaigns, Campaign.config_hash, template_samples, overlaps)
+PROVIDERS = Part("服务商", _provider_files, _read_providers, str)
+
+PARTS = (CAMPAIGNS, PROVIDERS)
+
+
+def standing_samples(settings: Settings) -> Mapping[str, Mapping[str, Any]]:
+    """The templates that are in use whatever the entries are, each with values to try it on."""
+    return sla_report.sample_values(settings.sla)

@@ -49,7 +49,7 @@ class LiveConfiguration:
         self._lock = threading.Lock()
         self._judged: tuple[Look, date] = (self._looks.look(), now.date())
         self._changing: tuple[Look, datetime] | None = None
-        read = read_files(self._places, now.date())
+        read = read_files(self._places, settings, now.date())
         campaigns = read.found[CAMPAIGNS.title]
         if campaigns.spoilt is None and not tolerant:
             raise CampaignsFileError(campaigns.faults)
@@ -79,7 +79,7 @@ class LiveConfiguration:
         return now - self._changing[1] >= timedelta(seconds=wait)
 
     def _take(self, look: Look, now: datetime) -> Reread | None:
-        read = read_files(self._places, now.date())
+        read = read_files(self._places, self._settings, now.date())
         if self._looks.look(thorough=True) != look:
             self._changing = None
             return None

@@ -19,6 +19,7 @@ from modules.desktop_settings import DesktopSettings
 from modules.recipients import RecipientSettings, SenderName
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
 from modules.settings_section import Section
+from modules.sla_settings import SlaSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_FILE = ROOT / "config" / "settings.yaml"
@@ -118,6 +119,7 @@ class Settings(Section):
     queue: QueueSettings = QueueSettings()
     files: FileSettings = FileSettings()
     logs: LogSettings = LogSettings()
+    sla: SlaSettings = SlaSettings()
     recipients: Mapping[str, RecipientSettings] = Field(default_factory=dict)
 
     @property

@@ -247,6 +247,51 @@ job_runs = sa.Table(
 )
 """What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object."""
 
+sla_violations = sa.Table(
+    "sla_violations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("order_number", sa.Text, nullable=False),
+    sa.Column("appointment_id", sa.Text, nullable=False),
+    sa.Column("appointed_at", sa.Text, nullable=False),
+    sa.Column("province", sa.Text, nullable=False),
+    sa.Column("supervisor", sa.Text, nullable=False),
+    sa.Column("source_type", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("memo", sa.Text, nullable=False),
+    sa.Column("work_type", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),
+    sa.Column("stored_at", Moment, nullable=False),
+    sa.Index("uq_sla_violations_identity", "identity", unique=True),
+    sa.Index(None, "day", "provider"),
+)
+"""Violations of service levels, each under the day before the report that first showed it; append-only. `provider` is
+normalised, the other texts are the source's, on one line each, its two times among them."""
+
+sla_days = sa.Table(
+    "sla_days",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("pulled_at", Moment),
+)
+"""What is known of each day since the first one: `data` with the rows of its last pull, or `no-data` where the pull
+was missed."""
+
+sla_weeks = sa.Table(
+    "sla_weeks",
+    metadata,
+    sa.Column("monday", sa.Date, primary_key=True),
+    sa.Column("days_with_data", sa.Integer, nullable=False),
+    sa.Column("reported_at", Moment, nullable=False),
+)
+"""Weeks that are done with: what there was to report has been put into the queue."""
+
 audit_log = sa.Table(
     "audit_log",
     metadata,

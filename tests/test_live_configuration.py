@@ -31,7 +31,10 @@ from modules.tables import tasks
 
 BJ, SH = "BJ-2025-05", "SH-2025-05"
 LOOK = timedelta(seconds=2)
-PLAIN = {"broadcast_beijing": "甲", "broadcast_shanghai": "乙", "award_notice": "丙", "correction_notice": "丁"}
+PLAIN = {
+    **{"broadcast_beijing": "甲", "broadcast_shanghai": "乙", "award_notice": "丙", "correction_notice": "丁"},
+    **{"sla_daily": "子", "sla_weekly": "丑", "sla_praise": "寅"},
+}
 
 
 class Files:
@@ -39,10 +42,12 @@ class Files:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
-        self.places = Places(folder / "campaigns.py", folder / "badges.yaml", folder / "templates")
+        names = ("campaigns.py", "badges.yaml", "service_providers.yaml", "templates")
+        self.places = Places(*(folder / name for name in names))
         self.places.templates_dir.mkdir(exist_ok=True)
         self.now = NOON
         self.badges("elite: [沈砚秋]")
+        self.providers("甲装饰: ops")
         self.campaigns({BJ: {"title": "一"}, SH: {"title": "一"}})
         for name, text in PLAIN.items():
             self.template(name, text)
@@ -54,6 +59,9 @@ class Files:
 
     def badges(self, text: str) -> None:
         self.places.badges_file.write_text(text, encoding="utf-8")
+
+    def providers(self, text: str) -> None:
+        self.places.providers_file.write_text(text, encoding="utf-8")
 
     def template(self, name: str, text: str) -> None:
         (self.places.templates_dir / f"{name}.j2").write_text(text, encoding="utf-8")
@@ -206,6 +214,16 @@ def test_a_file_that_cannot_be_read_leaves_all_campaigns_as_they_are(
     assert (files.live.current.faults, files.live.current.kept) == ((), {})
 
 
+@pytest.mark.parametrize("text", ["甲装饰: nobody", "甲装饰: [", "甲装饰:", "- 甲装饰"])
+def test_a_provider_with_a_fault_keeps_its_last_good_recipient(files: Files, text: str) -> None:
+    files.providers(text)
+    assert "服务商 甲装饰 仍按" in files.take()
+    assert files.live.current.providers.recipient("甲装饰") == "ops"
+    files.providers("乙装饰: bj_group")
+    assert "新增 服务商 乙装饰、删除 服务商 甲装饰" in files.take()
+    assert dict(files.live.current.providers.recipient_of) == {"乙装饰": "bj_group"}
+
+
 WRONG_ENTRIES = {"an unknown key": {"titel": "二"}, "a wrong value": {"card_id": "eleven"}, "no entry": 5}
 
 
@@ -257,6 +275,7 @@ BROKEN_TEMPLATES: dict[str, Callable[[Files], object]] = {
     "nothing in it": lambda files: files.template("broadcast_beijing", " \n"),
     "gone": lambda files: files.without_template("broadcast_beijing"),
     "no UTF-8": lambda files: (files.places.templates_dir / "broadcast_beijing.j2").write_bytes("喜报".encode("gbk")),
+    "one that no campaign uses": lambda files: files.template("sla_daily", "{{ 没有这个值 }}"),
     "one that nobody uses": lambda files: files.template("draft", "{{"),
 }
 
@@ -272,6 +291,7 @@ def test_templates_stay_as_they_are_until_all_can_be_used(files: Files, breaking
     assert "模板" in files.live.current.kept
     assert len(files.live.current.faults) == 1
     files.template("broadcast_beijing", "好")
+    files.template("sla_daily", "好")
     files.template("draft", "好")
     files.take()
     assert (files.says("broadcast_beijing"), files.says("award_notice"), files.faults) == ("好", "新", "")

@@ -309,7 +309,7 @@ def test_a_campaign_that_left_the_configuration_is_paid_out_by_its_last_run(desk
     desk.show(contracts(*range(1, 7)))
     desk.run()
     before = payout(desk)
-    nothing = {CAMPAIGNS.title: Found({})}
+    nothing = {**desk.app.configuration.found, CAMPAIGNS.title: Found({})}
     app = replace(desk.app, pinned=replace(desk.app.configuration, found=nothing))
     found = payout(desk, app=app)
     assert (found.lines, found.names) == (before.lines, before.names)

@@ -22,11 +22,12 @@ BEIJING, SHANGHAI_KEY = f"BJ-{NOW_MONTH}", f"SH-{NOW_MONTH}"
 ENTRY = REWARD_CONFIGS["BJ-2025-05"] | {"card_id": CARD}
 ELSEWHERE = """
 import pathlib
-from modules import campaigns, templates
+from modules import campaigns, service_providers, templates
 campaigns.BADGES_FILE = pathlib.Path({folder!r}) / "badges.yaml"
+service_providers.PROVIDERS_FILE = pathlib.Path({folder!r}) / "service_providers.yaml"
 templates.TEMPLATES_DIR = pathlib.Path({folder!r}) / "templates"
 """
-"""Lets the program have its badges and templates in a folder of the test's own."""
+"""Lets the program have its badges, providers and templates in a folder of the test's own."""
 
 
 class Installation:
@@ -35,7 +36,8 @@ class Installation:
     def __init__(self, world: World) -> None:
         self.world = world
         (world.folder / "templates").mkdir()
-        for path in [*(ROOT / "config" / "templates").iterdir(), ROOT / "config" / "badges.yaml"]:
+        shipped = ROOT / "config"
+        for path in [*(shipped / "templates").iterdir(), shipped / "badges.yaml", shipped / "service_providers.yaml"]:
             name = f"templates/{path.name}" if path.suffix == ".j2" else path.name
             world.write(name, path.read_text(encoding="utf-8"))
         world.environ["CAMPAIGNS_FILE"] = str(world.folder / "campaigns.py")

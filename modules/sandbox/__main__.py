@@ -7,12 +7,13 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 from modules.sandbox.metabase import MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import SHANGHAI, SampleMonth, sample_cards
+from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 
 ROBOT_KEYS = {
     "WECOM_KEY_BJ_GROUP": "sandbox-key-bj-group",
@@ -34,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     metabase = MetabaseStandIn(options.port_metabase)
     for card, month in sample_cards().items():
         metabase.set_card(card, month.columns, partial(_pull_now, month))
+    metabase.set_card(SLA_CARD, VIOLATION_COLUMNS, _violations_of_yesterday)
     robot = RobotStandIn(list(ROBOT_KEYS.values()), options.port_robot)
     with ExitStack() as running:
         try:
@@ -51,6 +53,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _pull_now(month: SampleMonth) -> list[list[object]]:
     return month.pull(datetime.now(SHANGHAI))
+
+
+def _violations_of_yesterday() -> list[list[object]]:
+    return sample_violations(datetime.now(SHANGHAI).date() - timedelta(days=1))
 
 
 def _introduction(metabase: MetabaseStandIn, robot: RobotStandIn) -> str:
