@@ -6,6 +6,7 @@ are taken where everything that runs can be rendered with them. All of this is p
 """
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -175,6 +176,6 @@ def _configuration(
         loaded_at=now,
         hash="",
     )
-    digest = hashlib.sha256(repr(made.contents()).encode()).hexdigest()[:16]
+    digest = hashlib.sha256(json.dumps(made.contents(), sort_keys=True).encode()).hexdigest()[:16]
     began = last.loaded_at if last is not None and last.hash == digest else now
     return replace(made, hash=digest, loaded_at=began)
