@@ -1,12 +1,13 @@
 """The parts of the program, opened and tied together once; jobs, the worker and the doors are handed this."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from modules import ledger
+from modules import job_runs, ledger
+from modules.alert_config import Alerts
 from modules.announcer import Announcer
 from modules.campaigns import Campaigns
 from modules.clock import Clock, shanghai_now
@@ -28,11 +29,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Application:
-    """Everything that a job or the worker needs. `clock` tells the real time; `worker` names this process.
-
-    `while_waiting` surrounds what may take long and may be broken off. `live` renews the configuration; a job works on
-    `with_one_configuration()`, so that it sees one state from start to end.
-    """
+    """Everything that a job or the worker needs, from any thread. `clock` tells the real time; `worker` names this
+    process. `live` renews the configuration; a job works on `with_one_configuration()`, so that it sees one state from
+    start to end."""
 
     settings: Settings
     live: LiveConfiguration
@@ -44,7 +43,6 @@ class Application:
     views: Views
     clock: Clock
     worker: str
-    while_waiting: Callable[[], AbstractContextManager[None]]
     pinned: Configuration | None = None
 
     @property
@@ -55,6 +53,10 @@ class Application:
     @property
     def campaigns(self) -> Campaigns:
         return self.configuration.campaigns
+
+    @property
+    def alerts(self) -> Alerts:
+        return self.configuration.alerts
 
     @property
     def providers(self) -> Providers:
@@ -80,7 +82,6 @@ def open_application(
     clock: Clock = shanghai_now,
     is_daemon: bool = False,
     tolerant: bool = False,
-    while_waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> Iterator[Application]:
     """Open database, Metabase client and senders; bring the tables up to date; settle the claims of dead workers.
 
@@ -102,7 +103,7 @@ def open_application(
                 on_completed=ledger.mark_notified,
                 server_clock=database.is_server,
             )
-            _settle_dead_workers(settings, queue, clock)
+            _settle_dead_workers(settings, database, queue, clock)
             yield Application(
                 settings=settings,
                 live=live,
@@ -114,16 +115,17 @@ def open_application(
                 views=Views(settings, database, owns_folder=is_daemon),
                 clock=clock,
                 worker=worker,
-                while_waiting=while_waiting,
             )
     finally:
         metabase.close()
         database.close()
 
 
-def _settle_dead_workers(settings: Settings, queue: TaskQueue, clock: Clock) -> None:
-    """Claims of processes that died follow the rule of the state picture, at once and not only when leases run out."""
+def _settle_dead_workers(settings: Settings, database: Database, queue: TaskQueue, clock: Clock) -> None:
+    """Claims of processes that died follow the rule of the state picture, at once and not only when leases run out;
+    the slots of their jobs are free."""
     dead = dead_workers(settings.state_dir)
+    job_runs.release_dead(database, dead)
     for task, transition in queue.rescue(clock(), dead):
         log.warning("任务 %s 的发送进程已中断，改为 %s", task.id, transition.status)
     forget_workers(settings.state_dir, dead)

@@ -16,7 +16,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from modules.rewards.campaign import Campaign, City
-from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
+from modules.rewards.faults import Fault, FaultsError, Location, faults_of, join_path
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.validation import entry_path, parse_campaigns
 from modules.settings import ROOT
@@ -84,14 +84,13 @@ def load_campaigns(path: Path, today: date, badges_file: Path = BADGES_FILE) -> 
 
 def read_campaigns_file(path: Path, badges_file: Path = BADGES_FILE) -> CampaignsFile:
     """What a campaigns file and the badge lists say, not yet judged. Raises CampaignsFileError."""
-    with _faults_said(path), _PARSING:
-        tree = ast.parse(path.read_bytes())
-    namespace = _execute(path)
+    tree = syntax_tree(path)
+    namespace = execute(path)
     entries = namespace.get("REWARD_CONFIGS")
     if not isinstance(entries, Mapping):
         raise CampaignsFileError([Fault(str(path), "没有定义 REWARD_CONFIGS = {…}，请补上")])
-    cities = _cities(path, namespace["CITIES"] if "CITIES" in namespace else _execute(SHIPPED_FILE)["CITIES"])
-    return CampaignsFile(entries, cities, load_badge_lists(badges_file), tuple(_duplicate_keys(tree)))
+    cities = _cities(path, namespace["CITIES"] if "CITIES" in namespace else execute(SHIPPED_FILE)["CITIES"])
+    return CampaignsFile(entries, cities, load_badge_lists(badges_file), tuple(duplicate_keys(tree, "REWARD_CONFIGS")))
 
 
 def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:
@@ -105,7 +104,14 @@ def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:
     return {name: frozenset(map(normalise_name, people)) for name, people in lists.items()}
 
 
-def _execute(path: Path) -> dict[str, Any]:
+def syntax_tree(path: Path) -> ast.Module:
+    """The configuration file as it is written. Raises CampaignsFileError."""
+    with _faults_said(path), _PARSING:
+        return ast.parse(path.read_bytes())
+
+
+def execute(path: Path) -> dict[str, Any]:
+    """What the configuration file of operations people defines. Raises CampaignsFileError."""
     sys.modules.pop("modules.config", None)  # a file that builds on the shipped one is to see it as it is now
     with _faults_said(path):
         return runpy.run_path(str(path))
@@ -139,20 +145,21 @@ def _cities(path: Path, table: object) -> dict[str, City]:
     return cities
 
 
-def _duplicate_keys(tree: ast.Module) -> Iterator[tuple[str, Fault]]:
-    """Keys written twice in the literal of REWARD_CONFIGS, each with the campaign it spoils.
+def duplicate_keys(tree: ast.Module, name: str) -> Iterator[tuple[str, Fault]]:
+    """Keys written twice in the literal that a file assigns to `name`, each with the entry it spoils.
 
     Python would keep the last one and say nothing.
     """
     for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        named = any(isinstance(target, ast.Name) and target.id == "REWARD_CONFIGS" for target in targets)
+        named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
         value = getattr(node, "value", None)
         if named and isinstance(value, ast.Dict):
-            yield from _twice_in(value, ())
+            for (entry, *rest), text in _twice_in(value, ()):
+                yield str(entry), Fault(join_path(f'{name}["{entry}"]', rest), text)
 
 
-def _twice_in(node: ast.AST, path: tuple[PathPart, ...]) -> Iterator[tuple[str, Fault]]:
+def _twice_in(node: ast.AST, path: Location) -> Iterator[tuple[Location, str]]:
     if isinstance(node, ast.List | ast.Tuple):
         for index, item in enumerate(node.elts):
             yield from _twice_in(item, (*path, index))
@@ -164,7 +171,6 @@ def _twice_in(node: ast.AST, path: tuple[PathPart, ...]) -> Iterator[tuple[str, 
             continue
         here = (*path, str(key.value))
         if key.value in seen:
-            text = f"写了两次（第 {seen[key.value]} 行和第 {key.lineno} 行），请删去一处"
-            yield str(here[0]), Fault(entry_path(here[0], here[1:]), text)
+            yield here, f"写了两次（第 {seen[key.value]} 行和第 {key.lineno} 行），请删去一处"
         seen[key.value] = key.lineno
         yield from _twice_in(value, here)

@@ -15,6 +15,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from modules import config_guard
+from modules.alert_config import Alerts, alert_path, load_alerts
+from modules.alert_messages import sample_values as sample_alert
 from modules.announcer import template_samples
 from modules.campaigns import Campaigns, load_campaigns
 from modules.database import Database, in_words
@@ -60,10 +62,12 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
     found = Findings(warnings=tuple(settings.warnings()), notes=("设置有效",))
     try:
         campaigns = load_campaigns(settings.campaigns_file, now.date())
+        alerts = load_alerts(settings.campaigns_file, settings.recipients)
     except FaultsError as error:
         return found + Findings(error.faults)
     found += check_campaigns(campaigns, settings)
     found += check_providers(settings)
+    found += check_alerts(alerts, now)
     found += check_changes(campaigns, settings)
     return found + check_connections(settings, now) if online else found
 
@@ -90,6 +94,17 @@ def check_providers(settings: Settings, file: Path = PROVIDERS_FILE, templates_d
         return Findings(tuple(faults))
     words = f"没有 {OPERATIONS}：告警、没有收件人的服务商的消息都没有人收到；请在 recipients 里加上"
     return Findings(tuple(faults), (Fault("recipients", words),))
+
+
+def check_alerts(alerts: Alerts, now: datetime, templates_dir: Path = TEMPLATES_DIR) -> Findings:
+    """The faults of alerts, and whether their templates render."""
+    templates = Templates.read(templates_dir)
+    faults = [*alerts.faults]
+    for alert in alerts.valid.values():
+        path = alert_path(alert.name, ("template",))
+        faults += [Fault(path, words) for words in templates.failures({alert.template: sample_alert(alert, now)})]
+    titles = "、".join(alert.title for alert in alerts.enabled)
+    return Findings(tuple(faults), notes=(f"{len(alerts.enabled)} 个提醒已启用：{titles or '无'}",))
 
 
 def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
+from modules.alert_config import Alerts
 from modules.announcer import Announcer
 from modules.campaigns import Campaigns
-from modules.configuration_parts import CAMPAIGNS, PARTS, PROVIDERS, Found, Part, Places, standing_samples
+from modules.configuration_parts import ALERTS, CAMPAIGNS, PARTS, PROVIDERS, Found, Part, Places, standing_samples
 from modules.message_maker import MessageMaker
 from modules.rewards.faults import Fault
 from modules.service_providers import Providers
@@ -54,6 +55,12 @@ class Configuration:
         """The campaigns that run, with the faults and warnings of their file as it is now."""
         found = self.found[CAMPAIGNS.title]
         return Campaigns(found.valid, found.faults, found.warnings)
+
+    @property
+    def alerts(self) -> Alerts:
+        """The alerts that run, with the faults of their table as it is now."""
+        found = self.found[ALERTS.title]
+        return Alerts(found.valid, found.faults)
 
     @property
     def providers(self) -> Providers:

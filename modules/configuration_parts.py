@@ -6,17 +6,22 @@ property that hands it out in its own type. Everything else (last good versions,
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from modules import campaigns, service_providers, sla_report, templates
+from modules import alert_messages, campaigns, service_providers, sla_report, templates
+from modules.alert_config import Alert, load_alerts
 from modules.announcer import template_samples
 from modules.campaigns import CampaignsFileError, load_campaigns
+from modules.clock import SHANGHAI
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault
 from modules.rewards.validation import overlaps
 from modules.settings import Settings
+
+SAMPLE_SLOT = datetime(2025, 5, 20, 11, 0, tzinfo=SHANGHAI)
+"""When the invented rows of an alert were invented."""
 
 
 @dataclass(frozen=True)
@@ -96,10 +101,27 @@ def _read_providers(places: Places, settings: Settings, _today: date) -> Found:
     return Found(read.recipient_of, read.faults, spoilt=read.spoilt)
 
 
+def _alert_files(places: Places) -> Iterable[Path]:
+    return (places.campaigns_file, campaigns.SHIPPED_FILE)
+
+
+def _read_alerts(places: Places, settings: Settings, _today: date) -> Found:
+    try:
+        read = load_alerts(places.campaigns_file, settings.recipients)
+    except CampaignsFileError as error:
+        return Found({}, error.faults, spoilt=None)
+    return Found(read.valid, read.faults, spoilt=read.spoilt)
+
+
+def _alert_samples(alert: Alert) -> Mapping[str, Mapping[str, Any]]:
+    return {alert.template: alert_messages.sample_values(alert, SAMPLE_SLOT)}
+
+
 CAMPAIGNS = Part("活动", _campaign_files, _read_campaigns, Campaign.config_hash, template_samples, overlaps)
 PROVIDERS = Part("服务商", _provider_files, _read_providers, str)
+ALERTS = Part("提醒", _alert_files, _read_alerts, Alert.model_dump_json, _alert_samples)
 
-PARTS = (CAMPAIGNS, PROVIDERS)
+PARTS = (CAMPAIGNS, ALERTS, PROVIDERS)
 
 
 def standing_samples(settings: Settings) -> Mapping[str, Mapping[str, Any]]:

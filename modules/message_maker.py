@@ -42,6 +42,12 @@ class MessageMaker:
         key, attempts = f"alert:{fault}:{now:%Y-%m-%d}", self._settings.queue.notice_max_attempts
         return [self.message(key, BROADCAST, OPERATIONS, f"⚠️ {text}", "retry", attempts)]
 
+    def report(self, key: str, text: str) -> list[Message]:
+        """Tell operations something, once for all time under this key; nobody where settings know no such recipient."""
+        if not self.knows_operations:
+            return []
+        return [self.message(key, BROADCAST, OPERATIONS, text, "retry", self._settings.queue.notice_max_attempts)]
+
     def render(
         self, template: str, values: Mapping[str, Any], plain: Callable[[Mapping[str, Any]], str], now: datetime
     ) -> tuple[str, list[Message]]:

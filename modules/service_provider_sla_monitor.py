@@ -5,17 +5,16 @@ by a second daemon too, says only what has not been said.
 """
 
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import Mapping
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy.engine import Connection
 
 from modules.clock import in_shanghai
+from modules.job_runs import Writing
 from modules.outbox import Message, enqueue, known_keys
 from modules.rejections import store_rejected
-from modules.request_module import Table
 from modules.sla_messages import SlaMessages, day_key
 from modules.sla_report import week_of, weeks_due
 from modules.sla_rows import SlaPull, Violation, parse_violations
@@ -37,8 +36,6 @@ log = logging.getLogger(__name__)
 JOB = "generate_daily_service_report"
 STATE_FILE = "sla_violations.json"
 
-Writing = Callable[[], AbstractContextManager[Connection]]
-
 
 def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, int]:
     """The run of this slot; its violations are those of the day before. Raises MetabaseError, ColumnsError.
@@ -49,17 +46,12 @@ def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, in
     today = in_shanghai(slot).date()
     if in_shanghai(app.clock()).date() != today:
         log.warning("问题卡只显示昨天的违规，这次却要记在 %s 的前一天名下；请确认这是有意的", today)
-    table = _fetch(app)
+    table = app.metabase.fetch_card(app.settings.sla.card_id)
     pull = parse_violations(table.columns, table.rows)
     with writing() as connection:
         counts = _store_and_tell(app, connection, today, pull, len(table.rows))
     app.views.refresh_state(STATE_FILE, overview)
     return counts
-
-
-def _fetch(app: "Application") -> Table:
-    with app.while_waiting():
-        return app.metabase.fetch_card(app.settings.sla.card_id)
 
 
 def _store_and_tell(

@@ -18,6 +18,7 @@ from pydantic import Field, SecretStr, ValidationError
 from modules.desktop_settings import DesktopSettings
 from modules.recipients import RecipientSettings, SenderName
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
+from modules.schedule_settings import ScheduleSettings
 from modules.settings_section import Section
 from modules.sla_settings import SlaSettings
 
@@ -63,13 +64,6 @@ class WecomSettings(Section):
     messages_per_minute: int = Field(20, ge=0)
     connect_timeout: float = Field(5, gt=0)
     read_timeout: float = Field(15, gt=0)
-
-
-class ScheduleSettings(Section):
-    """How often the daemon pulls (minutes) and looks into the queue (seconds)."""
-
-    run_jobs_serially_minutes: float = Field(3, gt=0)
-    task_check_seconds: float = Field(10, gt=0)
 
 
 class QueueSettings(Section):
@@ -130,6 +124,10 @@ class Settings(Section):
     @property
     def archive_dir(self) -> Path:
         return self.data_dir / "archive"
+
+    @property
+    def backup_dir(self) -> Path:
+        return self.data_dir / "backups"
 
     @property
     def log_dir(self) -> Path:

@@ -243,9 +243,40 @@ job_runs = sa.Table(
     sa.Column("outcome", sa.Text),
     sa.Column("counts", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("scheduled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("locked_by", sa.Text),
+    sa.Column("locked_until", Moment),
     sa.Index(None, "job", "started_at"),
 )
-"""What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object."""
+"""What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object.
+
+`outcome`: ok, failed, interrupted (the program was closed) or missed; NULL: not ended. The daemon's runs are
+`scheduled`, one row a slot, which is run again where it was interrupted, lost or has failed; `failures` counts how
+often it has failed. `locked_by` holds the slot until `locked_until`. What a person ran is not scheduled."""
+
+SCHEDULED = sa.text("scheduled")
+"""Spelt like this in a question too, so that the planner sees that the index serves."""
+
+sa.Index(
+    "uq_job_runs_slot",
+    job_runs.c.job,
+    job_runs.c.slot,
+    unique=True,
+    sqlite_where=SCHEDULED,
+    postgresql_where=SCHEDULED,
+)
+
+announced = sa.Table(
+    "announced",
+    metadata,
+    sa.Column("alert", sa.Text, primary_key=True),
+    sa.Column("row_key", sa.Text, primary_key=True),
+    sa.Column("announced_at", Moment, nullable=False),
+)
+"""What an alert has told once, or was there at its first pull: the values of the row's key columns as a JSON list, or
+the hash of a long one. One more row per alert, `source:…`, says that a first pull was, and from which columns the keys
+come. Never pruned: a row that comes back, be it after years, would be told anew."""
 
 sla_violations = sa.Table(
     "sla_violations",

@@ -34,6 +34,7 @@ LOOK = timedelta(seconds=2)
 PLAIN = {
     **{"broadcast_beijing": "甲", "broadcast_shanghai": "乙", "award_notice": "丙", "correction_notice": "丁"},
     **{"sla_daily": "子", "sla_weekly": "丑", "sla_praise": "寅"},
+    **{"technician_status": "卯", "contact_timeout_digest": "辰", "pending_orders_reminder": "巳"},
 }
 
 
@@ -54,7 +55,7 @@ class Files:
         self.live = LiveConfiguration(load_settings({}), self.now, self.places, tolerant=False)
 
     def campaigns(self, entries: dict[str, Any] | str) -> None:
-        source = entries if isinstance(entries, str) else f"REWARD_CONFIGS = {entries!r}"
+        source = entries if isinstance(entries, str) else f"REWARD_CONFIGS = {entries!r}\nALERT_CONFIGS = {{}}"
         self.places.campaigns_file.write_text(source, encoding="utf-8")
 
     def badges(self, text: str) -> None:
@@ -122,7 +123,7 @@ def test_campaigns_are_added_changed_and_removed(files: Files) -> None:
 
 def test_a_comment_changes_nothing_that_runs(files: Files) -> None:
     before = files.live.current
-    files.campaigns(f"# 新\nREWARD_CONFIGS = { ({BJ: {'title': '一'}, SH: {'title': '一'}})!r}")
+    files.campaigns(f"# 新\nALERT_CONFIGS = {{}}\nREWARD_CONFIGS = { ({BJ: {'title': '一'}, SH: {'title': '一'}})!r}")
     assert files.take() == ""
     assert (files.live.current.hash, files.live.current.loaded_at) == (before.hash, before.loaded_at)
 
@@ -222,6 +223,23 @@ def test_a_provider_with_a_fault_keeps_its_last_good_recipient(files: Files, tex
     files.providers("乙装饰: bj_group")
     assert "新增 服务商 乙装饰、删除 服务商 甲装饰" in files.take()
     assert dict(files.live.current.providers.recipient_of) == {"乙装饰": "bj_group"}
+
+
+def test_alerts_stand_beside_the_campaigns_and_fall_back_alone(files: Files) -> None:
+    columns = {"name": "name"}
+    entry = {"title": "一", "card_id": 5, "at": "09:00", "columns": columns, "per": "table", "recipient": "ops"}
+    source = "REWARD_CONFIGS = {}\nALERT_CONFIGS = " + repr({"late": entry | {"template": "draft"}})
+    files.template("draft", "{{ rows|length }}")
+    files.campaigns(source)
+    assert "新增 提醒 late" in files.take()
+    files.campaigns(source.replace("late", "Late").replace("一", "二"))
+    files.take()
+    assert dict(files.live.current.alerts.valid) == {}, "late is gone, and the other can't be used"
+    files.campaigns(source)
+    files.take()
+    files.campaigns(source.replace("09:00", "九点"))
+    assert "提醒 late 仍按" in files.take()
+    assert files.live.current.alerts.valid["late"].title == "一"
 
 
 WRONG_ENTRIES = {"an unknown key": {"titel": "二"}, "a wrong value": {"card_id": "eleven"}, "no entry": 5}
@@ -559,8 +577,9 @@ def test_what_is_paid_while_the_file_is_broken_is_paid_by_the_last_good_one(offi
     office.desk.show(contracts(1, 2, 3))
     office.campaigns("MAY['titel'] = 1")
     office.looks()
-    reports = {report.job: report for report in jobs.run_active_campaigns(office.desk.app, NOON, lambda: False)}
-    assert (reports[BJ].outcome, reports[BJ].registered) == ("ok", 3)
+    app = office.desk.app
+    (job,) = [job for job in jobs.campaign_jobs(app, NOON) if job.key == BJ]
+    assert job.run(app, NOON, app.database.writing)["registered"] == 3
 
 
 def test_an_alert_that_the_database_does_not_take_comes_later(office: Office, caplog: pytest.LogCaptureFixture) -> None:
