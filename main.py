@@ -42,9 +42,6 @@ TICK_SECONDS = 0.2
 LOOK_SECONDS = 1
 """How often it looks whether a job is due."""
 
-REREAD_SECONDS = 2
-"""How often it looks whether its configuration has changed."""
-
 cli = typer.Typer(
     help="签约激励调度程序。不带命令即启动后台程序：定时拉取合同、计算奖励、写文件、发消息。",
     add_completion=False,
@@ -138,9 +135,6 @@ def _tick(app: Application, stop: StopSwitch) -> None:
     scheduler = schedule.Scheduler()
     rereader = Rereader(app, settings_files())
     rereader.look()
-    scheduler.every(REREAD_SECONDS).seconds.do(rereader.look)
-    interval = max(round(app.settings.schedule.campaign_interval.total_seconds()), 1)
-    scheduler.every(interval).seconds.do(rereader.look, thorough=True)
     lanes = jobs.lanes(app)
     scheduler.every(LOOK_SECONDS).seconds.do(run_jobs_serially, lanes)
     scheduler.every(LOOK_SECONDS).seconds.do(daily_service_report_task, lanes)
@@ -150,7 +144,7 @@ def _tick(app: Application, stop: StopSwitch) -> None:
         app.settings.schedule.task_check_seconds,
         "，".join(f"{job.title}{job.timing_words}" for job in jobs.fixed_jobs(app) if job.enabled) or "没有其他任务",
     )
-    with lanes.running():
+    with lanes.running(), rereader.running(app.settings.schedule.campaign_interval):
         scheduler.run_all()
         while not stop.is_thrown:
             scheduler.run_pending()

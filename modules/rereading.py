@@ -5,10 +5,13 @@ restart.
 """
 
 import hashlib
+import itertools
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,9 +32,12 @@ from modules.tables import campaigns, performance
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS = 2.0
+"""How often the daemon looks whether its files have changed."""
+
 
 class Rereader:
-    """Looks at the files of one daemon; for one thread."""
+    """Looks at the files of one daemon; one thread at a time."""
 
     def __init__(self, app: Application, settings_files: Sequence[Path]) -> None:
         self._app = app
@@ -42,6 +48,25 @@ class Rereader:
         self._to_do: list[Callable[[], None]] = []
         self._written = ""
         self._trouble = ""
+        self._is_over = threading.Event()
+
+    @contextmanager
+    def running(self, thorough_every: timedelta) -> Iterator[None]:
+        """Looks within the block, in a thread of its own: who hears signals must not wait for the database."""
+        thread = threading.Thread(target=self._loop, args=(thorough_every,), name="rereader", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._is_over.set()
+            thread.join(LOOK_SECONDS)
+
+    def _loop(self, thorough_every: timedelta) -> None:
+        every = max(round(thorough_every.total_seconds() / LOOK_SECONDS), 1)
+        for number in itertools.count(1):
+            if self._is_over.wait(LOOK_SECONDS):
+                return
+            self.look(thorough=number % every == 0)
 
     @property
     def settings_changed(self) -> tuple[str, ...]:
