@@ -28,8 +28,9 @@ from modules.job_lane import JobLanes
 from modules.lanes import SENDER_NAMES, Lane, chosen_senders
 from modules.log_config import configure_logging
 from modules.process_lock import daemon_lock
+from modules.rereading import Rereader
 from modules.sandbox.demo import run_demo
-from modules.settings import Settings, load_settings
+from modules.settings import Settings, load_settings, settings_files
 from modules.stopping import StopRequestedError, StopSwitch
 from modules.task_states import PENDING
 
@@ -132,6 +133,8 @@ def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
 def _tick(app: Application, stop: StopSwitch) -> None:
     """The schedule library only ticks; which slot is due is decided in modules/due_slots.py."""
     scheduler = schedule.Scheduler()
+    rereader = Rereader(app, settings_files())
+    rereader.look()
     lanes = jobs.lanes(app)
     scheduler.every(LOOK_SECONDS).seconds.do(run_jobs_serially, lanes)
     scheduler.every(LOOK_SECONDS).seconds.do(daily_service_report_task, lanes)
@@ -141,7 +144,7 @@ def _tick(app: Application, stop: StopSwitch) -> None:
         app.settings.schedule.task_check_seconds,
         "，".join(f"{job.title}{job.timing_words}" for job in jobs.fixed_jobs(app) if job.enabled) or "没有其他任务",
     )
-    with lanes.running():
+    with lanes.running(), rereader.running(app.settings.schedule.campaign_interval):
         scheduler.run_all()
         while not stop.is_thrown:
             scheduler.run_pending()
@@ -160,8 +163,8 @@ def daily_service_report_task(lanes: JobLanes) -> None:
 
 
 def _report_configuration(app: Application) -> None:
-    for fault in app.campaigns.faults:
-        log.error("活动配置有错：%s", fault)
+    for fault in app.configuration.faults:
+        log.error("配置有错：%s", fault)
     for warning in (*app.settings.warnings(), *app.campaigns.warnings):
         log.warning("配置提醒：%s", warning)
 
@@ -270,7 +273,7 @@ def drain(as_json: AsJson = False) -> None:
 @cli.command()
 def status(as_json: AsJson = False) -> None:
     """看后台程序、任务、队列和文件的状态。"""
-    with opened() as app:
+    with opened(tolerant=True) as app:
         found = health.status(app, app.clock(), jobs.fixed_jobs(app))
     if as_json:
         terminal.print_json(found)

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
-from modules.campaigns import SHIPPED_FILE, duplicate_keys, execute
+from modules.campaigns import SHIPPED_FILE, duplicate_keys, execute, syntax_tree
 from modules.message_maker import OPERATIONS
 from modules.rewards.faults import Fault, Location, PathPart, faults_of, join_path, nearest
 from modules.rewards.sections import WholeNumber
@@ -98,10 +98,14 @@ class Alert(Section):
 
 @dataclass(frozen=True)
 class Alerts:
-    """What can run (`valid`, in the order of the file), and what there is to mend."""
+    """What can run (`valid`, in the order of the file), and what there is to mend.
+
+    `spoilt`: the names that a fault keeps out; None: nobody knows, as there is no table.
+    """
 
     valid: Mapping[str, Alert] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    spoilt: frozenset[str] | None = frozenset()
 
     @property
     def enabled(self) -> tuple[Alert, ...]:
@@ -120,14 +124,13 @@ def load_alerts(path: Path, recipients: Container[str]) -> Alerts:
     `recipients` are the keys that settings know. An alert with a fault is left out and its faults told. Raises
     CampaignsFileError where the file can't be executed.
     """
-    namespace = execute(path)
+    tree, namespace = syntax_tree(path), execute(path)
     if CONFIG_NAME not in namespace:
-        path = SHIPPED_FILE
-        namespace = execute(path)
+        tree, namespace = syntax_tree(SHIPPED_FILE), execute(SHIPPED_FILE)
     entries = namespace[CONFIG_NAME]
     if not isinstance(entries, Mapping):
-        return Alerts(faults=(Fault(CONFIG_NAME, "应是一组键和值"),))
-    return parse_alerts(entries, recipients, list(duplicate_keys(path, CONFIG_NAME)))
+        return Alerts(faults=(Fault(CONFIG_NAME, "应是一组键和值"),), spoilt=None)
+    return parse_alerts(entries, recipients, list(duplicate_keys(tree, CONFIG_NAME)))
 
 
 def parse_alerts(
@@ -142,7 +145,7 @@ def parse_alerts(
         faults += its_faults
         if alert is not None and not its_faults and alert.name not in spoilt:
             valid[alert.name] = alert
-    return Alerts(valid, tuple(faults))
+    return Alerts(valid, tuple(faults), frozenset(map(str, entries)) - valid.keys())
 
 
 def _parse_one(key: str, entry: object, recipients: Container[str]) -> tuple[Alert | None, list[Fault]]:

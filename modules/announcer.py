@@ -196,6 +196,15 @@ def sample_correction_values(campaign: Campaign) -> dict[str, Any]:
     return correction_values(campaign, _sample_awards(campaign))
 
 
+def template_samples(campaign: Campaign) -> dict[str, Mapping[str, Any]]:
+    """The templates that a campaign uses, each with invented values to try it on."""
+    return {
+        campaign.notification.template: sample_broadcast_values(campaign),
+        AWARD_TEMPLATE: sample_award_values(campaign),
+        CORRECTION_TEMPLATE: sample_correction_values(campaign),
+    }
+
+
 def _sample_awards(campaign: Campaign) -> list[Award]:
     single = Award("", "张示例", "张示例", "示例", "示例奖", 20000, 20000, "", "1", 0, {"why": "示例"})
     return [single, replace(single, amount=40000, badge=next(iter(campaign.badges), ""), multiplier="2")]

@@ -2,9 +2,11 @@
 
 import ast
 import runpy
+import sys
 import threading
 import unicodedata
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -35,11 +37,12 @@ class CampaignsFileError(FaultsError):
 
 @dataclass(frozen=True)
 class Campaigns:
-    """What can run (`valid`, in the order of the file), and what there is to mend."""
+    """What can run (`valid`, in the order of the file), and what there is to mend; `spoilt`: what it keeps out."""
 
     valid: Mapping[str, Campaign]
     faults: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
+    spoilt: frozenset[str] = frozenset()
 
     def faults_with(self, key: str) -> list[Fault]:
         """The faults of one campaign."""
@@ -73,19 +76,21 @@ def load_campaigns(path: Path, today: date, badges_file: Path = BADGES_FILE) -> 
     """
     file = read_campaigns_file(path, badges_file)
     parsed = parse_campaigns(file.entries, file.cities, file.badge_lists, today)
-    spoilt = {key for key, _ in file.twice}
-    valid = {key: campaign for key, campaign in parsed.campaigns.items() if key not in spoilt}
-    return Campaigns(valid, (*parsed.faults, *(fault for _, fault in file.twice)), parsed.warnings)
+    twice = {key for key, _ in file.twice}
+    valid = {key: campaign for key, campaign in parsed.campaigns.items() if key not in twice}
+    faults = (*parsed.faults, *(fault for _, fault in file.twice))
+    return Campaigns(valid, faults, parsed.warnings, frozenset(map(str, file.entries)) - valid.keys())
 
 
 def read_campaigns_file(path: Path, badges_file: Path = BADGES_FILE) -> CampaignsFile:
     """What a campaigns file and the badge lists say, not yet judged. Raises CampaignsFileError."""
+    tree = syntax_tree(path)
     namespace = execute(path)
     entries = namespace.get("REWARD_CONFIGS")
     if not isinstance(entries, Mapping):
         raise CampaignsFileError([Fault(str(path), "没有定义 REWARD_CONFIGS = {…}，请补上")])
     cities = _cities(path, namespace["CITIES"] if "CITIES" in namespace else execute(SHIPPED_FILE)["CITIES"])
-    return CampaignsFile(entries, cities, load_badge_lists(badges_file), tuple(duplicate_keys(path, "REWARD_CONFIGS")))
+    return CampaignsFile(entries, cities, load_badge_lists(badges_file), tuple(duplicate_keys(tree, "REWARD_CONFIGS")))
 
 
 def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:
@@ -99,16 +104,29 @@ def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:
     return {name: frozenset(map(normalise_name, people)) for name, people in lists.items()}
 
 
+def syntax_tree(path: Path) -> ast.Module:
+    """The configuration file as it is written. Raises CampaignsFileError."""
+    with _faults_said(path), _PARSING:
+        return ast.parse(path.read_bytes())
+
+
 def execute(path: Path) -> dict[str, Any]:
     """What the configuration file of operations people defines. Raises CampaignsFileError."""
-    try:
+    sys.modules.pop("modules.config", None)  # a file that builds on the shipped one is to see it as it is now
+    with _faults_said(path):
         return runpy.run_path(str(path))
+
+
+@contextmanager
+def _faults_said(path: Path) -> Iterator[None]:
+    try:
+        yield
     except SyntaxError as error:
         text = f"第 {error.lineno} 行有语法错误（{error.msg}），请检查逗号、引号和括号"
         raise CampaignsFileError([Fault(str(path), text)]) from error
     except OSError as error:
         raise CampaignsFileError([Fault(str(path), f"读不到活动配置（{error.strerror}）")]) from error
-    except Exception as error:  # the file is the user's code: whatever it raises is a fault of the file
+    except (Exception, SystemExit) as error:  # the file is the user's code: whatever it raises is a fault of the file
         raise CampaignsFileError([Fault(str(path), f"运行出错：{type(error).__name__}: {error}")]) from error
 
 
@@ -127,15 +145,12 @@ def _cities(path: Path, table: object) -> dict[str, City]:
     return cities
 
 
-def duplicate_keys(path: Path, name: str) -> Iterator[tuple[str, Fault]]:
+def duplicate_keys(tree: ast.Module, name: str) -> Iterator[tuple[str, Fault]]:
     """Keys written twice in the literal that a file assigns to `name`, each with the entry it spoils.
 
     Python would keep the last one and say nothing.
     """
-    source = path.read_bytes()
-    with _PARSING:
-        body = ast.parse(source).body
-    for node in body:
+    for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
         named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
         value = getattr(node, "value", None)

@@ -4,12 +4,11 @@ And `check --accept`, which writes down that a person accepts what has changed i
 """
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import requests
 import sqlalchemy as sa
@@ -18,13 +17,7 @@ from sqlalchemy.engine import Engine
 from modules import config_guard
 from modules.alert_config import Alerts, alert_path, load_alerts
 from modules.alert_messages import sample_values as sample_alert
-from modules.announcer import (
-    AWARD_TEMPLATE,
-    CORRECTION_TEMPLATE,
-    sample_award_values,
-    sample_broadcast_values,
-    sample_correction_values,
-)
+from modules.announcer import template_samples
 from modules.campaigns import Campaigns, load_campaigns
 from modules.database import Database, in_words
 from modules.errors import JobRefusedError
@@ -37,7 +30,7 @@ from modules.senders import apprise_channel
 from modules.service_providers import PROVIDERS_FILE, load_providers
 from modules.settings import Settings, load_settings
 from modules.sla_report import sample_values
-from modules.templates import TEMPLATES_DIR, MessageTemplateError, Templates
+from modules.templates import TEMPLATES_DIR, Templates
 
 
 @dataclass(frozen=True)
@@ -81,21 +74,22 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
 
 def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Path = TEMPLATES_DIR) -> Findings:
     """The campaigns' own faults and warnings, and whether their templates render and their recipients are known."""
-    templates = Templates(templates_dir)
+    templates = Templates.read(templates_dir)
     faults = [*campaigns.faults]
     warnings = [*campaigns.warnings, *_sender_warnings(settings)]
     for campaign in campaigns.valid.values():
         faults += _template_faults(campaign, templates)
         warnings += _recipient_warnings(campaign, settings)
+    faults += [fault for fault in templates.faults() if not any(fault.path in told.text for told in faults)]
     note = f"{len(campaigns.valid)} 个活动可以运行：{'、'.join(campaigns.valid) or '无'}"
     return Findings(tuple(faults), tuple(warnings), (note,))
 
 
 def check_providers(settings: Settings, file: Path = PROVIDERS_FILE, templates_dir: Path = TEMPLATES_DIR) -> Findings:
     """Who hears for which provider, and whether the templates of what they hear render."""
-    templates = Templates(templates_dir)
     faults = [*load_providers(file, settings.recipients).faults]
-    faults += [fault for name, values in sample_values(settings.sla).items() for fault in _try(templates, name, values)]
+    failures = Templates.read(templates_dir).failures(sample_values(settings.sla))
+    faults += [Fault("模板", words) for words in failures]
     if OPERATIONS in settings.recipients:
         return Findings(tuple(faults))
     words = f"没有 {OPERATIONS}：告警、没有收件人的服务商的消息都没有人收到；请在 recipients 里加上"
@@ -104,11 +98,11 @@ def check_providers(settings: Settings, file: Path = PROVIDERS_FILE, templates_d
 
 def check_alerts(alerts: Alerts, now: datetime, templates_dir: Path = TEMPLATES_DIR) -> Findings:
     """The faults of alerts, and whether their templates render."""
-    templates = Templates(templates_dir)
+    templates = Templates.read(templates_dir)
     faults = [*alerts.faults]
     for alert in alerts.valid.values():
         path = alert_path(alert.name, ("template",))
-        faults += [Fault(path, fault.text) for fault in _try(templates, alert.template, sample_alert(alert, now))]
+        faults += [Fault(path, words) for words in templates.failures({alert.template: sample_alert(alert, now)})]
     titles = "、".join(alert.title for alert in alerts.enabled)
     return Findings(tuple(faults), notes=(f"{len(alerts.enabled)} 个提醒已启用：{titles or '无'}",))
 
@@ -201,21 +195,8 @@ def _sender_warnings(settings: Settings) -> Iterator[Fault]:
 
 
 def _template_faults(campaign: Campaign, templates: Templates) -> Iterator[Fault]:
-    samples = {
-        campaign.notification.template: sample_broadcast_values(campaign),
-        AWARD_TEMPLATE: sample_award_values(campaign),
-        CORRECTION_TEMPLATE: sample_correction_values(campaign),
-    }
-    for name, values in samples.items():
-        for fault in _try(templates, name, values):
-            yield Fault(entry_path(campaign.key, ("notification", "template")), fault.text)
-
-
-def _try(templates: Templates, name: str, values: Mapping[str, Any]) -> Iterator[Fault]:
-    try:
-        templates.render(name, values)
-    except MessageTemplateError as error:
-        yield Fault("模板", str(error))
+    for words in templates.failures(template_samples(campaign)):
+        yield Fault(entry_path(campaign.key, ("notification", "template")), words)
 
 
 def _recipient_warnings(campaign: Campaign, settings: Settings) -> Iterator[Fault]:

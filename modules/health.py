@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -11,6 +12,7 @@ from modules.clock import format_moment
 from modules.due_slots import Every, Timing, next_slot
 from modules.job_runs import last_run
 from modules.process_lock import daemon_is_alive
+from modules.rereading import daemon_state
 from modules.rewards.campaign import Campaign
 from modules.scheduled_job import Job
 from modules.tables import campaigns, job_runs, rejected_rows
@@ -42,7 +44,8 @@ class JobState:
 
 def job_states(app: Application, now: datetime, fixed: Sequence[Job]) -> list[JobState]:
     """Every campaign that can run, in the order of the config, and the `fixed` jobs."""
-    timings: dict[str, Timing] = dict.fromkeys(app.campaigns.valid, Every(app.settings.schedule.campaign_interval))
+    running = _running(app)
+    timings: dict[str, Timing] = dict.fromkeys(running, Every(app.settings.schedule.campaign_interval))
     timings |= {job.key: job.timing for job in fixed}
     with app.database.reading() as connection:
         newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
@@ -75,7 +78,7 @@ def job_states(app: Application, now: datetime, fixed: Sequence[Job]) -> list[Jo
         )
 
     states = []
-    for campaign in app.campaigns.valid.values():
+    for campaign in running.values():
         is_active = campaign.card_id is not None and campaign.is_active(now.date()) and not closed.get(campaign.key)
         period = f"{campaign.start}～{campaign.end:%m-%d}"
         states.append(state(campaign.key, campaign.title, period, active=is_active, campaign=campaign))
@@ -96,8 +99,30 @@ def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, o
         "oldest_pending_reason": waiting.last_error if waiting else None,
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
-        "config_faults": [str(fault) for fault in (*app.campaigns.faults, *app.providers.faults)],
+        "config_faults": [str(fault) for fault in app.configuration.faults],
+        "configuration": _daemon_configuration(app),
     }
+
+
+def _daemon_configuration(app: Application) -> dict[str, object] | None:
+    """What the daemon runs by: hash, since when, what of it is older than the files, and settings that changed since it
+    started; None where none is running."""
+    state = _daemon_state(app)
+    return state and {name: state[name] for name in ("hash", "loaded_at", "kept", "settings_changed")}
+
+
+def _daemon_state(app: Application) -> dict[str, Any] | None:
+    return daemon_state(app.settings) if daemon_is_alive(app.settings.state_dir) else None
+
+
+def _running(app: Application) -> dict[str, Campaign]:
+    """The campaigns that can run; where a daemon runs, those that it has taken, in the version that it has."""
+    state = _daemon_state(app)
+    if state is None:
+        return dict(app.campaigns.valid)
+    kept = [Campaign.from_json(text) for text in state["kept_campaigns"]]
+    versions = {**app.campaigns.valid, **{campaign.key: campaign for campaign in kept}}
+    return {key: versions[key] for key in state["campaigns"] if key in versions}
 
 
 def rejected(app: Application) -> list[dict[str, str]]:

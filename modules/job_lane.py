@@ -121,7 +121,7 @@ class JobLane:
         return True
 
     def _run_if_due(self, job: Job) -> None:
-        app = self._app
+        app = self._app.with_one_configuration()
         claim = job_runs.take(app.database, job.key, job.timing, app.worker, app.clock())
         if claim is None:
             return

@@ -16,10 +16,14 @@ PROVIDERS_FILE = ROOT / "config" / "service_providers.yaml"
 
 @dataclass(frozen=True)
 class Providers:
-    """Provider name, normalised → recipient key; and what there is to mend. What has a fault is left out."""
+    """Provider name, normalised → recipient key; and what there is to mend.
+
+    What has a fault is left out: those in `spoilt`, or where the file can't be read at all, whoever it names (None).
+    """
 
     recipient_of: Mapping[str, str] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    spoilt: frozenset[str] | None = frozenset()
 
     def recipient(self, name: str) -> str | None:
         """Who hears of the provider of this name, however it is written; None where nobody is named."""
@@ -49,7 +53,7 @@ def load_providers(path: Path, recipients: Container[str]) -> Providers:
         faults += [Fault(f"{path} 第 {line} 行", text) for text in words]
         if not words:
             found[name] = recipient
-    return Providers(found, tuple(faults))
+    return Providers(found, tuple(faults), frozenset(lines) - found.keys())
 
 
 def _wrong(name: str, recipient: str, known: Container[str], first_line: int, line: int) -> Iterator[str]:
@@ -69,4 +73,4 @@ def _text(node: Any) -> str:
 
 
 def _unusable(path: Path, text: str) -> Providers:
-    return Providers(faults=(Fault(str(path), text),))
+    return Providers(faults=(Fault(str(path), text),), spoilt=None)

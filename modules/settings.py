@@ -211,6 +211,12 @@ def load_settings(environ: Mapping[str, str] | None = None, root: Path = ROOT) -
     )
 
 
+def settings_files(environ: Mapping[str, str] | None = None, root: Path = ROOT) -> tuple[Path, ...]:
+    """The files that `load_settings` reads, there or not. Raises SettingsError."""
+    named = _variables(os.environ if environ is None else environ, root).get("SETTINGS_FILE", "")
+    return (SHIPPED_FILE, *([root / named] if named else []), root / ".env")
+
+
 def _variables(environ: Mapping[str, str], root: Path) -> dict[str, str]:
     """.env below the environment; what is set to nothing counts as not set. Raises SettingsError."""
     try:

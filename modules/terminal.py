@@ -181,6 +181,12 @@ def show_status(status: Mapping[str, Any]) -> None:
         out.print(f"[yellow]没写成的文件[/] {escape(fault['file'])}：{escape(fault['reason'])}", soft_wrap=True)
     for fault in status["config_faults"]:
         out.print(f"[red]配置有错[/] {escape(fault)}", soft_wrap=True)
+    running_by = status["configuration"] or {"kept": {}, "settings_changed": []}
+    for name, since in running_by["kept"].items():
+        out.print(f"[yellow]沿用旧配置[/] {escape(name)} 仍按 {since} 的配置运行", soft_wrap=True)
+    if running_by["settings_changed"]:
+        files = "、".join(running_by["settings_changed"])
+        out.print(f"[yellow]需要重启[/] {escape(files)} 已改动，重启后台程序后才生效", soft_wrap=True)
 
 
 def show_demo(result: DemoResult) -> None:

@@ -259,7 +259,8 @@ def test_a_reminder_goes_to_each_provider_with_its_own_orders(desk: Desk) -> Non
 
 def test_a_template_that_fails_gives_a_plain_text_and_word_to_operations(desk: Desk, tmp_path: Path) -> None:
     (tmp_path / "technician_status.j2").write_text("{{ row.nonsense }}", encoding="utf-8")
-    app = replace(desk.app, maker=MessageMaker(desk.app.settings, Templates(tmp_path)))
+    maker = MessageMaker(desk.app.settings, Templates.read(tmp_path))
+    app = replace(desk.app, pinned=replace(desk.app.configuration, maker=maker))
     show(desk)
     run(desk, app=app)
     show(desk, change(1), change(2))

@@ -640,7 +640,7 @@ def test_a_broken_template_gives_plain_words_and_one_alert(
     for name in ("broadcast_beijing", "b"):
         (tmp_path / f"{name}.j2").write_text(template, encoding="utf-8")
     (tmp_path / "award_notice.j2").write_text("奖励 {{ award_total }}", encoding="utf-8")
-    monkeypatch.setattr(desk.app.maker, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     desk.show(contracts(*range(1, 7)))
     report = desk.run()
     assert (report.outcome, report.registered) == ("ok", 6)
@@ -662,7 +662,7 @@ def test_a_broken_award_template_gives_plain_words_too(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "broadcast_beijing.j2").write_text("喜报", encoding="utf-8")
-    monkeypatch.setattr(desk.app.maker, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     desk.show(contracts(*range(1, 7), amount=20_000, serviceHousekeeper="沈砚秋"))
     assert desk.run().outcome == "ok"
     notices = [row["message"] for row in desk.table(tasks) if row["recipient"] == "bj_contact"]

@@ -24,6 +24,7 @@ from modules import service_provider_sla_monitor as monitor
 from modules.application import Application
 from modules.check import check_providers
 from modules.clock import SHANGHAI
+from modules.configuration_parts import PROVIDERS, Found
 from modules.contracts import ColumnsError
 from modules.database import Database
 from modules.message_text import split_message
@@ -70,12 +71,18 @@ def violation(number: int, provider: str = "甲装饰", **values: object) -> Row
     return list((record | values).values())
 
 
+def with_providers(app: Application, providers: Providers) -> Application:
+    """The same with these providers, as if their file said so."""
+    found = {**app.configuration.found, PROVIDERS.title: Found(providers.recipient_of, providers.faults)}
+    return replace(app, pinned=replace(app.configuration, found=found))
+
+
 class SlaDesk:
     """The desk with providers, and the job at hand."""
 
     def __init__(self, desk: Desk, database: Database | None = None) -> None:
         self.desk = desk
-        self.app = replace(desk.app, providers=Providers(MAPPED))
+        self.app = with_providers(desk.app, Providers(MAPPED))
         if database is not None:
             self.app = replace(self.app, database=database, views=Views(desk.app.settings, database))
 
@@ -225,7 +232,7 @@ def test_the_messages_arrive(sla: SlaDesk) -> None:
 def test_a_provider_without_recipient_goes_to_operations_with_the_reason(
     sla: SlaDesk, faults: tuple[ConfigFault, ...], reason: str
 ) -> None:
-    app = replace(sla.app, providers=Providers(MAPPED, faults))
+    app = with_providers(sla.app, Providers(MAPPED, faults))
     sla.run(MONDAY + DAY, violation(1, "别家装饰"), app=app)
     (to, text) = sla.told()["sla-day:2025-05-12:别家装饰"]
     assert to == "ops"
@@ -235,7 +242,7 @@ def test_a_provider_without_recipient_goes_to_operations_with_the_reason(
 
 def test_a_provider_that_is_mapped_later_is_not_told_of_the_same_day_again(sla: SlaDesk) -> None:
     sla.run(MONDAY + DAY, violation(1, "别家装饰"))
-    later = replace(sla.app, providers=Providers({**MAPPED, "别家装饰": "bj_group"}))
+    later = with_providers(sla.app, Providers({**MAPPED, "别家装饰": "bj_group"}))
     sla.run(MONDAY + DAY, violation(1, "别家装饰"), app=later)
     assert [to for to, _ in sla.told().values()] == ["ops"]
 
@@ -283,7 +290,7 @@ def test_a_failing_template_gives_plain_words_and_an_alert(
 ) -> None:
     for name in ("sla_daily", "sla_weekly", "sla_praise"):
         (tmp_path / f"{name}.j2").write_text("{{ nonsense }}", encoding="utf-8")
-    monkeypatch.setattr(sla.app.maker, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(sla.app.maker, "_templates", Templates.read(tmp_path))
     for number in range(1, 8):
         sla.run(MONDAY + number * DAY, *([violation(1)] if number == 1 else []))
     told = sla.told()
@@ -341,7 +348,7 @@ def test_the_card_of_the_settings_is_pulled(
     )
     with open_desk(SETTINGS_FILE=file) as desk:
         desk.source.set_card(77, VIOLATION_COLUMNS, [violation(1)])
-        app = replace(desk.app, providers=Providers(MAPPED))
+        app = with_providers(desk.app, Providers(MAPPED))
         monitor.run(app, slot_of(MONDAY + DAY), app.database.writing)
         (task,) = desk.table(tasks)
         assert "如有异议，请在 2025-05-13 12:30 前联系 小陆 申诉" in task["message"]
@@ -483,7 +490,7 @@ def test_whatever_slots_run_each_day_and_each_week_is_told_once(
     any_sla: SlaDesk, steps: Sequence[tuple[int, str]]
 ) -> None:
     any_sla.clear()
-    app = replace(any_sla.app, providers=PLAYERS)
+    app = with_providers(any_sla.app, PLAYERS)
     written: set[date] = set()
     weeks: dict[date, set[date]] = {}
     today = MONDAY

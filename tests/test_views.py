@@ -383,7 +383,7 @@ def test_of_a_split_message_the_worst_part_counts(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parts: list[str], word: str
 ) -> None:
     (tmp_path / "broadcast_beijing.j2").write_text("喜报\n" * 800, encoding="utf-8")
-    monkeypatch.setattr(desk.app.maker, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     desk.show(contracts(1))
     desk.run()
     assert [row["dedup_key"].partition("#")[2] for row in desk.table(tasks)] == ["1/3", "2/3", "3/3"]
@@ -397,7 +397,7 @@ def test_a_split_message_is_marked_with_its_last_part(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "broadcast_beijing.j2").write_text("喜报\n" * 800, encoding="utf-8")
-    monkeypatch.setattr(desk.app.maker, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     desk.show(contracts(1))
     desk.run()
     desk.robot.inject(93000)
