@@ -1,291 +1,115 @@
-"""What runs: campaigns → jobs. This file owns the transaction of a run.
+"""What runs: the daemon's jobs and their times, and doors to single campaigns. What they do stands in modules/."""
 
-A run reads the ledger with its revision, fetches, computes and renders outside any transaction, then commits rows,
-awards and messages in one. Where another run came first, it starts over.
-"""
+from collections.abc import Mapping, Sequence
+from datetime import datetime, time, timedelta
+from functools import partial
 
-import getpass
-import json
-import logging
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
-from typing import Literal
-
-import sqlalchemy as sa
-from sqlalchemy.engine import Connection
-
-from modules import config_guard, ledger
-from modules.announcer import Announcements, nothing_to_say
+from modules import alerts, housekeeping, service_provider_sla_monitor, settle_report
+from modules.alert_config import Alert
 from modules.application import Application, open_application
-from modules.campaign_pull import (
-    campaign_named,
-    fetch,
-    hold_against_ledger,
-    lost_beyond_belief,
-    require_belief,
-    retry_when_overtaken,
-)
-from modules.collector import paused_collector
-from modules.database import in_words, record_act
-from modules.errors import PULL_ERRORS, JobRefusedError, PullShrankError
-from modules.log_context import logged_as
-from modules.outbox import count_tasks, enqueue, known_keys
-from modules.request_module import Table
+from modules.campaign_run import JobReport, RunOptions, closed_campaigns, find_campaign, run_campaign, run_slot
+from modules.due_slots import Daily, Every
+from modules.errors import JobRefusedError
+from modules.fixed_run import FixedJobReport, run_fixed_job
+from modules.job_lane import Chore, JobLane, JobLanes
+from modules.job_runs import Writing
 from modules.rewards.campaign import Campaign
-from modules.rewards.engine import Outcome, calculate
-from modules.tables import job_runs
-
-log = logging.getLogger(__name__)
-
-RUN_ERRORS = (*PULL_ERRORS, ledger.CampaignClosedError, config_guard.ConfigNotAcceptedError)
-"""What can be said in words when a run fails."""
-
-ALERTS: dict[type[Exception], str] = {PullShrankError: "shrink", config_guard.ConfigNotAcceptedError: "config"}
-"""What a person must decide on before a campaign runs again: told to operations too, under this name."""
+from modules.schedule_settings import AlertJobs, DailyJob
+from modules.scheduled_job import Job, RunJob
 
 
-@dataclass(frozen=True)
-class RunOptions:
-    """How a run was asked for: nothing is written with `dry_run`; `accept_shrink` takes a pull that shrank.
-
-    `silent` registers and awards without a word to anybody.
-    """
-
-    dry_run: bool = False
-    force: bool = False
-    accept_shrink: bool = False
-    silent: bool = False
+def campaign_jobs(app: Application, now: datetime) -> list[Job]:
+    """The campaigns whose time it is and that nobody has closed, in the order of the config."""
+    closed, schedule = closed_campaigns(app), app.settings.schedule
+    every = Every(schedule.campaign_interval)
+    return [
+        Job(key, campaign.title, every, timedelta(seconds=schedule.campaign_limit_seconds), partial(_run, campaign))
+        for key, campaign in app.campaigns.valid.items()
+        if campaign.card_id is not None and campaign.is_active(now.date()) and key not in closed
+    ]
 
 
-@dataclass(frozen=True)
-class JobReport:
-    """What became of a run: the JSON line of `main.py run`, and with a dry run what it would have done."""
-
-    job: str
-    outcome: Literal["ok", "failed", "dry-run"]
-    fetched: int = 0
-    registered: int = 0
-    awards: int = 0
-    rejected: int = 0
-    skipped: int = 0
-    tasks: int = 0
-    seconds: float = 0.0
-    error: str | None = None
-    preview: tuple[Outcome, Announcements] | None = field(default=None, compare=False)
-
-    def summary(self) -> dict[str, object]:
-        """The report as one flat JSON object."""
-        values = asdict(replace(self, preview=None))
-        del values["preview"]
-        return values
+def _run(campaign: Campaign, app: Application, _slot: datetime, writing: Writing) -> Mapping[str, int]:
+    """As of now, not of the slot: what was signed a minute ago is registered too."""
+    return run_slot(app, campaign, app.clock(), writing)
 
 
-@dataclass(frozen=True)
-class _Prepared:
-    """A run, computed and rendered, not yet written."""
-
-    commit: ledger.Commit
-    announcements: Announcements
-    skipped: int
-
-
-def find_campaign(app: Application, key: str, as_of: datetime, options: RunOptions) -> Campaign:
-    """The campaign to run.
-
-    Raises JobRefusedError where there is none, it has faults, its time is not now, or a person must accept changes,
-    CampaignClosedError where it is closed.
-    """
-    campaign = campaign_named(app, key)
-    if campaign.card_id is None:
-        raise JobRefusedError(f"{key} 没有写问题卡编号 card_id，请在活动配置里补上")
-    if key in closed_campaigns(app):
-        raise ledger.CampaignClosedError(key)
-    if not campaign.is_active(as_of.date()) and not options.force:
-        raise JobRefusedError(
-            f"{as_of:%Y-%m-%d} 不在 {key} 的运行期（{campaign.start} 至 {campaign.last_settle_day}）内；"
-            "确要运行请加 --force，或用 --at 指定时间"
-        )
-    with app.database.reading() as connection:
-        config_guard.require_accepted(connection, campaign)
-    return campaign
+def fixed_jobs(app: Application) -> list[Job]:
+    """The jobs that are there whatever campaigns there are, also those that are switched off."""
+    jobs = app.settings.schedule.jobs
+    sla = service_provider_sla_monitor
+    return [
+        _daily(sla.JOB, "服务商违规日报", jobs.generate_daily_service_report, sla.run),
+        _daily("settle_report", "结算期最后一天的对账报告", jobs.settle_report, settle_report.run),
+        _daily("housekeeping", "备份数据库、清理旧记录", jobs.housekeeping, housekeeping.run),
+        *(_alert_job(app, alert) for alert in app.alerts.valid.values()),
+    ]
 
 
-def run_campaign(app: Application, campaign: Campaign, as_of: datetime, options: RunOptions) -> JobReport:
-    """One run of a campaign as of a moment. Never raises for what Metabase, its data or the database do."""
-    run_id = None if options.dry_run else _start_run(app, campaign.key, as_of)
-    with logged_as(f"{campaign.key}#{run_id}" if run_id else campaign.key):
-        return _run_noted(app, campaign, as_of, options, run_id)
+def fixed_job(app: Application, key: str) -> Job | None:
+    """The fixed job of this name, switched off or not."""
+    return next((job for job in fixed_jobs(app) if job.key == key), None)
 
 
-def _run_noted(
-    app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, run_id: int | None
-) -> JobReport:
-    started = time.monotonic()
-    try:
-        with paused_collector():
-            report = retry_when_overtaken(campaign.key, lambda: _run(app, campaign, as_of, options))
-    except RUN_ERRORS as error:
-        log.error("%s 运行失败：%s", campaign.key, error)  # noqa: TRY400 - the words say it all
-        report = JobReport(campaign.key, "failed", error=str(error))
-        if type(error) in ALERTS and not options.dry_run:
-            _alert(app, f"{ALERTS[type(error)]}:{campaign.key}", f"{campaign.key} 运行失败：{error}")
-    except sa.exc.DBAPIError as error:
-        log.exception("%s 运行失败", campaign.key)
-        report = JobReport(campaign.key, "failed", error=in_words(error))
-    except Exception as error:  # a job is the isolation boundary
-        log.exception("%s 运行失败", campaign.key)
-        report = JobReport(campaign.key, "failed", error=f"{type(error).__name__}: {error}")
-    except BaseException:  # the program is being closed: note it and go
-        if run_id is not None:
-            _end_run(app, run_id, JobReport(campaign.key, "failed", error="程序被关闭，运行中断"))
-        raise
-    report = replace(report, seconds=round(time.monotonic() - started, 3))
-    if run_id is not None:
-        _end_run(app, run_id, report)
-    log.info("%s：%s", campaign.key, json.dumps(report.summary(), ensure_ascii=False))
-    return report
+def _daily(key: str, title: str, told: DailyJob, run: RunJob) -> Job:
+    return Job(key, title, _at([told.at], told), timedelta(seconds=told.limit_seconds), run, told.enabled)
 
 
-def _run(app: Application, campaign: Campaign, as_of: datetime, options: RunOptions) -> JobReport:
-    with app.database.reading() as connection:
-        opened = ledger.read(connection, campaign.key)
-        changes = config_guard.require_accepted(connection, campaign).warnings
-    table = fetch(app, campaign)
-    prepared = _prepare(app, campaign, as_of, options, opened, table)
-    if options.dry_run:
-        preview = (prepared.commit.outcome, prepared.announcements)
-        return _report(prepared, "dry-run", count_tasks(prepared.announcements.messages), preview)
-    with app.database.writing() as connection:
-        ledger.commit(connection, prepared.commit, app.clock())
-        _record_acceptance(connection, prepared.commit, app.clock())
-        _mark_announced(connection, prepared.announcements.broadcast_keys, app.clock())
-        tasks = enqueue(connection, prepared.announcements.messages, app.clock())
-    for change in changes:
-        log.warning("活动配置有改动，已照此运行：%s", change)
-    app.views.store_pull(campaign.key, table.columns, table.rows, app.clock())
-    app.views.refresh([campaign.key])
-    return _report(prepared, "ok", tasks, None)
+def _alert_job(app: Application, alert: Alert) -> Job:
+    told = app.settings.schedule.jobs.alerts
+    timing = Every(timedelta(minutes=alert.every_minutes)) if alert.every_minutes else _at(alert.at, told)
 
+    def run(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
+        return alerts.run(app, alert, slot, writing)
 
-def _prepare(
-    app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, opened: ledger.Opened, table: Table
-) -> _Prepared:
-    if opened.closed_at is not None:
-        raise ledger.CampaignClosedError(campaign.key)
-    pull = hold_against_ledger(campaign, as_of, opened, table)
-    if not options.accept_shrink:
-        require_belief(campaign, opened, pull.shown, as_of)
-    outcome = calculate(campaign, pull.state, pull.shown, pull.new)
-    said = nothing_to_say(outcome) if options.silent else app.announcer.announce(campaign, outcome, app.clock())
-    commit = ledger.Commit(
-        campaign=campaign,
-        revision=opened.revision,
-        outcome=outcome,
-        broadcast_keys=said.broadcast_keys,
-        source_changes=replace(pull.changes, lost=lost_beyond_belief(opened, pull.shown)),
-        rejected=pull.contracts.rejected,
-        fetched=len(table.rows),
-    )
-    return _Prepared(commit, said, pull.skipped)
-
-
-def _record_acceptance(connection: Connection, commit: ledger.Commit, now: datetime) -> None:
-    """To accept a shrunken pull is a person's act."""
-    lost = len(commit.source_changes.lost)
-    if lost:
-        detail = f"{commit.campaign.key}：承认源数据少了 {lost} 个已登记的合同"
-        record_act(connection, now, getpass.getuser(), "accept-shrink", detail)
-
-
-def _mark_announced(connection: Connection, broadcast_keys: Sequence[str | None], now: datetime) -> None:
-    """New rows whose broadcast was sent before they were registered, by `notify_awards_*` on a file."""
-    keys = [key for key in broadcast_keys if key is not None]
-    for key, is_sent in known_keys(connection, keys).items():
-        if is_sent:
-            ledger.mark_notified(connection, key, now)
-
-
-def _alert(app: Application, fault: str, text: str) -> None:
-    """Queue word to operations; where that can't be written, the log and the report have it."""
-    try:
-        with app.database.writing() as connection:
-            enqueue(connection, app.announcer.alert(fault, text, app.clock()), app.clock())
-    except sa.exc.OperationalError:
-        log.exception("无法把告警放进队列：%s", text)
-
-
-def _report(
-    prepared: _Prepared, outcome: Literal["ok", "dry-run"], tasks: int, preview: tuple[Outcome, Announcements] | None
-) -> JobReport:
-    commit = prepared.commit
-    return JobReport(
-        job=commit.campaign.key,
-        outcome=outcome,
-        fetched=commit.fetched,
-        registered=len(commit.outcome.rows),
-        awards=len(commit.outcome.awards),
-        rejected=len(commit.rejected),
-        skipped=prepared.skipped,
-        tasks=tasks,
-        preview=preview,
+    return Job(
+        alert.name, alert.title, timing, timedelta(seconds=told.limit_seconds), run, told.enabled and alert.enabled
     )
 
 
-def _start_run(app: Application, job: str, slot: datetime) -> int | None:
-    """Note that a run began; None where even that can't be written: the run itself will then say why."""
-    values = {"job": job, "slot": slot, "started_at": app.clock()}
-    try:
-        with app.database.writing() as connection:
-            run_id: int = connection.execute(sa.insert(job_runs).values(values).returning(job_runs.c.id)).scalar_one()
-    except sa.exc.OperationalError:
-        log.exception("无法记录运行 %s", job)
-        return None
-    return run_id
+def _at(times: Sequence[time], told: DailyJob | AlertJobs) -> Daily:
+    grace, retry = timedelta(minutes=told.grace_minutes), timedelta(minutes=told.retry_minutes)
+    return Daily(tuple(times), grace, retry, told.most_failures)
 
 
-def _end_run(app: Application, run_id: int, report: JobReport) -> None:
-    counts = {name: value for name, value in report.summary().items() if isinstance(value, int)}
-    values = {
-        "ended_at": app.clock(),
-        "outcome": report.outcome,
-        "counts": json.dumps(counts),
-        "error": report.error,
-    }
-    try:
-        with app.database.writing() as connection:
-            connection.execute(sa.update(job_runs).where(job_runs.c.id == run_id).values(values))
-    except sa.exc.OperationalError:
-        log.exception("无法记录运行 %s 的结果", report.job)
+def lanes(app: Application) -> JobLanes:
+    """Campaigns run one after another in one lane, each fixed job in a lane of its own."""
+    chore = Chore(Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app))
+    campaigns = JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()), chore)
+    return JobLanes(campaigns, lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
 
 
-def run_active_campaigns(app: Application, as_of: datetime, should_stop: Callable[[], bool]) -> list[JobReport]:
-    """All campaigns whose time it is and that nobody has closed, one after another.
+def _fixed_lane(app: Application, key: str) -> JobLane:
+    return JobLane(key, app, lambda: [job for job in fixed_jobs(app) if job.key == key])
 
-    Each is isolated from the others' failures.
-    """
-    reports = []
-    closed = closed_campaigns(app)
+
+def bring_files_up_to_date(app: Application) -> None:
+    """The files of all campaigns; those that have settled are archived, old archived ones deleted."""
+    now = app.clock()
+    app.views.refresh(app.campaigns.valid)
     for campaign in app.campaigns.valid.values():
-        if should_stop():
-            break
-        if campaign.card_id is not None and campaign.is_active(as_of.date()) and campaign.key not in closed:
-            reports.append(run_campaign(app, campaign, as_of, RunOptions()))
-        elif as_of.date() > campaign.last_settle_day:
-            app.views.archive_settled(campaign.key, as_of)
-    app.views.prune(app.clock())
-    return reports
+        if now.date() > campaign.last_settle_day:
+            app.views.archive_settled(campaign.key, now)
+    app.views.prune(now)
 
 
-def closed_campaigns(app: Application) -> frozenset[str]:
-    """What a person has closed; nothing where even that can't be read: the run itself will then say why."""
-    try:
-        with app.database.reading() as connection:
-            return ledger.closed(connection)
-    except sa.exc.DBAPIError:
-        log.exception("读不到哪些活动已经结账")
-        return frozenset()
+def run_fixed_now(key: str) -> FixedJobReport:
+    """Run a fixed job now, with the settings of this installation: what the doors below do."""
+    with open_application() as app:
+        job = fixed_job(app, key)
+        if job is None:
+            raise JobRefusedError(f"没有任务 {key}；用 main.py jobs 查看有哪些")
+        return run_fixed_job(app, job, app.clock(), RunOptions())
+
+
+def check_technician_status() -> FixedJobReport:
+    """The technicians' changes, now."""
+    return run_fixed_now("check_technician_status")
+
+
+def generate_daily_service_report() -> FixedJobReport:
+    """The service providers' violations of yesterday, now."""
+    return run_fixed_now(service_provider_sla_monitor.JOB)
 
 
 def run_now(key: str) -> JobReport:

@@ -17,16 +17,20 @@ import jobs
 import task_scheduler
 from modules import health, terminal
 from modules.application import Application, open_application
+from modules.campaign_run import JobReport, RunOptions, find_campaign, run_campaign
 from modules.check import accept_changes, check_everything
 from modules.clock import shanghai_now
 from modules.commands import corrections, payouts, simulation, takeover, tasks
 from modules.commands.shared import AsJson, At, DryRun, moment, opened
 from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
+from modules.fixed_run import FixedJobReport, run_fixed_job
+from modules.job_lane import JobLanes
 from modules.lanes import SENDER_NAMES, Lane, chosen_senders
 from modules.log_config import configure_logging
 from modules.process_lock import daemon_lock
+from modules.rereading import Rereader
 from modules.sandbox.demo import run_demo
-from modules.settings import Settings, load_settings
+from modules.settings import Settings, load_settings, settings_files
 from modules.stopping import StopRequestedError, StopSwitch
 from modules.task_states import PENDING
 from streamlit_app import launch
@@ -34,7 +38,10 @@ from streamlit_app import launch
 log = logging.getLogger("main")
 
 TICK_SECONDS = 0.2
-"""How often the daemon looks whether a job is due or somebody wants it to end."""
+"""How often the daemon looks whether somebody wants it to end."""
+
+LOOK_SECONDS = 1
+"""How often it looks whether a job is due."""
 
 cli = typer.Typer(
     help="签约激励调度程序。不带命令即启动后台程序：定时拉取合同、计算奖励、写文件、发消息。",
@@ -107,11 +114,10 @@ def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch],
             with stop.breaking_in():
                 if owns_folder:
                     opened_parts.enter_context(daemon_lock(settings.state_dir))
-                opening = open_application(settings, is_daemon=owns_folder, while_waiting=stop.breaking_in)
-                app = opened_parts.enter_context(opening)
+                app = opened_parts.enter_context(open_application(settings, is_daemon=owns_folder))
             work(app, stop)
     except StopRequestedError:
-        log.info("启动或拉取途中收到停止信号")
+        log.info("启动途中收到停止信号")
     log.info("后台程序已停止")
 
 
@@ -126,34 +132,40 @@ def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
 
 
 def _tick(app: Application, stop: StopSwitch) -> None:
-    """The schedule library only ticks; what is due is decided in jobs."""
+    """The schedule library only ticks; which slot is due is decided in modules/due_slots.py."""
     scheduler = schedule.Scheduler()
-    minutes = app.settings.schedule.run_jobs_serially_minutes
-    scheduler.every(max(round(minutes * 60), 1)).seconds.do(run_jobs_serially, app, lambda: stop.is_thrown)
+    rereader = Rereader(app, settings_files())
+    rereader.look()
+    lanes = jobs.lanes(app)
+    scheduler.every(LOOK_SECONDS).seconds.do(run_jobs_serially, lanes)
+    scheduler.every(LOOK_SECONDS).seconds.do(daily_service_report_task, lanes)
     log.info(
-        "后台程序已启动：每 %g 分钟运行一次任务，每 %g 秒检查一次队列",
-        minutes,
+        "后台程序已启动：每 %g 分钟运行一次活动，每 %g 秒检查一次队列；%s",
+        app.settings.schedule.run_jobs_serially_minutes,
         app.settings.schedule.task_check_seconds,
+        "，".join(f"{job.title}{job.timing_words}" for job in jobs.fixed_jobs(app) if job.enabled) or "没有其他任务",
     )
-    scheduler.run_all()
-    while not stop.is_thrown:
-        scheduler.run_pending()
-        time.sleep(TICK_SECONDS)
-    log.info("收到停止信号，正在收尾")
+    with lanes.running(), rereader.running(app.settings.schedule.campaign_interval):
+        scheduler.run_all()
+        while not stop.is_thrown:
+            scheduler.run_pending()
+            time.sleep(TICK_SECONDS)
+        log.info("收到停止信号，正在收尾")
 
 
-def run_jobs_serially(app: Application, should_stop: Callable[[], bool] = lambda: False) -> None:
-    """All active campaigns, one after another. Never raises: the schedule library would stop at the first error."""
-    try:
-        jobs.run_active_campaigns(app, app.clock(), should_stop)
-        app.views.refresh(app.campaigns.valid)
-    except Exception:
-        log.exception("运行任务时出错，下次到点再试")
+def run_jobs_serially(lanes: JobLanes) -> None:
+    """The campaigns that are due, one after another, in their lane. Returns at once and never raises."""
+    lanes.campaigns.wake()
+
+
+def daily_service_report_task(lanes: JobLanes) -> None:
+    """The fixed jobs that are due, the daily service report among them, each in its lane. Returns at once as well."""
+    lanes.wake_fixed()
 
 
 def _report_configuration(app: Application) -> None:
-    for fault in app.campaigns.faults:
-        log.error("活动配置有错：%s", fault)
+    for fault in app.configuration.faults:
+        log.error("配置有错：%s", fault)
     for warning in (*app.settings.warnings(), *app.campaigns.warnings):
         log.warning("配置提醒：%s", warning)
 
@@ -164,7 +176,7 @@ def demo(as_json: AsJson = False) -> None:
     with terminal.progress_bar() as progress:
         bar = progress.add_task("准备", total=None)
         result = run_demo(
-            run_campaign=lambda app, campaign, as_of: jobs.run_campaign(app, campaign, as_of, jobs.RunOptions()),
+            run_campaign=lambda app, campaign, as_of: run_campaign(app, campaign, as_of, RunOptions()),
             drain=task_scheduler.check_tasks,
             on_step=lambda step, done, total: progress.update(bar, description=step, completed=done, total=total),
         )
@@ -218,7 +230,7 @@ def check(
 def list_jobs(as_json: AsJson = False) -> None:
     """列出任务和上次运行的结果。"""
     with opened() as app:
-        states = health.job_states(app, app.clock())
+        states = health.job_states(app, app.clock(), jobs.fixed_jobs(app))
         if as_json:
             terminal.print_json([state.__dict__ for state in states])
         else:
@@ -227,7 +239,7 @@ def list_jobs(as_json: AsJson = False) -> None:
 
 @cli.command()
 def run(
-    job: Annotated[str, typer.Argument(help="活动编号，如 BJ-2025-05。")],
+    job: Annotated[str, typer.Argument(help="活动编号，如 BJ-2025-05，或 main.py jobs 列出的任务。")],
     at: At = None,
     dry_run: DryRun = False,
     force: Annotated[bool, typer.Option("--force", help="在活动运行期之外也运行。")] = False,
@@ -236,18 +248,23 @@ def run(
     as_json: AsJson = False,
 ) -> None:
     """立即运行一个任务；标准输出的最后一行是 JSON 结果。"""
-    options = jobs.RunOptions(dry_run=dry_run, force=force, accept_shrink=accept_shrink, silent=silent)
+    options = RunOptions(dry_run=dry_run, force=force, accept_shrink=accept_shrink, silent=silent)
+    report: JobReport | FixedJobReport
     try:
         with opened() as app:
             as_of = moment(at, app.clock())
-            report = jobs.run_campaign(app, jobs.find_campaign(app, job, as_of, options), as_of, options)
+            fixed = jobs.fixed_job(app, job)
+            if fixed is None:
+                report = run_campaign(app, find_campaign(app, job, as_of, options), as_of, options)
+            else:
+                report = run_fixed_job(app, fixed, as_of, options)
             unwritten = app.views.faults()
     except EXPECTED_ERRORS as error:
-        report, unwritten = jobs.JobReport(job, "failed", error=words_of(error)), []
+        report, unwritten = JobReport(job, "failed", error=words_of(error)), []
         exit_code = exit_code_of(error)
     else:
         exit_code = FAILED if report.outcome == "failed" else 0
-    if report.preview and not as_json:
+    if isinstance(report, JobReport) and report.preview and not as_json:
         terminal.show_preview(*report.preview)
     terminal.print_unwritten(unwritten)
     if report.error:
@@ -272,8 +289,8 @@ def drain(as_json: AsJson = False) -> None:
 @cli.command()
 def status(as_json: AsJson = False) -> None:
     """看后台程序、任务、队列和文件的状态。"""
-    with opened() as app:
-        found = health.status(app, app.clock())
+    with opened(tolerant=True) as app:
+        found = health.status(app, app.clock(), jobs.fixed_jobs(app))
     if as_json:
         terminal.print_json(found)
     else:

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pandas as pd
 
-import jobs
 from benchmarks.metabase_bytes import bodies, serving
 from benchmarks.rewards import peak_megabytes
 from benchmarks.seeded_contracts import COLUMNS, ENTRY, frame, source_rows
 from modules.application import Application, open_application
+from modules.campaign_run import JobReport, RunOptions, find_campaign, run_campaign
 from modules.clock import SHANGHAI
 from modules.settings import load_settings
 
@@ -63,12 +63,12 @@ def _against(title: str, seconds: float, floor: float) -> Row:
 
 
 def _run(app: Application, *, silent: bool) -> float:
-    options = jobs.RunOptions(force=True, silent=silent)
-    campaign = jobs.find_campaign(app, KEY, AS_OF, options)
-    return _seconds(lambda: _succeeded(jobs.run_campaign(app, campaign, AS_OF, options)))
+    options = RunOptions(force=True, silent=silent)
+    campaign = find_campaign(app, KEY, AS_OF, options)
+    return _seconds(lambda: _succeeded(run_campaign(app, campaign, AS_OF, options)))
 
 
-def _succeeded(report: jobs.JobReport) -> None:
+def _succeeded(report: JobReport) -> None:
     if report.outcome != "ok":
         raise RuntimeError(report.error)
 

@@ -4,34 +4,24 @@ A broadcast of each new contract goes to the campaign's group, a notice of its a
 A template that fails gives a plain text instead and tells operations; it never stops a run.
 """
 
-import hashlib
 import json
-import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from modules.explanation_words import provider_of
-from modules.message_sender import message_limit_of
+from modules.message_maker import BROADCAST, NOTICE, MessageMaker
 from modules.outbox import Message
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, Outcome
 from modules.rewards.explain import NOTHING_MISSING, remarks, why
 from modules.rewards.money import format_yuan, parse_decimal
 from modules.settings import Settings
-from modules.task_states import OnUncertain
-from modules.templates import MessageTemplateError, Templates
 
-log = logging.getLogger(__name__)
-
-BROADCAST = "send_wecom_message"
-NOTICE = "send_wechat_message"
 AWARD_TEMPLATE = "award_notice"
 CORRECTION_TEMPLATE = "correction_notice"
-OPERATIONS = "ops"
-"""The recipient that hears of what operations should mend."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +60,9 @@ def keys_start(campaign_key: str) -> tuple[str, ...]:
 class Announcer:
     """Turns what a run has found into messages."""
 
-    def __init__(self, settings: Settings, templates: Templates) -> None:
+    def __init__(self, settings: Settings, maker: MessageMaker) -> None:
         self._settings = settings
-        self._templates = templates
+        self._maker = maker
 
     def announce(self, campaign: Campaign, outcome: Outcome, now: datetime) -> Announcements:
         """The broadcasts and award notices of a run's new rows, in frame order; none of a historical contract."""
@@ -97,20 +87,23 @@ class Announcer:
 
     def broadcast(self, campaign: Campaign, key: str, values: Mapping[str, Any], now: datetime) -> list[Message]:
         """The good news of one contract for the group (and word to operations where its template fails)."""
-        text, alerts = self._render(campaign.notification.template, values, _plain_broadcast, now)
+        text, alerts = self._maker.render(campaign.notification.template, values, _plain_broadcast, now)
         queue = self._settings.queue
         expires_at = now + timedelta(hours=queue.broadcast_expires_hours)
         to = campaign.notification.group
-        return [self._message(key, BROADCAST, to, text, "retry", queue.broadcast_max_attempts, expires_at), *alerts]
+        return [
+            self._maker.message(key, BROADCAST, to, text, "retry", queue.broadcast_max_attempts, expires_at),
+            *alerts,
+        ]
 
     def award_notice(
         self, campaign: Campaign, key: str, values: Mapping[str, Any], granted: Sequence[Award], now: datetime
     ) -> list[Message]:
         """The awards of one contract for the contact, each with its amount."""
         values = {**values, **award_values(campaign, granted)}
-        text, alerts = self._render(AWARD_TEMPLATE, values, _plain_notice, now)
+        text, alerts = self._maker.render(AWARD_TEMPLATE, values, _plain_notice, now)
         attempts = self._settings.queue.notice_max_attempts
-        return [self._message(key, NOTICE, campaign.notification.contact, text, "hold", attempts), *alerts]
+        return [self._maker.message(key, NOTICE, campaign.notification.contact, text, "hold", attempts), *alerts]
 
     def correction_notices(self, campaign: Campaign, granted: Sequence[Award], now: datetime) -> list[Message]:
         """What was granted without a contract, for the contact: one notice per payee."""
@@ -121,42 +114,14 @@ class Announcer:
         attempts, to = self._settings.queue.notice_max_attempts, campaign.notification.contact
         for payee, own in by_payee.items():
             values = correction_values(campaign, own)
-            text, alerts = self._render(CORRECTION_TEMPLATE, values, _plain_correction, now)
+            text, alerts = self._maker.render(CORRECTION_TEMPLATE, values, _plain_correction, now)
             key = correction_key(campaign.key, payee, own[0].name)
-            messages += [self._message(key, NOTICE, to, text, "hold", attempts), *alerts]
+            messages += [self._maker.message(key, NOTICE, to, text, "hold", attempts), *alerts]
         return messages
 
     def alert(self, fault: str, text: str, now: datetime) -> list[Message]:
         """Tell operations what to mend, once a day per `fault`; nobody where settings know no such recipient."""
-        if OPERATIONS not in self._settings.recipients:
-            return []
-        key, attempts = f"alert:{fault}:{now:%Y-%m-%d}", self._settings.queue.notice_max_attempts
-        return [self._message(key, BROADCAST, OPERATIONS, f"⚠️ {text}", "retry", attempts)]
-
-    def _render(
-        self, template: str, values: Mapping[str, Any], plain: Callable[[Mapping[str, Any]], str], now: datetime
-    ) -> tuple[str, list[Message]]:
-        try:
-            return self._templates.render(template, values), []
-        except MessageTemplateError as error:
-            log.exception("模板出错，改用简单文字")
-            words = str(error)
-            fault = hashlib.sha256(words.encode()).hexdigest()[:8]
-            text = f"消息模板出错，已改用简单文字发送。\n{words}\n请修改后运行 check 检查。"
-            return plain(values), self.alert(f"template:{template}:{fault}", text, now)
-
-    def _message(
-        self,
-        key: str,
-        task_type: str,
-        recipient: str,
-        text: str,
-        on_uncertain: OnUncertain,
-        max_attempts: int,
-        expires_at: datetime | None = None,
-    ) -> Message:
-        limit = message_limit_of(self._settings, recipient, task_type)
-        return Message(key, task_type, recipient, text, limit, on_uncertain, max_attempts, expires_at)
+        return self._maker.alert(fault, text, now)
 
 
 def broadcast_values(campaign: Campaign, record: Mapping[Any, Any], remark_text: str) -> dict[str, Any]:
@@ -229,6 +194,15 @@ def sample_award_values(campaign: Campaign) -> dict[str, Any]:
 def sample_correction_values(campaign: Campaign) -> dict[str, Any]:
     """Invented corrections, to try a template on."""
     return correction_values(campaign, _sample_awards(campaign))
+
+
+def template_samples(campaign: Campaign) -> dict[str, Mapping[str, Any]]:
+    """The templates that a campaign uses, each with invented values to try it on."""
+    return {
+        campaign.notification.template: sample_broadcast_values(campaign),
+        AWARD_TEMPLATE: sample_award_values(campaign),
+        CORRECTION_TEMPLATE: sample_correction_values(campaign),
+    }
 
 
 def _sample_awards(campaign: Campaign) -> list[Award]:

@@ -1,23 +1,27 @@
 """The parts of the program, opened and tied together once; jobs, the worker and the doors are handed this."""
 
 import logging
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from modules import ledger
+from modules import job_runs, ledger
+from modules.alert_config import Alerts
 from modules.announcer import Announcer
-from modules.campaigns import Campaigns, load_campaigns
+from modules.campaigns import Campaigns
 from modules.clock import Clock, shanghai_now
+from modules.configuration import Configuration
 from modules.database import Database
+from modules.live_configuration import LiveConfiguration
+from modules.message_maker import MessageMaker
 from modules.message_sender import MessageSender
 from modules.process_lock import dead_workers, forget_workers, worker_lock
 from modules.request_module import MetabaseClient
+from modules.service_providers import Providers
 from modules.settings import Settings, load_settings
 from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
-from modules.templates import Templates
 from modules.views import Views
 
 log = logging.getLogger(__name__)
@@ -25,23 +29,50 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Application:
-    """Everything that a job or the worker needs. `clock` tells the real time; `worker` names this process.
-
-    `while_waiting` surrounds what may take long and may be broken off.
-    """
+    """Everything that a job or the worker needs, from any thread. `clock` tells the real time; `worker` names this
+    process. `live` renews the configuration; a job works on `with_one_configuration()`, so that it sees one state from
+    start to end."""
 
     settings: Settings
-    campaigns: Campaigns
+    live: LiveConfiguration
     database: Database
     metabase: MetabaseClient
-    announcer: Announcer
     queue: TaskQueue
     board: TaskBoard
     sender: MessageSender
     views: Views
     clock: Clock
     worker: str
-    while_waiting: Callable[[], AbstractContextManager[None]]
+    pinned: Configuration | None = None
+
+    @property
+    def configuration(self) -> Configuration:
+        """What operations have written into files, in the state that runs now."""
+        return self.pinned or self.live.current
+
+    @property
+    def campaigns(self) -> Campaigns:
+        return self.configuration.campaigns
+
+    @property
+    def alerts(self) -> Alerts:
+        return self.configuration.alerts
+
+    @property
+    def providers(self) -> Providers:
+        return self.configuration.providers
+
+    @property
+    def maker(self) -> MessageMaker:
+        return self.configuration.maker
+
+    @property
+    def announcer(self) -> Announcer:
+        return self.configuration.announcer
+
+    def with_one_configuration(self) -> "Application":
+        """The same, with the configuration of this moment for good."""
+        return replace(self, pinned=self.configuration)
 
 
 @contextmanager
@@ -50,14 +81,15 @@ def open_application(
     *,
     clock: Clock = shanghai_now,
     is_daemon: bool = False,
-    while_waiting: Callable[[], AbstractContextManager[None]] = nullcontext,
+    tolerant: bool = False,
 ) -> Iterator[Application]:
     """Open database, Metabase client and senders; bring the tables up to date; settle the claims of dead workers.
 
+    If `tolerant`, a campaigns file that can't be read leaves no campaigns, for who only looks.
     Raises SettingsError, CampaignsFileError, DatabaseError.
     """
     settings = settings or load_settings()
-    campaigns = load_campaigns(settings.campaigns_file, clock().date())
+    live = LiveConfiguration(settings, clock(), tolerant=tolerant, tries_templates=is_daemon or tolerant)
     database = Database(settings.database_url)
     sender = MessageSender(settings)
     metabase = MetabaseClient(settings.metabase, settings.state_dir, clock)
@@ -71,29 +103,29 @@ def open_application(
                 on_completed=ledger.mark_notified,
                 server_clock=database.is_server,
             )
-            _settle_dead_workers(settings, queue, clock)
+            _settle_dead_workers(settings, database, queue, clock)
             yield Application(
                 settings=settings,
-                campaigns=campaigns,
+                live=live,
                 database=database,
                 metabase=metabase,
-                announcer=Announcer(settings, Templates()),
                 queue=queue,
                 board=TaskBoard(database, on_completed=ledger.mark_notified, server_clock=database.is_server),
                 sender=sender,
                 views=Views(settings, database, owns_folder=is_daemon),
                 clock=clock,
                 worker=worker,
-                while_waiting=while_waiting,
             )
     finally:
         metabase.close()
         database.close()
 
 
-def _settle_dead_workers(settings: Settings, queue: TaskQueue, clock: Clock) -> None:
-    """Claims of processes that died follow the rule of the state picture, at once and not only when leases run out."""
+def _settle_dead_workers(settings: Settings, database: Database, queue: TaskQueue, clock: Clock) -> None:
+    """Claims of processes that died follow the rule of the state picture, at once and not only when leases run out;
+    the slots of their jobs are free."""
     dead = dead_workers(settings.state_dir)
+    job_runs.release_dead(database, dead)
     for task, transition in queue.rescue(clock(), dead):
         log.warning("任务 %s 的发送进程已中断，改为 %s", task.id, transition.status)
     forget_workers(settings.state_dir, dead)

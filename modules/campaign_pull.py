@@ -60,8 +60,7 @@ def fetch(app: "Application", campaign: Campaign) -> Table:
     """The campaign's question, whole. Raises MetabaseError, JobRefusedError."""
     if campaign.card_id is None:
         raise JobRefusedError(f"{campaign.key} 没有写问题卡编号 card_id，请在活动配置里补上")
-    with app.while_waiting():
-        return app.metabase.fetch_card(campaign.card_id)
+    return app.metabase.fetch_card(campaign.card_id)
 
 
 def hold_against_ledger(campaign: Campaign, as_of: datetime, opened: Opened, table: Table) -> CampaignPull:

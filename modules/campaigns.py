@@ -2,9 +2,11 @@
 
 import ast
 import runpy
+import sys
 import threading
 import unicodedata
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,7 +16,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from modules.rewards.campaign import Campaign, City
-from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
+from modules.rewards.faults import Fault, FaultsError, Location, faults_of, join_path
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.validation import entry_path, parse_campaigns
 from modules.settings import ROOT
@@ -35,11 +37,12 @@ class CampaignsFileError(FaultsError):
 
 @dataclass(frozen=True)
 class Campaigns:
-    """What can run (`valid`, in the order of the file), and what there is to mend."""
+    """What can run (`valid`, in the order of the file), and what there is to mend; `spoilt`: what it keeps out."""
 
     valid: Mapping[str, Campaign]
     faults: tuple[Fault, ...]
     warnings: tuple[Fault, ...]
+    spoilt: frozenset[str] = frozenset()
 
     def faults_with(self, key: str) -> list[Fault]:
         """The faults of one campaign."""
@@ -73,19 +76,21 @@ def load_campaigns(path: Path, today: date, badges_file: Path = BADGES_FILE) -> 
     """
     file = read_campaigns_file(path, badges_file)
     parsed = parse_campaigns(file.entries, file.cities, file.badge_lists, today)
-    spoilt = {key for key, _ in file.twice}
-    valid = {key: campaign for key, campaign in parsed.campaigns.items() if key not in spoilt}
-    return Campaigns(valid, (*parsed.faults, *(fault for _, fault in file.twice)), parsed.warnings)
+    twice = {key for key, _ in file.twice}
+    valid = {key: campaign for key, campaign in parsed.campaigns.items() if key not in twice}
+    faults = (*parsed.faults, *(fault for _, fault in file.twice))
+    return Campaigns(valid, faults, parsed.warnings, frozenset(map(str, file.entries)) - valid.keys())
 
 
 def read_campaigns_file(path: Path, badges_file: Path = BADGES_FILE) -> CampaignsFile:
     """What a campaigns file and the badge lists say, not yet judged. Raises CampaignsFileError."""
-    namespace = _execute(path)
+    tree = syntax_tree(path)
+    namespace = execute(path)
     entries = namespace.get("REWARD_CONFIGS")
     if not isinstance(entries, Mapping):
         raise CampaignsFileError([Fault(str(path), "没有定义 REWARD_CONFIGS = {…}，请补上")])
-    cities = _cities(path, namespace["CITIES"] if "CITIES" in namespace else _execute(SHIPPED_FILE)["CITIES"])
-    return CampaignsFile(entries, cities, load_badge_lists(badges_file), tuple(_duplicate_keys(path.read_bytes())))
+    cities = _cities(path, namespace["CITIES"] if "CITIES" in namespace else execute(SHIPPED_FILE)["CITIES"])
+    return CampaignsFile(entries, cities, load_badge_lists(badges_file), tuple(duplicate_keys(tree, "REWARD_CONFIGS")))
 
 
 def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:
@@ -99,15 +104,29 @@ def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:
     return {name: frozenset(map(normalise_name, people)) for name, people in lists.items()}
 
 
-def _execute(path: Path) -> dict[str, Any]:
-    try:
+def syntax_tree(path: Path) -> ast.Module:
+    """The configuration file as it is written. Raises CampaignsFileError."""
+    with _faults_said(path), _PARSING:
+        return ast.parse(path.read_bytes())
+
+
+def execute(path: Path) -> dict[str, Any]:
+    """What the configuration file of operations people defines. Raises CampaignsFileError."""
+    sys.modules.pop("modules.config", None)  # a file that builds on the shipped one is to see it as it is now
+    with _faults_said(path):
         return runpy.run_path(str(path))
+
+
+@contextmanager
+def _faults_said(path: Path) -> Iterator[None]:
+    try:
+        yield
     except SyntaxError as error:
         text = f"第 {error.lineno} 行有语法错误（{error.msg}），请检查逗号、引号和括号"
         raise CampaignsFileError([Fault(str(path), text)]) from error
     except OSError as error:
         raise CampaignsFileError([Fault(str(path), f"读不到活动配置（{error.strerror}）")]) from error
-    except Exception as error:  # the file is the user's code: whatever it raises is a fault of the file
+    except (Exception, SystemExit) as error:  # the file is the user's code: whatever it raises is a fault of the file
         raise CampaignsFileError([Fault(str(path), f"运行出错：{type(error).__name__}: {error}")]) from error
 
 
@@ -126,22 +145,21 @@ def _cities(path: Path, table: object) -> dict[str, City]:
     return cities
 
 
-def _duplicate_keys(source: bytes) -> Iterator[tuple[str, Fault]]:
-    """Keys written twice in the literal of REWARD_CONFIGS, each with the campaign it spoils.
+def duplicate_keys(tree: ast.Module, name: str) -> Iterator[tuple[str, Fault]]:
+    """Keys written twice in the literal that a file assigns to `name`, each with the entry it spoils.
 
     Python would keep the last one and say nothing.
     """
-    with _PARSING:
-        body = ast.parse(source).body
-    for node in body:
+    for node in tree.body:
         targets = node.targets if isinstance(node, ast.Assign) else [getattr(node, "target", None)]
-        named = any(isinstance(target, ast.Name) and target.id == "REWARD_CONFIGS" for target in targets)
+        named = any(isinstance(target, ast.Name) and target.id == name for target in targets)
         value = getattr(node, "value", None)
         if named and isinstance(value, ast.Dict):
-            yield from _twice_in(value, ())
+            for (entry, *rest), text in _twice_in(value, ()):
+                yield str(entry), Fault(join_path(f'{name}["{entry}"]', rest), text)
 
 
-def _twice_in(node: ast.AST, path: tuple[PathPart, ...]) -> Iterator[tuple[str, Fault]]:
+def _twice_in(node: ast.AST, path: Location) -> Iterator[tuple[Location, str]]:
     if isinstance(node, ast.List | ast.Tuple):
         for index, item in enumerate(node.elts):
             yield from _twice_in(item, (*path, index))
@@ -153,7 +171,6 @@ def _twice_in(node: ast.AST, path: tuple[PathPart, ...]) -> Iterator[tuple[str, 
             continue
         here = (*path, str(key.value))
         if key.value in seen:
-            text = f"写了两次（第 {seen[key.value]} 行和第 {key.lineno} 行），请删去一处"
-            yield str(here[0]), Fault(entry_path(here[0], here[1:]), text)
+            yield here, f"写了两次（第 {seen[key.value]} 行和第 {key.lineno} 行），请删去一处"
         seen[key.value] = key.lineno
         yield from _twice_in(value, here)

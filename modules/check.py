@@ -15,23 +15,22 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from modules import config_guard
-from modules.announcer import (
-    AWARD_TEMPLATE,
-    CORRECTION_TEMPLATE,
-    sample_award_values,
-    sample_broadcast_values,
-    sample_correction_values,
-)
+from modules.alert_config import Alerts, alert_path, load_alerts
+from modules.alert_messages import sample_values as sample_alert
+from modules.announcer import template_samples
 from modules.campaigns import Campaigns, load_campaigns
 from modules.database import Database, in_words
 from modules.errors import JobRefusedError
+from modules.message_maker import OPERATIONS
 from modules.request_module import MetabaseClient, MetabaseError
 from modules.rewards.campaign import Campaign
 from modules.rewards.faults import Fault, FaultsError
 from modules.rewards.validation import entry_path
 from modules.senders import apprise_channel
+from modules.service_providers import PROVIDERS_FILE, load_providers
 from modules.settings import Settings, load_settings
-from modules.templates import TEMPLATES_DIR, MessageTemplateError, Templates
+from modules.sla_report import sample_values
+from modules.templates import TEMPLATES_DIR, Templates
 
 
 @dataclass(frozen=True)
@@ -63,23 +62,49 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
     found = Findings(warnings=tuple(settings.warnings()), notes=("设置有效",))
     try:
         campaigns = load_campaigns(settings.campaigns_file, now.date())
+        alerts = load_alerts(settings.campaigns_file, settings.recipients)
     except FaultsError as error:
         return found + Findings(error.faults)
     found += check_campaigns(campaigns, settings)
+    found += check_providers(settings)
+    found += check_alerts(alerts, now)
     found += check_changes(campaigns, settings)
     return found + check_connections(settings, now) if online else found
 
 
 def check_campaigns(campaigns: Campaigns, settings: Settings, templates_dir: Path = TEMPLATES_DIR) -> Findings:
     """The campaigns' own faults and warnings, and whether their templates render and their recipients are known."""
-    templates = Templates(templates_dir)
+    templates = Templates.read(templates_dir)
     faults = [*campaigns.faults]
     warnings = [*campaigns.warnings, *_sender_warnings(settings)]
     for campaign in campaigns.valid.values():
         faults += _template_faults(campaign, templates)
         warnings += _recipient_warnings(campaign, settings)
+    faults += [fault for fault in templates.faults() if not any(fault.path in told.text for told in faults)]
     note = f"{len(campaigns.valid)} 个活动可以运行：{'、'.join(campaigns.valid) or '无'}"
     return Findings(tuple(faults), tuple(warnings), (note,))
+
+
+def check_providers(settings: Settings, file: Path = PROVIDERS_FILE, templates_dir: Path = TEMPLATES_DIR) -> Findings:
+    """Who hears for which provider, and whether the templates of what they hear render."""
+    faults = [*load_providers(file, settings.recipients).faults]
+    failures = Templates.read(templates_dir).failures(sample_values(settings.sla))
+    faults += [Fault("模板", words) for words in failures]
+    if OPERATIONS in settings.recipients:
+        return Findings(tuple(faults))
+    words = f"没有 {OPERATIONS}：告警、没有收件人的服务商的消息都没有人收到；请在 recipients 里加上"
+    return Findings(tuple(faults), (Fault("recipients", words),))
+
+
+def check_alerts(alerts: Alerts, now: datetime, templates_dir: Path = TEMPLATES_DIR) -> Findings:
+    """The faults of alerts, and whether their templates render."""
+    templates = Templates.read(templates_dir)
+    faults = [*alerts.faults]
+    for alert in alerts.valid.values():
+        path = alert_path(alert.name, ("template",))
+        faults += [Fault(path, words) for words in templates.failures({alert.template: sample_alert(alert, now)})]
+    titles = "、".join(alert.title for alert in alerts.enabled)
+    return Findings(tuple(faults), notes=(f"{len(alerts.enabled)} 个提醒已启用：{titles or '无'}",))
 
 
 def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:
@@ -170,16 +195,8 @@ def _sender_warnings(settings: Settings) -> Iterator[Fault]:
 
 
 def _template_faults(campaign: Campaign, templates: Templates) -> Iterator[Fault]:
-    samples = {
-        campaign.notification.template: sample_broadcast_values(campaign),
-        AWARD_TEMPLATE: sample_award_values(campaign),
-        CORRECTION_TEMPLATE: sample_correction_values(campaign),
-    }
-    for name, values in samples.items():
-        try:
-            templates.render(name, values)
-        except MessageTemplateError as error:
-            yield Fault(entry_path(campaign.key, ("notification", "template")), str(error))
+    for words in templates.failures(template_samples(campaign)):
+        yield Fault(entry_path(campaign.key, ("notification", "template")), words)
 
 
 def _recipient_warnings(campaign: Campaign, settings: Settings) -> Iterator[Fault]:

@@ -19,3 +19,8 @@ def paused_collector() -> Iterator[None]:
     finally:
         if was_enabled:
             gc.enable()
+
+
+def resume_collector() -> None:
+    """A run that hangs inside such a block must not leave the program without a collector."""
+    gc.enable()

@@ -1,4 +1,4 @@
-"""活动配置。运营同事新开一个活动，只需在 REWARD_CONFIGS 里加一项，然后运行 `start.bat check` 检查。
+"""活动和提醒的配置。运营同事新开一个活动，只需在 REWARD_CONFIGS 里加一项，然后运行 `start.bat check` 检查。
 
 The one file that operations people edit. 每个键的含义见 docs/操作手册.md；金额一律写元。
 """
@@ -133,5 +133,51 @@ REWARD_CONFIGS: dict[str, dict[str, Any]] = {
             "优秀奖": 400,
             "精英奖": 800,
         },
+    },
+}
+
+# 提醒：把任何一张 Metabase 问题卡的新行（或整张表）发给该知道的人。写法见 docs/操作手册.md 的“提醒：任何一张问题卡”。
+ALERT_CONFIGS: dict[str, dict[str, Any]] = {
+    "check_technician_status": {
+        "title": "技师上下线",
+        "card_id": 719,
+        "every_minutes": 10,
+        "columns": {
+            "id": {"name": ["_id", "id"], "position": 1},
+            "time": {"name": ["updateTime", "update_time", "time", "时间"], "position": 2},
+            "technician": {"name": ["technician", "技师"], "position": 3},
+            "company": {"name": ["company", "orgName", "公司", "服务商"], "position": 4},
+            "content": {"name": ["updateContent", "update_content", "update content", "更新内容"], "position": 6},
+        },
+        "key": "id",
+        "baseline": True,
+        "order_by": "time",
+        "per": "row",
+        "template": "technician_status",
+        "recipient_column": "company",
+        "also": "ops",
+    },
+    # 下面两个是示例，没有启用：换成自己的问题卡和列名，再把 enabled 改成 True
+    "contact_timeout_digest": {
+        "title": "联系超时汇总",
+        "enabled": False,
+        "card_id": 1901,
+        "at": "09:00",
+        "columns": {"order": "orderNum", "company": "orgName", "created": "createTime", "hours": "hours"},
+        "order_by": "created",
+        "per": "table",
+        "template": "contact_timeout_digest",
+        "recipient": "ops",
+    },
+    "pending_orders_reminder": {
+        "title": "待处理工单提醒",
+        "enabled": False,
+        "card_id": 1902,
+        "at": ["10:00", "15:00"],
+        "columns": {"order": "orderNum", "company": "orgName", "created": "createTime", "status": "status"},
+        "order_by": "created",
+        "per": "table",
+        "template": "pending_orders_reminder",
+        "recipient_column": "company",
     },
 }

@@ -155,21 +155,23 @@ def parse_contracts(
     return Contracts(kept, tuple(rejected), len(dropped), differing, sources)
 
 
-def find_columns(columns: Sequence[str], required: Sequence[str]) -> dict[str, int]:
-    """Source column name → position, for `_id` as well as `合同ID(_id)`. Raises ColumnsError."""
+def find_columns(
+    columns: Sequence[str], required: Sequence[str], kept: Sequence[str] = _KEPT_COLUMNS
+) -> dict[str, int]:
+    """Source column name → position, for `_id` as well as `合同ID(_id)`, of those `kept`. Raises ColumnsError."""
     found: dict[str, int] = {}
     for position, title in enumerate(columns):
         bare = title.strip()
         inner = re.search(r"[(（]([^()（）]+)[)）]\s*$", bare)
         for name in {bare, inner.group(1).strip() if inner else bare}:
-            if name in _KEPT_COLUMNS:
+            if name in kept:
                 found.setdefault(name, position)
     missing = [name for name in required if name not in found]
     if missing:
         raise ColumnsError(
             f"源数据缺少列：{'、'.join(missing)}；现有的列：{'、'.join(columns) or '无'}。请检查 Metabase 问题卡的列名"
         )
-    return {name: found[name] for name in _KEPT_COLUMNS if name in found}
+    return {name: found[name] for name in kept if name in found}
 
 
 def signed_within(frame: pd.DataFrame, first: date, last: date) -> "pd.Series[bool]":

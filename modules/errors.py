@@ -21,6 +21,10 @@ class JobRefusedError(Exception):
     """The job can't run like this; the message says why and what to do, in Chinese."""
 
 
+class JobFailedError(Exception):
+    """Some of what a job was to do has failed; the message says what, in Chinese, and the log has the details."""
+
+
 class PullShrankError(Exception):
     """A whole pull that lacks too many registered contracts to be believed."""
 

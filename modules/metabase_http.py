@@ -84,7 +84,8 @@ class Reply:
 
 
 class MetabaseHttp:
-    """Keeps the connections to one Metabase. For one thread at a time; close it after use."""
+    """Keeps the connections to one Metabase, for several threads: what a `requests.Session` can't share are cookies,
+    and none is ever kept. Close it after use."""
 
     def __init__(
         self,

@@ -12,6 +12,7 @@ import os
 import re
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -69,6 +70,7 @@ class ManagedSession:
         now: Callable[[], datetime],
         http: MetabaseHttp,
         deadline: float,
+        login_turn: threading.Lock,
     ) -> None:
         self._username = settings.username
         self._password = settings.password.get_secret_value()
@@ -77,6 +79,7 @@ class ManagedSession:
         self._now = now
         self._http = http
         self._deadline = deadline
+        self._login_turn = login_turn
         self._session = _load(self._path, self._account).session
         self._logged_in = False
 
@@ -96,7 +99,15 @@ class ManagedSession:
         self._login()
 
     def _login(self) -> None:
-        state = _load(self._path, self._account)
+        """Of threads that need a session at once one logs in, and the others take what it got."""
+        with self._login_turn:
+            state = _load(self._path, self._account)
+            if state.session and state.session != self._session:
+                self._session = state.session
+            else:
+                self._log_in_anew(state)
+
+    def _log_in_anew(self, state: "_State") -> None:
         self._check_brake(state)
         # Also proves that the outcome can be kept: no login whose refusal the next run would not know of.
         _save(self._path, state.model_copy(update={"session": ""}))

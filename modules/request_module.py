@@ -6,6 +6,7 @@ in `metabase_session`, time-outs and retries are in `metabase_http`.
 
 import logging
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -43,7 +44,7 @@ class Table:
 
 
 class MetabaseClient:
-    """Pulls tables from one Metabase. For one thread at a time; use it in a `with` or close it."""
+    """Pulls tables from one Metabase, for several threads; use it in a `with` or close it."""
 
     def __init__(
         self,
@@ -62,6 +63,7 @@ class MetabaseClient:
         self._state_dir = state_dir
         self._now = now
         self._http = MetabaseHttp(settings, sleep, monotonic)
+        self._login_turn = threading.Lock()
 
     @property
     def base_url(self) -> str:
@@ -123,7 +125,7 @@ class MetabaseClient:
             raise MetabaseError(
                 "没有登录方式", "在 .env 里设置 METABASE_API_KEY，或 METABASE_USERNAME 和 METABASE_PASSWORD"
             )
-        return ManagedSession(settings, self._state_dir, self._now, self._http, deadline)
+        return ManagedSession(settings, self._state_dir, self._now, self._http, deadline, self._login_turn)
 
     def _ask(self, identity: Identity, call: Call, deadline: float) -> Reply:
         """Ask as `identity`; after a 401 again, as long as the identity has something left to try."""

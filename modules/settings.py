@@ -18,7 +18,9 @@ from pydantic import Field, SecretStr, ValidationError
 from modules.desktop_settings import DesktopSettings
 from modules.recipients import RecipientSettings, SenderName
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
+from modules.schedule_settings import ScheduleSettings
 from modules.settings_section import Section
+from modules.sla_settings import SlaSettings
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_FILE = ROOT / "config" / "settings.yaml"
@@ -62,13 +64,6 @@ class WecomSettings(Section):
     messages_per_minute: int = Field(20, ge=0)
     connect_timeout: float = Field(5, gt=0)
     read_timeout: float = Field(15, gt=0)
-
-
-class ScheduleSettings(Section):
-    """How often the daemon pulls (minutes) and looks into the queue (seconds)."""
-
-    run_jobs_serially_minutes: float = Field(3, gt=0)
-    task_check_seconds: float = Field(10, gt=0)
 
 
 class QueueSettings(Section):
@@ -126,6 +121,7 @@ class Settings(Section):
     files: FileSettings = FileSettings()
     dashboard: DashboardSettings = DashboardSettings()
     logs: LogSettings = LogSettings()
+    sla: SlaSettings = SlaSettings()
     recipients: Mapping[str, RecipientSettings] = Field(default_factory=dict)
 
     @property
@@ -136,6 +132,10 @@ class Settings(Section):
     @property
     def archive_dir(self) -> Path:
         return self.data_dir / "archive"
+
+    @property
+    def backup_dir(self) -> Path:
+        return self.data_dir / "backups"
 
     @property
     def log_dir(self) -> Path:
@@ -217,6 +217,12 @@ def load_settings(environ: Mapping[str, str] | None = None, root: Path = ROOT) -
             "campaigns_file": root / settings.campaigns_file,
         }
     )
+
+
+def settings_files(environ: Mapping[str, str] | None = None, root: Path = ROOT) -> tuple[Path, ...]:
+    """The files that `load_settings` reads, there or not. Raises SettingsError."""
+    named = _variables(os.environ if environ is None else environ, root).get("SETTINGS_FILE", "")
+    return (SHIPPED_FILE, *([root / named] if named else []), root / ".env")
 
 
 def _variables(environ: Mapping[str, str], root: Path) -> dict[str, str]:

@@ -1,8 +1,7 @@
 """How the daemon is asked to end: SIGTERM, Ctrl-C, Ctrl-Break.
 
-A request is noted, and looked for between one piece of work and the next. Only where the daemon may wait for long and
-holds nothing, in starting up and in fetching from Metabase, does it break in: out of the middle of a transaction it
-would leave a lock behind, and the worker, which still has a message to finish, would wait for it.
+A request is noted, and looked for by the main thread, which does nothing but tick. Only in starting up, where it may
+wait for long and holds nothing, does it break in. Jobs and messages have threads of their own, which are asked to end.
 """
 
 import signal

@@ -243,9 +243,85 @@ job_runs = sa.Table(
     sa.Column("outcome", sa.Text),
     sa.Column("counts", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("scheduled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("locked_by", sa.Text),
+    sa.Column("locked_until", Moment),
     sa.Index(None, "job", "started_at"),
 )
-"""What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object."""
+"""What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object.
+
+`outcome`: ok, failed, interrupted (the program was closed) or missed; NULL: not ended. The daemon's runs are
+`scheduled`, one row a slot, which is run again where it was interrupted, lost or has failed; `failures` counts how
+often it has failed. `locked_by` holds the slot until `locked_until`. What a person ran is not scheduled."""
+
+SCHEDULED = sa.text("scheduled")
+"""Spelt like this in a question too, so that the planner sees that the index serves."""
+
+sa.Index(
+    "uq_job_runs_slot",
+    job_runs.c.job,
+    job_runs.c.slot,
+    unique=True,
+    sqlite_where=SCHEDULED,
+    postgresql_where=SCHEDULED,
+)
+
+announced = sa.Table(
+    "announced",
+    metadata,
+    sa.Column("alert", sa.Text, primary_key=True),
+    sa.Column("row_key", sa.Text, primary_key=True),
+    sa.Column("announced_at", Moment, nullable=False),
+)
+"""What an alert has told once, or was there at its first pull: the values of the row's key columns as a JSON list, or
+the hash of a long one. One more row per alert, `source:…`, says that a first pull was, and from which columns the keys
+come. Never pruned: a row that comes back, be it after years, would be told anew."""
+
+sla_violations = sa.Table(
+    "sla_violations",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("identity", sa.Text, nullable=False),
+    sa.Column("day", sa.Date, nullable=False),
+    sa.Column("provider", sa.Text, nullable=False),
+    sa.Column("order_number", sa.Text, nullable=False),
+    sa.Column("appointment_id", sa.Text, nullable=False),
+    sa.Column("appointed_at", sa.Text, nullable=False),
+    sa.Column("province", sa.Text, nullable=False),
+    sa.Column("supervisor", sa.Text, nullable=False),
+    sa.Column("source_type", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("description", sa.Text, nullable=False),
+    sa.Column("memo", sa.Text, nullable=False),
+    sa.Column("work_type", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Text, nullable=False),
+    sa.Column("stored_at", Moment, nullable=False),
+    sa.Index("uq_sla_violations_identity", "identity", unique=True),
+    sa.Index(None, "day", "provider"),
+)
+"""Violations of service levels, each under the day before the report that first showed it; append-only. `provider` is
+normalised, the other texts are the source's, on one line each, its two times among them."""
+
+sla_days = sa.Table(
+    "sla_days",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("rows", sa.Integer, nullable=False),
+    sa.Column("pulled_at", Moment),
+)
+"""What is known of each day since the first one: `data` with the rows of its last pull, or `no-data` where the pull
+was missed."""
+
+sla_weeks = sa.Table(
+    "sla_weeks",
+    metadata,
+    sa.Column("monday", sa.Date, primary_key=True),
+    sa.Column("days_with_data", sa.Integer, nullable=False),
+    sa.Column("reported_at", Moment, nullable=False),
+)
+"""Weeks that are done with: what there was to report has been put into the queue."""
 
 audit_log = sa.Table(
     "audit_log",

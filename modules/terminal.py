@@ -24,7 +24,15 @@ from modules.views import ViewFault
 out = Console()
 err = Console(stderr=True)
 
-OUTCOMES = {"ok": "[green]成功[/]", "failed": "[red]失败[/]", "dry-run": "试运行", "unfinished": "未结束", None: "-"}
+OUTCOMES = {
+    "ok": "[green]成功[/]",
+    "failed": "[red]失败[/]",
+    "interrupted": "[yellow]中断[/]",
+    "missed": "[yellow]错过[/]",
+    "dry-run": "试运行",
+    "unfinished": "未结束",
+    None: "-",
+}
 STATUSES = {
     "pending": "待发送",
     "running": "发送中",
@@ -90,15 +98,23 @@ def show_accepted(key: str, accepted: Sequence[Fault]) -> None:
 
 def show_jobs(states: Sequence[JobState]) -> None:
     """The jobs and their last runs."""
-    table = Table("任务", "活动期", "问题卡", "运行期", "上次运行", "结果")
+    table = Table("任务", "活动期", "问题卡", "运行期", "上次运行", "结果", "下次运行")
     for state in states:
-        active = "[green]在内[/]" if state.active else "已结账" if state.closed_at else "不在内"
-        last = state.last_started[5:16] if state.last_started else "-"
-        table.add_row(state.job, state.period, str(state.card_id or "-"), active, last, OUTCOMES[state.last_outcome])
-    out.print(table if states else "还没有可以运行的活动；请运行 check 检查活动配置。")
+        last, following = (moment[5:16] if moment else "-" for moment in (state.last_started, state.next_run))
+        card, outcome = str(state.card_id or "-"), OUTCOMES[state.last_outcome]
+        table.add_row(state.job, state.period, card, _activity(state), last, outcome, following)
+    out.print(table)
+    if all(state.last_settle_day is None for state in states):
+        out.print("还没有可以运行的活动；请运行 check 检查活动配置。")
     for state in states:
         if state.last_error:
             out.print(f"[red]{state.job}[/] {escape(state.last_error)}", soft_wrap=True)
+
+
+def _activity(state: JobState) -> str:
+    if state.last_settle_day is None:
+        return "[green]启用[/]" if state.active else "停用"
+    return "[green]在内[/]" if state.active else "已结账" if state.closed_at else "不在内"
 
 
 def show_tasks(tasks: Sequence[Task]) -> None:
@@ -165,6 +181,12 @@ def show_status(status: Mapping[str, Any]) -> None:
         out.print(f"[yellow]没写成的文件[/] {escape(fault['file'])}：{escape(fault['reason'])}", soft_wrap=True)
     for fault in status["config_faults"]:
         out.print(f"[red]配置有错[/] {escape(fault)}", soft_wrap=True)
+    running_by = status["configuration"] or {"kept": {}, "settings_changed": []}
+    for name, since in running_by["kept"].items():
+        out.print(f"[yellow]沿用旧配置[/] {escape(name)} 仍按 {since} 的配置运行", soft_wrap=True)
+    if running_by["settings_changed"]:
+        files = "、".join(running_by["settings_changed"])
+        out.print(f"[yellow]需要重启[/] {escape(files)} 已改动，重启后台程序后才生效", soft_wrap=True)
 
 
 def show_demo(result: DemoResult) -> None:

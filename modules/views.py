@@ -90,6 +90,18 @@ class Views:
         path = contract_file(self._settings.data_dir, key)
         return self._locked(lambda: self._store_pull(path, columns, rows, now))
 
+    def refresh_state(self, name: str, contents: Callable[[Connection], Any]) -> list[ViewFault]:
+        """The JSON file of this name below data/state, rewritten where it no longer shows these contents."""
+        path = self._settings.state_dir / name
+
+        def act() -> list[ViewFault]:
+            with self._database.reading() as connection:
+                value = contents(connection)
+            stamp = hashlib.sha256(json.dumps(value).encode()).hexdigest()[:16]
+            return [] if self._is_current(path, stamp) else self._try(path, partial(write_json, path, value), stamp)
+
+        return self._as_owner(act)
+
     def archive_settled(self, key: str, now: datetime) -> list[ViewFault]:
         """A copy of a settled campaign's performance file goes into the archive, one for each state that it had."""
         path = performance_file(self._settings.data_dir, key)

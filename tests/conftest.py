@@ -21,12 +21,15 @@ from hypothesis import settings
 import jobs
 import task_scheduler
 from modules.application import Application, open_application
+from modules.campaign_run import JobReport, RunOptions, find_campaign, run_campaign
 from modules.clock import SHANGHAI, parse_moment
 from modules.database import Database
 from modules.sandbox.metabase import API_KEY, MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import COLUMNS
+from modules.schedule_settings import FixedJobs
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, load_settings
+from modules.tables import job_runs
 from tests.postgres import Server, running_server
 
 if TYPE_CHECKING:
@@ -158,10 +161,17 @@ class Desk:
 
     def run(
         self, key: str = BEIJING, at: str = "2025-05-20T12:00", app: Application | None = None, **options: bool
-    ) -> jobs.JobReport:
+    ) -> JobReport:
         """`main.py run KEY --at …`, with options such as `dry_run=True`."""
-        app, chosen, as_of = app or self.app, jobs.RunOptions(**options), parse_moment(at)
-        return jobs.run_campaign(app, jobs.find_campaign(app, key, as_of, chosen), as_of, chosen)
+        app, chosen, as_of = app or self.app, RunOptions(**options), parse_moment(at)
+        return run_campaign(app, find_campaign(app, key, as_of, chosen), as_of, chosen)
+
+    def cycle(self, at: datetime | None = None) -> list[dict[str, Any]]:
+        """A daemon that was just started runs the campaigns that are due, `at` a moment; the runs that it noted."""
+        self.clock.now = at or self.clock.now
+        before = len(self.table(job_runs))
+        jobs.lanes(self.app).campaigns.run_due()
+        return self.table(job_runs)[before:]
 
     def drain(self) -> task_scheduler.Drained:
         """`main.py drain`."""
@@ -234,7 +244,7 @@ def _settings_sections() -> dict[str, Any]:
     return {
         "metabase": {"connect_timeout": 5, "read_timeout": 10, "time_budget": 10},
         "wecom": {"messages_per_minute": 0, "connect_timeout": 5, "read_timeout": 10},
-        "schedule": {"task_check_seconds": 0.05},
+        "schedule": {"task_check_seconds": 0.05, "jobs": {name: {"enabled": False} for name in FixedJobs.model_fields}},
         "recipients": {
             name: {"name": f"测试 {name}", "sender": "wecom_robot", "key": f"key-{name}"} for name in RECIPIENTS
         },

@@ -32,6 +32,7 @@ from typing import Any, TypeVar
 from modules.sandbox.metabase import MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import COLUMNS
+from modules.schedule_settings import FixedJobs
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT
 
 T = TypeVar("T")
@@ -48,8 +49,12 @@ SETTINGS = """
 metabase: {{connect_timeout: 5, read_timeout: 30, time_budget: {time_budget}}}
 wecom: {{messages_per_minute: 0, connect_timeout: 5, read_timeout: {robot_timeout}}}
 queue: {{lease_seconds: {lease_seconds}}}
+schedule: {{jobs: {jobs}}}
 recipients:
 """
+
+ALL_OFF: Mapping[str, Mapping[str, object]] = {name: {"enabled": False} for name in FixedJobs.model_fields}
+"""The fixed jobs, switched off: what they do depends on the time of day."""
 
 
 def robot_key(recipient: str) -> str:
@@ -178,9 +183,21 @@ class World:
         self._started = 0
         self.settings()
 
-    def settings(self, *, time_budget: float = 60, robot_timeout: float = 20, lease_seconds: float = 120) -> None:
-        """Write the settings file anew. Times in seconds."""
-        text = SETTINGS.format(time_budget=time_budget, robot_timeout=robot_timeout, lease_seconds=lease_seconds)
+    def settings(
+        self,
+        *,
+        time_budget: float = 60,
+        robot_timeout: float = 20,
+        lease_seconds: float = 120,
+        jobs: Mapping[str, Mapping[str, object]] = ALL_OFF,
+    ) -> None:
+        """Write the settings file anew. Times in seconds; `jobs` are the fixed ones that are not to be switched off."""
+        text = SETTINGS.format(
+            time_budget=time_budget,
+            robot_timeout=robot_timeout,
+            lease_seconds=lease_seconds,
+            jobs=json.dumps({**ALL_OFF, **jobs}),
+        )
         lines = [
             f'  {to}: {{name: {to}, sender: wecom_robot, key: "${{WECOM_KEY_{to.upper()}}}"}}' for to in RECIPIENTS
         ]

@@ -22,6 +22,7 @@ from modules.announcer import (
 from modules.clock import SHANGHAI
 from modules.config import REWARD_CONFIGS
 from modules.contracts import parse_contracts
+from modules.message_maker import MessageMaker
 from modules.message_text import split_message
 from modules.outbox import Message
 from modules.rewards.campaign import Campaign
@@ -47,7 +48,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 @pytest.fixture(scope="module")
 def announcer(settings: Settings) -> Announcer:
-    return Announcer(settings, Templates())
+    return Announcer(settings, MessageMaker(settings, Templates.read()))
 
 
 def outcome_of(chosen: Campaign, *source: dict[str, Any]) -> Outcome:
@@ -278,7 +279,7 @@ def test_an_alert_comes_once_a_day_per_fault(announcer: Announcer) -> None:
 
 def test_without_operations_in_the_settings_nobody_is_alerted(settings: Settings) -> None:
     nobody = settings.model_copy(update={"recipients": {}})
-    assert Announcer(nobody, Templates()).alert("甲", "出错了", NOW) == []
+    assert Announcer(nobody, MessageMaker(nobody, Templates.read())).alert("甲", "出错了", NOW) == []
 
 
 # How long
@@ -324,13 +325,13 @@ def test_the_samples_of_check_have_what_real_messages_have(key: str) -> None:
 
 def test_a_template_that_is_not_there_is_named() -> None:
     with pytest.raises(MessageTemplateError, match=r"config/templates/nowhere.j2"):
-        Templates().render("nowhere", {})
+        Templates.read().render("nowhere", {})
 
 
 def test_a_template_cannot_reach_out_of_its_sandbox(tmp_path: Any) -> None:
     (tmp_path / "bad.j2").write_text("{{ title.__class__.__mro__ }}", encoding="utf-8")
     with pytest.raises(MessageTemplateError):
-        Templates(tmp_path).render("bad", {"title": "活动"})
+        Templates.read(tmp_path).render("bad", {"title": "活动"})
 
 
 def test_the_award_of_another_contract_is_in_no_notice(announcer: Announcer) -> None:

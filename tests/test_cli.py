@@ -380,11 +380,13 @@ def test_status_and_jobs_tell_how_the_last_runs_ended(world: World) -> None:
     assert found["oldest_pending"] is not None
     assert (found["unwritten_files"], found["config_faults"]) == ([], [])
     jobs = {job["job"]: job for job in found["jobs"]}
-    assert list(jobs) == ["BJ-2025-04", "BJ-2025-05", "SH-2025-04", "SH-2025-05"]
+    assert list(jobs) == ["BJ-2025-04", "BJ-2025-05", "SH-2025-04", "SH-2025-05", "settle_report", "housekeeping"]
     assert (jobs["BJ-2025-05"]["last_outcome"], jobs["BJ-2025-05"]["contracts_pulled"]) == ("ok", 2)
     assert jobs["BJ-2025-05"]["last_success"] is not None
     assert (jobs["SH-2025-05"]["last_outcome"], jobs["SH-2025-05"]["last_success"]) == ("failed", None)
     assert jobs["BJ-2025-04"]["last_outcome"] is None
+    report = jobs["settle_report"]
+    assert (report["period"], report["active"], report["next_run"]) == ("每天 18:00", False, None)
     assert world.run("jobs", "--json").json == found["jobs"]
     for command in ("status", "jobs"):
         ended = world.run(command, COLUMNS="200")

@@ -11,7 +11,6 @@ import pytest
 import sqlalchemy as sa
 from conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 
-import jobs
 from modules import closing, corrections, health, ledger
 from modules.clock import SHANGHAI
 from modules.closing import Closing
@@ -250,11 +249,9 @@ def test_the_daemon_passes_a_closed_campaign_over_and_runs_the_others(desk: Desk
     desk.run()
     close(desk, force=True)
     desk.show(contracts(1, 2))
-    reports = jobs.run_active_campaigns(desk.app, desk.clock(), lambda: False)
-    assert [report.job for report in reports] == [SHANGHAI_MAY]
+    assert [run["job"] for run in desk.cycle()] == [SHANGHAI_MAY]
     assert len(desk.table(performance)) == 1
-    desk.clock.now = SETTLED
-    assert jobs.run_active_campaigns(desk.app, desk.clock(), lambda: False) == []
+    assert desk.cycle(SETTLED) == []
     assert len(list((desk.data_dir / "archive").glob(f"PerformanceData-{BEIJING}-*.csv"))) == 1
 
 
@@ -264,17 +261,17 @@ def test_where_it_cannot_be_read_what_is_closed_the_runs_go_on(desk: Desk, monke
 
     close(desk, force=True)
     monkeypatch.setattr(ledger, "closed", locked)
-    reports = jobs.run_active_campaigns(desk.app, desk.clock(), lambda: False)
-    assert [(report.job, report.outcome) for report in reports] == [(BEIJING, "failed"), (SHANGHAI_MAY, "ok")]
-    assert "已结账" in (reports[0].error or "")
+    beijing, shanghai = desk.cycle()
+    assert [(run["job"], run["outcome"]) for run in (beijing, shanghai)] == [(BEIJING, "failed"), (SHANGHAI_MAY, "ok")]
+    assert "已结账" in beijing["error"]
 
 
 def test_the_list_of_jobs_says_that_it_is_closed(over: Desk) -> None:
     over.clock.now = datetime(2025, 5, 31, tzinfo=SHANGHAI)
-    states = {state.job: state for state in health.job_states(over.app, over.clock())}
+    states = {state.job: state for state in health.job_states(over.app, over.clock(), [])}
     assert (states[BEIJING].active, states[BEIJING].closed_at) == (True, None)
     close(over, force=True)
-    states = {state.job: state for state in health.job_states(over.app, over.clock())}
+    states = {state.job: state for state in health.job_states(over.app, over.clock(), [])}
     assert (states[BEIJING].active, states[BEIJING].closed_at) == (False, "2025-05-31 00:00:00")
     assert states[SHANGHAI_MAY].active
 

@@ -21,7 +21,6 @@ from alembic.config import Config
 from conftest import BEIJING, NOON, Desk
 from conftest import contracts as desk_contracts
 
-import jobs
 from modules import config_guard, corrections, ledger
 from modules.campaigns import load_campaigns
 from modules.check import Findings, check_changes
@@ -380,18 +379,16 @@ def test_the_daemon_leaves_out_what_is_held_back_and_alerts_operations_once_a_da
     with edited() as desk:
         assert desk.run().awards == 1  # 接好运 for the sixth; five contracts make no tier yet
     with edited(lucky_number="", lucky_rewards=None) as desk:
-        for _ in range(2):
-            (report,) = jobs.run_active_campaigns(desk.app, NOON, lambda: False)
-            assert report.outcome == "failed"
-            assert report.error is not None
-            assert "“接好运”已经发过" in report.error
-            assert f"check --accept {BEIJING}" in report.error
+        for minutes in (3, 6):
+            (run,) = desk.cycle(NOON + timedelta(minutes=minutes))
+            assert run["outcome"] == "failed"
+            assert "“接好运”已经发过" in run["error"]
+            assert f"check --accept {BEIJING}" in run["error"]
         alerts = [row["message"] for row in desk.table(task_table) if row["recipient"] == "ops"]
         assert len(alerts) == 1
         assert "“接好运”已经发过" in alerts[0]
-        assert [row["error"] for row in desk.table(job_runs)][1:] == [report.error] * 2
-        desk.clock.advance(days=1)
-        jobs.run_active_campaigns(desk.app, NOON + timedelta(days=1), lambda: False)
+        assert [row["error"] for row in desk.table(job_runs)][1:] == [run["error"]] * 2
+        desk.cycle(NOON + timedelta(days=1))
         assert len([row for row in desk.table(task_table) if row["recipient"] == "ops"]) == 2
 
 

@@ -234,7 +234,7 @@ def test_a_broken_template_gives_plain_words_and_an_alert(
 ) -> None:
     raised(desk, serviceHousekeeper="沈砚秋")
     (tmp_path / "correction_notice.j2").write_text("{{ 没有这个值 }}", encoding="utf-8")
-    monkeypatch.setattr(desk.app.announcer, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     settle(desk)
     (notice,) = notices(desk)
     assert notice["message"] == f"沈砚秋 补发奖励：达标奖 200 元 → 400 元（{WHY}）；合计 400 元。"

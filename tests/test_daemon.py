@@ -6,7 +6,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -182,7 +182,7 @@ class TestItEndsWithinSeconds:
         stop(daemon, how)
         assert (here.world.numbers(here.beijing), here.world.numbers(here.shanghai)) == ([1, 2, 3], [])
         [last] = here.world.query("SELECT job, outcome, error FROM job_runs ORDER BY id DESC LIMIT 1")
-        assert last == {"job": here.shanghai, "outcome": "failed", "error": "程序被关闭，运行中断"}
+        assert last == {"job": here.shanghai, "outcome": "interrupted", "error": "程序被关闭，运行中断"}
 
     def test_while_the_robot_is_slow_with_the_message_in_hand_finished(
         self, here: Installation, how: signal.Signals
@@ -202,6 +202,65 @@ class TestItEndsWithinSeconds:
         assert "Traceback" not in ended.err
         assert [task["status"] for task in here.world.tasks()] == ["completed"] + ["pending"] * 4
         assert [message.content for message in here.robot.messages] == [here.world.tasks()[0]["message"]]
+
+
+# -- times of day ----------------------------------------------------------------------------------------------------
+
+
+def minutes_ago(minutes: int) -> str:
+    """A time of day in Shanghai, as the settings take it."""
+    return f"{datetime.now(SHANGHAI) - timedelta(minutes=minutes):%H:%M}"
+
+
+def test_started_a_little_late_it_catches_up_on_a_daily_job_once(here: Installation) -> None:
+    here.world.settings(
+        jobs={
+            "housekeeping": {"at": minutes_ago(3), "grace_minutes": 60},
+            "settle_report": {"at": minutes_ago(120), "grace_minutes": 60},
+        }
+    )
+
+    def runs() -> list[dict[str, object]]:
+        jobs = "('housekeeping', 'settle_report')"
+        return here.world.query(f"SELECT job, outcome, scheduled FROM job_runs WHERE job IN {jobs}")  # noqa: S608
+
+    expected = {"job": "housekeeping", "outcome": "ok", "scheduled": 1}
+    for start in (1, 2):
+        daemon = here.start()
+        await_that(lambda start=start: here.world.log().count("后台程序已启动") == start and here.all_delivered(5)())
+        await_that(lambda: runs() == [expected])
+        stop(daemon)
+    assert len(list((here.world.data_dir / "backups").iterdir())) == 1
+    by_hand = here.world.run("run", "housekeeping")
+    assert (by_hand.code, by_hand.json["backups"]) == (0, 1)
+    assert runs() == [expected, expected | {"scheduled": 0}]
+    refused = here.world.run("run", "housekeeping", "--silent")
+    assert (refused.code, "housekeeping 不是活动" in refused.json["error"]) == (2, True)
+
+
+def test_a_killed_daemon_has_its_slot_run_by_the_next_at_once(here: Installation) -> None:
+    here.world.metabase.inject(Fault.SLOW, seconds=None, card=BEIJING)
+    long_interval = {"RUN_JOBS_SERIALLY_SCHEDULE": "1440"}
+    daemon = here.start(**long_interval)
+    await_that(lambda: f"POST /api/card/{BEIJING}/query" in here.world.metabase.calls)
+    daemon.send(signal.SIGKILL)
+    daemon.ended()
+    here.world.metabase.clear_faults()
+    daemon = here.start(**long_interval)
+    await_that(here.all_delivered(5), patience=30)
+    stop(daemon)
+    rows = here.world.query("SELECT job, outcome, failures FROM job_runs ORDER BY job")
+    assert rows == [{"job": key, "outcome": "ok", "failures": 0} for key in (here.beijing, here.shanghai)]
+
+
+def test_a_slow_metabase_holds_up_neither_the_queue_nor_the_fixed_jobs(here: Installation) -> None:
+    here.world.metabase.inject(Fault.SLOW, seconds=None, card=SHANGHAI_CARD)
+    here.world.settings(jobs={"housekeeping": {"at": minutes_ago(1), "grace_minutes": 60}})
+    daemon = here.start()
+    await_that(here.all_delivered(3))
+    await_that(lambda: list((here.world.data_dir / "backups").glob("*.db")))
+    assert f"POST /api/card/{SHANGHAI_CARD}/query" in here.world.metabase.calls
+    stop(daemon)
 
 
 # -- what is down comes back -----------------------------------------------------------------------------------------

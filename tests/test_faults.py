@@ -489,5 +489,5 @@ def test_a_run_that_is_interrupted_leaves_all_or_nothing(world: World) -> None:
     assert "Traceback" not in ended.err
     assert (world.numbers(), world.tasks()) == ([], [])
     [run] = world.query("SELECT outcome, error FROM job_runs")
-    assert (run["outcome"], run["error"]) == ("failed", "程序被关闭，运行中断")
+    assert (run["outcome"], run["error"]) == ("interrupted", "程序被关闭，运行中断")
     assert world.run_may().json["registered"] == 3

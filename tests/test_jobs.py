@@ -11,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 from conftest import BEIJING, CARDS, COLUMNS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 
-import jobs
-from modules import ledger
+from modules import campaign_run, ledger
+from modules.campaign_run import JobReport
 from modules.clock import SHANGHAI
+from modules.errors import JobRefusedError
 from modules.request_module import Table
 from modules.sandbox.metabase import Fault
 from modules.tables import (
@@ -439,7 +440,7 @@ def test_a_dry_run_that_fails_writes_nothing_either(desk: Desk) -> None:
 @pytest.mark.parametrize("at", ["2025-04-30T23:59", "2025-06-04T00:00"])
 def test_outside_its_time_a_campaign_is_refused_unless_forced(desk: Desk, at: str) -> None:
     desk.show(contracts(1))
-    with pytest.raises(jobs.JobRefusedError, match=r"不在 BJ-2025-05 的运行期（2025-05-01 至 2025-06-03）内.*--force"):
+    with pytest.raises(JobRefusedError, match=r"不在 BJ-2025-05 的运行期（2025-05-01 至 2025-06-03）内.*--force"):
         desk.run(at=at)
     assert desk.run(at=at, force=True).outcome == "ok"
 
@@ -451,7 +452,7 @@ def test_on_its_first_and_last_day_a_campaign_runs(desk: Desk, at: str) -> None:
 
 
 def test_an_unknown_job_is_refused_with_the_known_ones(desk: Desk) -> None:
-    with pytest.raises(jobs.JobRefusedError, match="没有名为 BJ-2099-01 的活动；现有：BJ-2025-04、BJ-2025-05、"):
+    with pytest.raises(JobRefusedError, match="没有名为 BJ-2099-01 的活动；现有：BJ-2025-04、BJ-2025-05、"):
         desk.run("BJ-2099-01")
 
 
@@ -473,19 +474,18 @@ def desk_with_faults(open_desk: Opening, tmp_path: Path) -> Desk:
 
 
 def test_a_campaign_with_a_fault_is_refused_with_the_fault(desk_with_faults: Desk) -> None:
-    with pytest.raises(jobs.JobRefusedError, match=r'REWARD_CONFIGS\["BJ-2025-05"\].lucky_number.*一位数字'):
+    with pytest.raises(JobRefusedError, match=r'REWARD_CONFIGS\["BJ-2025-05"\].lucky_number.*一位数字'):
         desk_with_faults.run()
 
 
 def test_a_campaign_without_a_card_is_refused(desk_with_faults: Desk) -> None:
-    with pytest.raises(jobs.JobRefusedError, match="card_id"):
+    with pytest.raises(JobRefusedError, match="card_id"):
         desk_with_faults.run("BJ-2025-04", at="2025-04-20")
 
 
 def test_the_others_run_beside_a_campaign_with_a_fault(desk_with_faults: Desk) -> None:
     desk_with_faults.show(contracts(1), SHANGHAI_MAY)
-    reports = jobs.run_active_campaigns(desk_with_faults.app, NOON, lambda: False)
-    assert [(report.job, report.outcome) for report in reports] == [(SHANGHAI_MAY, "ok")]
+    assert [(run["job"], run["outcome"]) for run in desk_with_faults.cycle()] == [(SHANGHAI_MAY, "ok")]
 
 
 # What Metabase does
@@ -526,36 +526,27 @@ def test_a_fault_of_one_card_fails_its_campaign_and_the_others_go_on(desk: Desk,
     desk.show(contracts(1))
     desk.show(contracts(1), SHANGHAI_MAY)
     desk.source.inject(fault, card=CARDS[BEIJING], times=None)
-    reports = {report.job: report for report in jobs.run_active_campaigns(desk.app, NOON, lambda: False)}
-    assert reports.keys() == {BEIJING, SHANGHAI_MAY}
-    assert reports[BEIJING].outcome == "failed"
-    assert str(CARDS[BEIJING]) in (reports[BEIJING].error or "")
-    assert reports[SHANGHAI_MAY].outcome == "ok"
+    runs = {run["job"]: run for run in desk.cycle()}
+    assert runs.keys() == {BEIJING, SHANGHAI_MAY}
+    assert runs[BEIJING]["outcome"] == "failed"
+    assert str(CARDS[BEIJING]) in runs[BEIJING]["error"]
+    assert runs[SHANGHAI_MAY]["outcome"] == "ok"
     assert {row["campaign"] for row in desk.table(performance)} == {SHANGHAI_MAY}
     desk.source.clear_faults()
     assert desk.run().registered == 1
 
 
 def test_campaigns_whose_time_it_is_not_are_left_out(desk: Desk) -> None:
-    at = datetime(2025, 5, 3, 12, 0, tzinfo=SHANGHAI)
-    reports = jobs.run_active_campaigns(desk.app, at, lambda: False)
-    assert [report.job for report in reports] == ["BJ-2025-04", BEIJING, "SH-2025-04", SHANGHAI_MAY]
-    reports = jobs.run_active_campaigns(desk.app, NOON, lambda: False)
-    assert [report.job for report in reports] == [BEIJING, SHANGHAI_MAY]
-
-
-def test_between_two_campaigns_a_stop_is_heard(desk: Desk) -> None:
-    done: list[str] = []
-    desk.show(lambda: done.append("pulled") or [])  # type: ignore[func-returns-value]
-    reports = jobs.run_active_campaigns(desk.app, NOON, lambda: bool(done))
-    assert [report.job for report in reports] == [BEIJING]
+    runs = desk.cycle(datetime(2025, 5, 3, 12, 0, tzinfo=SHANGHAI))
+    assert [run["job"] for run in runs] == ["BJ-2025-04", BEIJING, "SH-2025-04", SHANGHAI_MAY]
+    assert [run["job"] for run in desk.cycle(NOON)] == [BEIJING, SHANGHAI_MAY]
 
 
 def test_an_error_that_nobody_thought_of_is_a_failed_run_and_not_a_crash(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     desk.show(contracts(1))
-    monkeypatch.setattr(jobs, "calculate", lambda *_: 1 // 0)
+    monkeypatch.setattr(campaign_run, "calculate", lambda *_: 1 // 0)
     report = desk.run()
     assert (report.outcome, report.error) == ("failed", "ZeroDivisionError: integer division or modulo by zero")
     assert desk.table(job_runs)[-1]["outcome"] == "failed"
@@ -578,7 +569,7 @@ def overtaken(desk: Desk, overtaking: Callable[[], object], rows: list[Row]) -> 
 
 def test_where_another_run_came_first_it_is_computed_again(desk: Desk) -> None:
     with desk.reopened() as other:
-        reports: list[jobs.JobReport] = []
+        reports: list[JobReport] = []
         rows = contracts(*range(1, 9))
         desk.show(overtaken(desk, lambda: reports.append(desk.run(app=other)), rows))
         report = desk.run()
@@ -626,7 +617,7 @@ def test_a_run_that_breaks_half_way_has_written_nothing(
     before = everything(desk)
     with monkeypatch.context() as patched:
         if broken == "enqueue":
-            patched.setattr(jobs, "enqueue", fails)
+            patched.setattr(campaign_run, "enqueue", fails)
         else:
             patched.setattr(ledger, "_insert_awards", fails)
         assert desk.run().outcome == "failed"
@@ -649,7 +640,7 @@ def test_a_broken_template_gives_plain_words_and_one_alert(
     for name in ("broadcast_beijing", "b"):
         (tmp_path / f"{name}.j2").write_text(template, encoding="utf-8")
     (tmp_path / "award_notice.j2").write_text("奖励 {{ award_total }}", encoding="utf-8")
-    monkeypatch.setattr(desk.app.announcer, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     desk.show(contracts(*range(1, 7)))
     report = desk.run()
     assert (report.outcome, report.registered) == ("ok", 6)
@@ -671,7 +662,7 @@ def test_a_broken_award_template_gives_plain_words_too(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "broadcast_beijing.j2").write_text("喜报", encoding="utf-8")
-    monkeypatch.setattr(desk.app.announcer, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     desk.show(contracts(*range(1, 7), amount=20_000, serviceHousekeeper="沈砚秋"))
     assert desk.run().outcome == "ok"
     notices = [row["message"] for row in desk.table(tasks) if row["recipient"] == "bj_contact"]
@@ -747,11 +738,11 @@ def test_a_run_that_is_shut_down_is_on_record(desk: Desk, monkeypatch: pytest.Mo
     def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(jobs, "hold_against_ledger", interrupted)
+    monkeypatch.setattr(campaign_run, "hold_against_ledger", interrupted)
     with pytest.raises(KeyboardInterrupt):
         desk.run()
     run = desk.table(job_runs)[-1]
-    assert (run["outcome"], run["error"]) == ("failed", "程序被关闭，运行中断")
+    assert (run["outcome"], run["error"]) == ("interrupted", "程序被关闭，运行中断")
 
 
 def test_awards_remember_the_config_and_the_values_that_decided(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,6 +23,7 @@ from openpyxl.worksheet.worksheet import Worksheet
 from modules import closing, corrections
 from modules.campaign_ledger import open_ledger
 from modules.clock import SHANGHAI
+from modules.configuration_parts import CAMPAIGNS, Found
 from modules.errors import JobRefusedError
 from modules.explanation_words import ADJUSTMENT, explain_award
 from modules.ledger_records import AwardRecord, read_awards
@@ -303,13 +305,12 @@ def test_who_would_have_to_pay_back_is_named(desk: Desk) -> None:
     assert payout(desk).notes[1:] == ("应发为负数，请核对：乙",)
 
 
-def test_a_campaign_that_left_the_configuration_is_paid_out_by_its_last_run(desk: Desk, tmp_path: Path) -> None:
+def test_a_campaign_that_left_the_configuration_is_paid_out_by_its_last_run(desk: Desk) -> None:
     desk.show(contracts(*range(1, 7)))
     desk.run()
     before = payout(desk)
-    file = tmp_path / "campaigns.py"
-    file.write_text("REWARD_CONFIGS = {}")
-    app = desk.app.__class__(**{**vars(desk.app), "campaigns": type(desk.app.campaigns)({}, (), ())})
+    nothing = {**desk.app.configuration.found, CAMPAIGNS.title: Found({})}
+    app = replace(desk.app, pinned=replace(desk.app.configuration, found=nothing))
     found = payout(desk, app=app)
     assert (found.lines, found.names) == (before.lines, before.names)
     assert found.notes == (NOT_CLOSED, "现行配置里没有这个活动，按台账里最后一次运行的配置说明")

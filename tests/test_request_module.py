@@ -12,6 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -263,6 +264,20 @@ def test_a_fetch_logs_in_once_at_most(metabase: MetabaseStandIn, client: Metabas
 def test_a_first_login_counts_as_the_one_of_its_fetch(metabase: MetabaseStandIn, client: MetabaseClient) -> None:
     metabase.inject(Fault.EXPIRED_SESSION)
     assert "刚登录的会话也不被接受" in failure(client).what
+    assert metabase.logins == 1
+
+
+def test_threads_that_need_a_session_at_once_share_one_login(metabase: MetabaseStandIn, client: MetabaseClient) -> None:
+    """As the lanes of the daemon do; each wrong password counts, and too many lock the account."""
+    start = threading.Barrier(6)
+
+    def fetch(_number: int) -> Table:
+        start.wait(20)
+        return client.fetch_card(CARD)
+
+    with ThreadPoolExecutor(6) as pool:
+        tables = list(pool.map(fetch, range(6)))
+    assert tables == [WHOLE] * 6
     assert metabase.logins == 1
 
 

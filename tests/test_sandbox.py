@@ -22,6 +22,7 @@ from modules.sandbox.__main__ import main
 from modules.sandbox.metabase import API_KEY, PASSWORD, USERNAME, Fault, MetabaseStandIn, Operation
 from modules.sandbox.robot import UPLOAD_PATH, RobotFault, RobotStandIn
 from modules.sandbox.sample_contracts import CITIES, SHANGHAI, SampleMonth, sample_cards
+from modules.sandbox.sample_violations import VIOLATION_COLUMNS
 
 ROOT = Path(__file__).parents[1]
 CARD = 1693
@@ -539,6 +540,8 @@ def test_the_module_serves_sample_months_and_prints_the_environment() -> None:
             headers = {"X-Metabase-Session": post(f"{base}/api/session", json=account).json()["id"]}
             for card in (1616, 1693, 1617, 1694):
                 assert post(f"{base}/api/card/{card}/query", headers=headers).json()["row_count"] > 100
+            violations = post(f"{base}/api/card/1514/query", headers=headers).json()
+            assert [column["name"] for column in violations["data"]["cols"]] == list(VIOLATION_COLUMNS)
             for name in ("WECOM_KEY_BJ_GROUP", "WECOM_KEY_SH_GROUP", "WECOM_KEY_OPS"):
                 url = f"{environment['WECOM_BASE_URL']}/cgi-bin/webhook/send?key={environment[name]}"
                 assert post(url, json=text("你好")).json()["errcode"] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from datetime import time
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,35 @@ def test_every_variable_sets_its_setting(
 ) -> None:
     settings = load_settings({variable: written}, tmp_path)
     assert getattr(getattr(settings, section) if section else settings, key) == read
+
+
+def test_fixed_jobs_are_switched_and_timed_one_by_one(tmp_path: Path, own: Any) -> None:
+    text = 'schedule: {jobs: {generate_daily_service_report: {at: "10:30"}, settle_report: {enabled: false}}}'
+    jobs = load_settings(own(text), tmp_path).schedule.jobs
+    assert (jobs.generate_daily_service_report.at, jobs.generate_daily_service_report.grace_minutes) == (
+        time(10, 30),
+        720,
+    )
+    assert (jobs.settle_report.enabled, jobs.settle_report.at) == (False, time(18, 0))
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        ("settle_report: {at: 18:00}", '应是带引号的时间，如 "11:00"'),
+        ('settle_report: {at: "25:00"}', '应是带引号的时间，如 "11:00"'),
+        ('settle_report: {at: "9:00"}', '应是带引号的时间，如 "11:00"'),
+        ("settle_report: {grace_minutes: 1440}", "settle_report.grace_minutes"),
+        ("settle_report: {every_minutes: 3}", "settle_report.every_minutes"),
+        ("alerts: {every_minutes: 3}", "schedule.jobs.alerts.every_minutes"),
+        ('generate_daily_service_report: {at: "12:30"}', "过了半夜 24 点"),
+        ("house_keeping: {enabled: false}", "house_keeping"),
+    ],
+)
+def test_a_fault_in_the_fixed_jobs_is_told_with_its_path(tmp_path: Path, own: Any, job: str, told: str) -> None:
+    [fault] = faults(own(f"schedule: {{jobs: {{{job}}}}}"), tmp_path)
+    assert "schedule.jobs" in fault
+    assert told in fault
 
 
 def test_credentials_come_from_variables(tmp_path: Path) -> None:
@@ -207,7 +237,7 @@ def test_unknown_keys_and_wrong_types_are_told_together(tmp_path: Path, own: Any
 def test_a_fault_of_a_shipped_section_names_the_shipped_file(tmp_path: Path, own: Any) -> None:
     found = faults(own("wecom: {base_url: ftp://x}\n", RUN_JOBS_SERIALLY_SCHEDULE="0"), tmp_path)
     assert found[0].startswith("own.yaml: wecom.base_url: 'ftp://x' 写法不对")
-    assert found[1] == "环境变量 RUN_JOBS_SERIALLY_SCHEDULE: '0' 太小，应大于 0"
+    assert found[1] == "环境变量 RUN_JOBS_SERIALLY_SCHEDULE: '0' 太小，应不小于 0.01"
 
 
 @pytest.mark.parametrize(

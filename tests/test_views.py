@@ -14,7 +14,6 @@ import pytest
 import sqlalchemy as sa
 from conftest import BEIJING, COLUMNS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 
-import jobs
 from modules.clock import SHANGHAI
 from modules.file_utils import csv_text, excel_safe, prune_archive, read_csv_rows, write_atomically, write_csv
 from modules.process_lock import daemon_lock
@@ -384,7 +383,7 @@ def test_of_a_split_message_the_worst_part_counts(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parts: list[str], word: str
 ) -> None:
     (tmp_path / "broadcast_beijing.j2").write_text("喜报\n" * 800, encoding="utf-8")
-    monkeypatch.setattr(desk.app.announcer, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     desk.show(contracts(1))
     desk.run()
     assert [row["dedup_key"].partition("#")[2] for row in desk.table(tasks)] == ["1/3", "2/3", "3/3"]
@@ -398,7 +397,7 @@ def test_a_split_message_is_marked_with_its_last_part(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "broadcast_beijing.j2").write_text("喜报\n" * 800, encoding="utf-8")
-    monkeypatch.setattr(desk.app.announcer, "_templates", Templates(tmp_path))
+    monkeypatch.setattr(desk.app.maker, "_templates", Templates.read(tmp_path))
     desk.show(contracts(1))
     desk.run()
     desk.robot.inject(93000)
@@ -476,8 +475,7 @@ def test_archived_pulls_are_pruned_after_the_set_days(desk: Desk) -> None:
 def test_archived_pulls_are_pruned_though_no_campaign_is_active(desk: Desk) -> None:
     desk.show(contracts(1))
     desk.run()
-    desk.clock.now = datetime(2026, 1, 1, tzinfo=SHANGHAI)
-    jobs.run_active_campaigns(desk.app, desk.clock(), lambda: False)
+    desk.cycle(datetime(2026, 1, 1, tzinfo=SHANGHAI))
     assert archived(desk, "ContractData-") == []
 
 
@@ -523,9 +521,7 @@ def test_the_performance_file_is_archived_once_its_campaign_has_settled(desk: De
     desk.drain()
     last_day = datetime(2025, 6, 3, 23, 59, tzinfo=SHANGHAI)
     for at, expected in ((last_day, 0), (last_day + timedelta(days=1), 1), (last_day + timedelta(days=2), 1)):
-        desk.clock.now = at
-        jobs.run_active_campaigns(desk.app, at, lambda: False)
-        refresh(desk)
+        desk.cycle(at)
         assert len(archived(desk, f"PerformanceData-{BEIJING}")) == expected
     (kept,) = archived(desk, f"PerformanceData-{BEIJING}")
     assert kept == f"PerformanceData-{BEIJING}-20250604-235900.csv"
@@ -538,14 +534,12 @@ def test_a_settled_file_that_moves_once_more_is_archived_once_more(desk: Desk) -
     settled = datetime(2025, 6, 4, 12, 0, tzinfo=SHANGHAI)
     for minutes, act in ((0, lambda: None), (3, desk.drain), (6, lambda: None)):
         act()
-        desk.clock.now = settled + timedelta(minutes=minutes)
-        jobs.run_active_campaigns(desk.app, desk.clock(), lambda: False)
+        desk.cycle(settled + timedelta(minutes=minutes))
     assert len(archived(desk, f"PerformanceData-{BEIJING}")) == 2
 
 
 def test_a_campaign_that_never_ran_has_no_files(desk: Desk) -> None:
-    jobs.run_active_campaigns(desk.app, datetime(2026, 1, 1, tzinfo=SHANGHAI), lambda: False)
-    refresh(desk)
+    desk.cycle(datetime(2026, 1, 1, tzinfo=SHANGHAI))
     assert list(desk.data_dir.glob("*.csv")) == []
     assert not (desk.data_dir / "archive").exists()
 

@@ -20,11 +20,14 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="只算不写：看看�
 
 
 @contextmanager
-def opened() -> Iterator[Application]:
-    """The application with the settings of this installation; logs go to the files only."""
+def opened(*, tolerant: bool = False) -> Iterator[Application]:
+    """The application with the settings of this installation; logs go to the files only.
+
+    `tolerant`: also where the campaigns file can't be read.
+    """
     settings = load_settings()
     configure_logging(settings, console=False)
-    with open_application(settings) as app:
+    with open_application(settings, tolerant=tolerant) as app:
         yield app
 
 

@@ -60,7 +60,11 @@ def parse_campaigns(
     """All campaigns of REWARD_CONFIGS; those with a fault are left out and their faults told, all at once."""
     parsed = [_parse_one(str(key), entry, cities, badge_lists) for key, entry in entries.items()]
     faults = [fault for entry in parsed for fault in entry.faults]
-    overlapping = list(_overlaps(parsed))
+    decisive = ("card_id", "start", "end")
+    readable = (
+        entry.campaign for entry in parsed if entry.campaign and not any(map(entry.unreadable.touches, decisive))
+    )
+    overlapping = list(overlaps(readable))
     faults += [fault for _, fault in overlapping]
     spoilt = {key for key, _ in overlapping} | {entry.key for entry in parsed if entry.faults}
     valid = {entry.key: entry.campaign for entry in parsed if entry.campaign and entry.key not in spoilt}
@@ -146,14 +150,9 @@ def _unknown_city(code: str, cities: Mapping[str, City]) -> str:
     return f"城市代码 {code} 不在 CITIES 表里（现有：{known}）；请在表里加一行，或写全 city 和 notification"
 
 
-def _overlaps(entries: Iterable[_Entry]) -> Iterator[tuple[str, Fault]]:
+def overlaps(campaigns: Iterable[Campaign]) -> Iterator[tuple[str, Fault]]:
     """Campaigns of one city whose periods overlap on one card: each with its fault, whatever else is wrong with it."""
-    decisive = ("card_id", "start", "end")
-    listed = [
-        entry.campaign
-        for entry in entries
-        if entry.campaign and entry.campaign.card_id and not any(map(entry.unreadable.touches, decisive))
-    ]
+    listed = [campaign for campaign in campaigns if campaign.card_id]
     for one in listed:
         for other in listed:
             same_source = one.card_id == other.card_id and one.city_code == other.city_code and one.key != other.key

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
+from modules.sandbox import sample_alerts
 from modules.sandbox.metabase import MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
-from modules.sandbox.sample_contracts import SHANGHAI, SampleMonth, sample_cards
+from modules.sandbox.sample_contracts import SHANGHAI, sample_cards
+from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 
 ROBOT_KEYS = {
     "WECOM_KEY_BJ_GROUP": "sandbox-key-bj-group",
@@ -33,7 +35,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     metabase = MetabaseStandIn(options.port_metabase)
     for card, month in sample_cards().items():
-        metabase.set_card(card, month.columns, partial(_pull_now, month))
+        metabase.set_card(card, month.columns, partial(_now, month.pull))
+    for card, columns, rows in sample_alerts.CARDS:
+        metabase.set_card(card, columns, partial(_now, rows))
+    metabase.set_card(SLA_CARD, VIOLATION_COLUMNS, _violations_of_yesterday)
     robot = RobotStandIn(list(ROBOT_KEYS.values()), options.port_robot)
     with ExitStack() as running:
         try:
@@ -49,8 +54,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             print("\n沙箱已停止。")
 
 
-def _pull_now(month: SampleMonth) -> list[list[object]]:
-    return month.pull(datetime.now(SHANGHAI))
+def _now(rows: Callable[[datetime], list[list[object]]]) -> list[list[object]]:
+    return rows(datetime.now(SHANGHAI))
+
+
+def _violations_of_yesterday() -> list[list[object]]:
+    return sample_violations(datetime.now(SHANGHAI).date() - timedelta(days=1))
 
 
 def _introduction(metabase: MetabaseStandIn, robot: RobotStandIn) -> str:

@@ -1,0 +1,68 @@
+"""What operations are told when the configuration was read anew. Pure: two states → words."""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from modules.clock import format_moment
+from modules.configuration import Configuration
+from modules.live_configuration import Reread
+
+
+@dataclass(frozen=True)
+class News:
+    """Lines for the log, each with its level. `to_mend`: the faults that are new, and `alert` what operations are told
+    of them; both empty where there are none."""
+
+    lines: tuple[tuple[int, str], ...]
+    to_mend: tuple[str, ...] = ()
+    alert: str = ""
+
+
+def news(reread: Reread) -> News:
+    """The words of one re-reading: what changed, what is wrong now and was not before, what has been mended."""
+    before, after = reread.before, reread.after
+    lines = [*_changes(before, after)]
+    added = [str(fault) for fault in after.faults if fault not in before.faults]
+    lines += [(logging.ERROR, f"配置有错：{fault}") for fault in added]
+    told = _warnings(before)
+    lines += [(logging.WARNING, f"配置提醒：{text}") for text in _warnings(after) if text not in told]
+    going_on = kept_words(after)
+    if added and going_on:
+        lines.append((logging.WARNING, going_on))
+    lines += [(logging.INFO, f"配置已改好：{fault}") for fault in before.faults if fault not in after.faults]
+    if before.faults and not after.faults:
+        lines.append((logging.INFO, "配置的错误都已改好，全部按现在的文件运行"))
+    alert = "\n".join(["配置文件有错，请修改；不用重启。", *added, *filter(None, [going_on])]) if added else ""
+    return News(tuple(lines), tuple(added), alert)
+
+
+def kept_words(configuration: Configuration) -> str:
+    """What runs by an earlier version than the files; empty where nothing does."""
+    by_moment: dict[str, list[str]] = {}
+    for name, since in configuration.kept.items():
+        by_moment.setdefault(format_moment(since), []).append(name)
+    return "；".join(f"{'、'.join(names)} 仍按 {moment} 的配置运行" for moment, names in by_moment.items())
+
+
+def removed(reread: Reread, part: str) -> Mapping[str, object]:
+    """The entries of a part that are no longer in the files."""
+    after = reread.after.found[part].valid
+    return {key: entry for key, entry in reread.before.found[part].valid.items() if key not in after}
+
+
+def _changes(before: Configuration, after: Configuration) -> Iterator[tuple[int, str]]:
+    verbs: dict[str, list[str]] = {"新增": [], "改动": [], "删除": []}
+    old, new = before.contents(), after.contents()
+    for title in new:
+        for key in dict.fromkeys([*new[title], *old[title]]):
+            if old[title].get(key) != new[title].get(key):
+                verb = "新增" if key not in old[title] else "删除" if key not in new[title] else "改动"
+                verbs[verb].append(f"{title} {key}")
+    told = "、".join(f"{verb} {'，'.join(names)}" for verb, names in verbs.items() if names)
+    if told:
+        yield logging.INFO, f"配置已重新读取：{told}"
+
+
+def _warnings(configuration: Configuration) -> dict[str, None]:
+    return dict.fromkeys(str(warning) for found in configuration.found.values() for warning in found.warnings)

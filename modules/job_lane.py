@@ -1,0 +1,228 @@
+"""Jobs run here, off the main thread: a lane runs its due jobs one after another, each in a thread of its own.
+
+The lane's own thread looks what is due, takes the slot, waits for the run, keeps its lease, and gives it up when it
+takes too long. A thread can't be ended from outside: one that was given up is left alone (its claim is void, so that
+it writes nothing) and ends with the program at the latest. Its job is not begun again while it hangs, so there are
+never more such threads than jobs.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from modules import job_runs
+from modules.application import Application
+from modules.collector import resume_collector
+from modules.database import in_words
+from modules.due_slots import FAILED, Every, current_slot
+from modules.job_runs import Claim, Ended
+from modules.scheduled_job import Job
+from modules.slot_run import SlotRun
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN = timedelta(seconds=5)
+"""How often the database is asked about a slot that could not be run when it was looked at."""
+
+RENEW_SECONDS = 20.0
+PATIENCE_SECONDS = 5.0
+"""How long a transaction in progress is waited for, when its run is to end."""
+
+_POLL_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Chore:
+    """What every process does for itself at each slot, after the jobs of a lane, and notes nowhere."""
+
+    timing: Every
+    act: Callable[[], None]
+
+
+class JobLane:
+    """`jobs_of` says which jobs the lane has at the moment."""
+
+    def __init__(
+        self,
+        name: str,
+        app: Application,
+        jobs_of: Callable[[], Sequence[Job]],
+        chore: Chore | None = None,
+    ) -> None:
+        self._app = app
+        self._jobs_of = jobs_of
+        self._chore = chore
+        self._chore_done: datetime | None = None
+        self._woken = threading.Event()
+        self._stopping = threading.Event()
+        self._looked: dict[str, tuple[datetime, datetime]] = {}
+        self._hanging: dict[str, SlotRun] = {}
+        self._thread = threading.Thread(target=self._loop, name=f"lane-{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def wake(self) -> None:
+        """Look what is due, unless the lane is at work: then it looks when woken after it."""
+        self._woken.set()
+
+    def ask_to_stop(self) -> None:
+        """Begin nothing more, and break off what runs between two transactions."""
+        self._stopping.set()
+        self._woken.set()
+
+    def join(self, timeout: float) -> bool:
+        """Whether the lane has come to its end within so many seconds."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def run_due(self) -> None:
+        """One look: run what is due, one job after another. A job's failure is its own."""
+        for job in self._jobs_of():
+            if self._stopping.is_set():
+                return
+            if job.enabled and self._is_worth_a_look(job):
+                try:
+                    self._run_if_due(job)
+                except sa.exc.DBAPIError as error:
+                    log.error("看不了 %s 是否到点：%s；稍后再看", job.key, in_words(error))  # noqa: TRY400 - says it all
+        self._do_chore()
+
+    def _do_chore(self) -> None:
+        if self._chore is None or self._stopping.is_set():
+            return
+        slot = current_slot(self._chore.timing, self._app.clock())
+        if slot != self._chore_done:
+            self._chore_done = slot
+            self._chore.act()
+
+    def _loop(self) -> None:
+        while not self._stopping.is_set():
+            self._woken.wait()
+            self._woken.clear()
+            try:
+                self.run_due()
+            except Exception:  # the lane outlives whatever one look meets
+                log.exception("运行任务时出错，下次到点再试")
+
+    def _is_worth_a_look(self, job: Job) -> bool:
+        """A new slot is looked at once, then every few seconds: the database need not be asked at every tick."""
+        now = self._app.clock()
+        slot, before = current_slot(job.timing, now), self._looked.get(job.key)
+        if before is not None and before[0] == slot and abs(now - before[1]) < LOOK_AGAIN:
+            return False
+        self._looked[job.key] = (slot, now)
+        return True
+
+    def _run_if_due(self, job: Job) -> None:
+        app = self._app.with_one_configuration()
+        claim = job_runs.take(app.database, job.key, job.timing, app.worker, app.clock())
+        if claim is None:
+            return
+        earlier = self._hanging.get(job.key)
+        if earlier is not None and earlier.hangs:
+            words = f"上一次运行（{earlier.claim.slot:%m-%d %H:%M}）卡住了还没有结束，这次没有启动；请重启后台程序"
+            log.error("%s：%s", job.key, words)
+            self._end(claim, Ended(FAILED, {}, words))
+            return
+        run = SlotRun(app, job, claim)
+        run.start()
+        ended = self._watched(run)
+        if ended is not None:
+            self._end(claim, ended)
+
+    def _watched(self, run: SlotRun) -> Ended | None:
+        """How the run ended; None where somebody else has taken over its slot."""
+        limit = run.job.limit.total_seconds()
+        while not run.done.wait(_POLL_SECONDS):
+            if self._stopping.is_set():
+                run.break_off(PATIENCE_SECONDS)
+                return self._ended_in_time(run) or job_runs.interrupted()
+            if time.monotonic() - run.started >= limit:
+                run.break_off(0)
+                return self._given_up(run, timedelta(seconds=limit))
+            if not self._keeps(run):
+                run.break_off(0)
+                self._hanging[run.job.key] = run
+                log.error("%s 的时段 %s 已由别的程序接手，这里的运行作废", run.job.key, run.claim.slot)
+                return None
+        if self._stopping.is_set():
+            return self._ended_in_time(run) or job_runs.interrupted()
+        return run.ended or Ended(FAILED, {}, "运行的线程意外结束，请看 logs/app.log")
+
+    def _ended_in_time(self, run: SlotRun) -> Ended | None:
+        """What a run came to that was broken off: its own end counts where it got there."""
+        run.done.wait(_POLL_SECONDS)
+        return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else None
+
+    def _given_up(self, run: SlotRun, limit: timedelta) -> Ended:
+        self._hanging[run.job.key] = run
+        resume_collector()
+        words = f"超过 {limit.total_seconds():g} 秒还没有结束，已放弃，没有结束的部分不会写入"
+        hanging = sorted(key for key, earlier in self._hanging.items() if earlier.hangs)
+        log.error("%s：%s；卡住的任务：%s", run.job.key, words, "、".join(hanging) or "无")
+        return Ended(FAILED, {}, words)
+
+    def _keeps(self, run: SlotRun) -> bool:
+        """Renew the lease when it is time; whether the slot is still ours, as far as can be known."""
+        if time.monotonic() - run.renewed < RENEW_SECONDS:
+            return True
+        run.renewed = time.monotonic()
+        try:
+            return job_runs.renew(self._app.database, run.claim, self._app.clock())
+        except sa.exc.DBAPIError:
+            log.exception("无法延长 %s 的占用，稍后再试", run.job.key)
+            return True
+
+    def _end(self, claim: Claim, ended: Ended) -> None:
+        try:
+            held = job_runs.end(self._app.database, claim, ended, self._app.clock())
+        except sa.exc.DBAPIError:
+            log.exception("无法记录运行 %s 的结果", claim.job)
+            return
+        if not held:
+            log.warning("%s 的时段 %s 已由别的程序接手，结果由它来记", claim.job, claim.slot)
+
+
+class JobLanes:
+    """All lanes of the daemon: the campaigns share one, each fixed job has its own, also one that is added later.
+
+    `fixed_keys` says which fixed jobs there are at the moment, `lane_of` makes the lane of one.
+    """
+
+    def __init__(
+        self, campaigns: JobLane, fixed_keys: Callable[[], Sequence[str]], lane_of: Callable[[str], JobLane]
+    ) -> None:
+        self.campaigns = campaigns
+        self._fixed_keys = fixed_keys
+        self._lane_of = lane_of
+        self._fixed: dict[str, JobLane] = {}
+
+    def wake_fixed(self) -> None:
+        """Look what is due of the fixed jobs."""
+        for key in self._fixed_keys():
+            if key not in self._fixed:
+                self._fixed[key] = self._lane_of(key)
+                self._fixed[key].start()
+            self._fixed[key].wake()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Lanes are at work inside the block; at its end what runs has a few seconds to get out of its transaction."""
+        self.campaigns.start()
+        try:
+            yield
+        finally:
+            lanes = (self.campaigns, *self._fixed.values())
+            for lane in lanes:
+                lane.ask_to_stop()
+            deadline = time.monotonic() + PATIENCE_SECONDS + 2
+            late = [lane for lane in lanes if not lane.join(max(deadline - time.monotonic(), 0))]
+            if late:
+                log.warning("有 %d 个任务没有及时停下，随程序一起结束", len(late))
