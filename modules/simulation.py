@@ -98,7 +98,7 @@ def run_simulation(
 
 
 @dataclass(frozen=True)
-class _Read:
+class ReadEntry:
     """An entry and what became of it."""
 
     entry: Any
@@ -118,11 +118,11 @@ class _Read:
 class _Configurations:
     """The present configuration, and the variants with their values of the sweeps; the rest as in `Simulation`."""
 
-    present: _Read
+    present: ReadEntry
     changes: tuple[tuple[Change, Any], ...]
     differences: tuple[ConfigChange, ...]
     combinations: Sequence[Variant]
-    variants: Sequence[_Read]
+    variants: Sequence[ReadEntry]
 
     def new_warnings(self) -> Iterator[str]:
         """What the variants are warned of and the present configuration is not."""
@@ -139,7 +139,7 @@ def _configurations(settings: Settings, request: Request, today: date) -> _Confi
         path, known = request.config or settings.campaigns_file, "、".join(map(str, file.entries))
         raise JobRefusedError(f"{path} 里没有名为 {request.key} 的活动；现有：{known or '无'}")
     entry = file.entries[request.key]
-    unchanged = _read(file, request.key, entry, today)
+    unchanged = read_entry(file, request.key, entry, today)
     present = _present(installed, request, unchanged, today)
     try:
         common = [parse_change(text, request.key) for text in request.changes]
@@ -149,7 +149,7 @@ def _configurations(settings: Settings, request: Request, today: date) -> _Confi
         raise JobRefusedError(str(error)) from error
     if not common and not request.sweeps and entry == present.entry:
         combinations, entries = [], []  # nothing is changed
-    variants = _all_valid([_read(file, request.key, one, today) for one in entries], combinations)
+    variants = _all_valid([read_entry(file, request.key, one, today) for one in entries], combinations)
     return _Configurations(
         present=present,
         changes=tuple((change, value_at(entry, change.path)) for change in common),
@@ -159,23 +159,23 @@ def _configurations(settings: Settings, request: Request, today: date) -> _Confi
     )
 
 
-def _present(installed: CampaignsFile, request: Request, unchanged: _Read, today: date) -> _Read:
+def _present(installed: CampaignsFile, request: Request, unchanged: ReadEntry, today: date) -> ReadEntry:
     """Where this installation can't run the campaign, the entry of the other file is the present one too."""
     if request.config is None:
         return unchanged
-    present = _read(installed, request.key, installed.entries.get(request.key), today)
+    present = read_entry(installed, request.key, installed.entries.get(request.key), today)
     return unchanged if present.found is None else present
 
 
-def _read(file: CampaignsFile, key: str, entry: Any, today: date) -> _Read:
+def read_entry(file: CampaignsFile, key: str, entry: Any, today: date) -> ReadEntry:
     """An entry by itself: that other campaigns overlap with it does not matter to a simulation."""
     parsed = parse_campaigns({key: entry}, file.cities, file.badge_lists, today)
     faults = (*parsed.faults, *(fault for spoilt, fault in file.twice if spoilt == key))
     warnings = tuple(warning for warning in parsed.warnings if warning.path.startswith(entry_path(key)))
-    return _Read(entry, None if faults else parsed.campaigns[key], faults, warnings)
+    return ReadEntry(entry, None if faults else parsed.campaigns[key], faults, warnings)
 
 
-def _all_valid(variants: Sequence[_Read], combinations: Sequence[Variant]) -> Sequence[_Read]:
+def _all_valid(variants: Sequence[ReadEntry], combinations: Sequence[Variant]) -> Sequence[ReadEntry]:
     """Raises JobRefusedError with the faults of all variants, each once."""
     told: dict[str, str] = {}
     for variant, own in zip(variants, combinations, strict=True):

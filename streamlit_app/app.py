@@ -19,6 +19,7 @@ PAGES = {
         st.Page(FOLDER / "overview.py", title="总览", icon=":material/monitoring:", default=True),
         st.Page(FOLDER / "ranking.py", title="排行榜", icon=":material/leaderboard:", url_path="ranking"),
         st.Page(FOLDER / "housekeeper.py", title="管家详情", icon=":material/badge:", url_path="housekeeper"),
+        st.Page(FOLDER / "simulation.py", title="方案模拟", icon=":material/tune:", url_path="simulation"),
     ],
     "运行": [
         st.Page(FOLDER / "queue.py", title="通知队列", icon=":material/outgoing_mail:", url_path="queue"),

@@ -15,14 +15,15 @@ import streamlit as st
 from sqlalchemy.engine import Connection
 
 from modules.campaign_ledger import open_ledger
-from modules.campaigns import Campaigns, load_campaigns
+from modules.campaigns import Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
 from modules.clock import shanghai_now
 from modules.database import Database
 from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
-from modules.figures import months, queue, ranking, troubles
+from modules.figures import months, paid, queue, ranking, troubles
 from modules.figures.freshness import Freshness, freshness_of
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
 from modules.settings import Settings, load_settings
+from modules.simulation_bench import Bench
 from modules.task_states import Task
 
 P = ParamSpec("P")
@@ -32,6 +33,8 @@ KEPT_SECONDS = 15
 """How long a figure is shown again without asking the database."""
 KEPT_FIGURES = 64
 """How many answers of each figure are kept, whoever asked."""
+KEPT_BENCHES = 4
+"""Campaigns to simulate on: each holds its contracts."""
 
 
 def settings() -> Settings:
@@ -91,6 +94,7 @@ def forget() -> None:
 def close() -> None:
     """Forget everything and let go of the databases."""
     forget()
+    _bench.clear()
     _database.clear()
 
 
@@ -186,3 +190,21 @@ def recipients_of(connection: Connection, status: str) -> list[str]:
 def acts_on_tasks(connection: Connection, newest: int) -> list[queue.Act]:
     """What people did to the queue lately, the last first."""
     return queue.acts(connection, newest)
+
+
+def bench(key: str) -> Bench:
+    """A campaign to try changes on, kept until its ledger or its configuration changes. Raises JobRefusedError."""
+    file, present = read_campaigns_file(settings().campaigns_file), configured().valid.get(key)
+    written = (present.config_hash() if present else "", repr(file.entries.get(key)))
+    return _bench(settings().database_url, key, _revision(key), written, file)
+
+
+@figure
+def _revision(connection: Connection, key: str) -> int:
+    return paid.revision_of(connection, key)
+
+
+@st.cache_resource(max_entries=KEPT_BENCHES, show_spinner="正在读取合同…")
+def _bench(url: str, key: str, revision: int, written: tuple[str, str], _file: CampaignsFile) -> Bench:
+    with _database(url).reading() as connection:
+        return Bench(connection, _file, key, today())

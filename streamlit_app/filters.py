@@ -1,8 +1,9 @@
 """Filters, kept in the address of the page: a view can be shared, reloaded, and goes along to the other pages.
 
 Each filter has one name everywhere, in the address and in the session: `month`, `campaign`, `housekeeper`, `award`,
-`track`, `days`, `state`, `recipient`. A filter that always has a value stands in the address even where it is the
-default, as that may be another tomorrow. Streamlit's own `bind="query-params"` leaves defaults out.
+`track`, `days`, `state`, `recipient`, `set`, `provider`, `dates`, `week`. A filter that always has a value stands in
+the address even where it is the default, as that may be another tomorrow. Streamlit's own `bind="query-params"` leaves
+defaults out.
 """
 
 from collections.abc import Callable, Sequence
@@ -43,15 +44,32 @@ def choose_track() -> Track:
 def choose_days(period: Period) -> tuple[date, date] | None:
     """The first and the last day that contracts were signed on; None for the whole campaign."""
     whole = (period.start, period.end)
-    kept = _settle("days", _days_of)
-    if not (isinstance(kept, tuple) and len(kept) == 2 and period.start <= kept[0] <= kept[1] <= period.end):
-        kept = whole
-    st.session_state["days"] = kept
-    picked = st.date_input("签约日期", whole, period.start, period.end, key="days")
-    if len(picked) != 2:  # the second day is still to be picked
-        return None
-    _write("days", "" if picked == whole else f"{picked[0]}~{picked[1]}")
+    picked = choose_dates("days", "签约日期", whole, whole)
     return None if picked == whole else picked
+
+
+def choose_dates(name: str, label: str, within: tuple[date, date], default: tuple[date, date]) -> tuple[date, date]:
+    """A first and a last day."""
+    kept = _settle(name, _days_of)
+    if not (isinstance(kept, tuple) and len(kept) == 2 and within[0] <= kept[0] <= kept[1] <= within[1]):
+        kept = default
+    st.session_state[name] = kept
+    picked = st.date_input(label, default, *within, key=name)
+    if len(picked) != 2:  # the second day is still to be picked
+        return default
+    _write(name, "" if picked == default else f"{picked[0]}~{picked[1]}")
+    return picked
+
+
+def linked(name: str) -> str | None:
+    """What the address asks for, where it is not what this session has written into it."""
+    asked = st.query_params.get(name)
+    return None if asked == st.session_state.get(_written(name)) else asked
+
+
+def write(name: str, value: str) -> None:
+    """Into the address, for what a page chooses by widgets of its own; nothing for the empty value."""
+    _write(name, value)
 
 
 def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:

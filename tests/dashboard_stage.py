@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlalchemy as sa
+from conftest import BEIJING, Desk
 from streamlit.testing.v1 import AppTest
 
+from modules.clock import parse_moment
+from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
 
 APP = ROOT / "streamlit_app" / "app.py"
@@ -17,6 +21,20 @@ def open_page(name: str, **asked: str) -> AppTest:
     for key, value in asked.items():
         page.query_params[key] = value
     return page.run()
+
+
+def run_two_months(desk: Desk) -> None:
+    """April and May of Beijing, whole, with the messages still to be sent."""
+    for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
+        sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
+        desk.show(sample.pull(parse_moment(moment)), key, sample.columns)
+        assert desk.run(key, moment).outcome == "ok"
+
+
+def figure_of(desk: Desk, query: str) -> int:
+    """One figure by SQL of the test's own."""
+    with desk.app.database.reading() as connection:
+        return int(connection.execute(sa.text(query)).scalar_one() or 0)
 
 
 def cards(page: AppTest) -> dict[str, str]:

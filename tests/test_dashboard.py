@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from conftest import BEIJING, Desk, contracts
-from dashboard_stage import asked, cards, open_page, table, words
+from dashboard_stage import asked, cards, figure_of, open_page, run_two_months, table, words
 from openpyxl import load_workbook
 
 from modules.clock import SHANGHAI, parse_moment
-from modules.sandbox.sample_contracts import SampleMonth
 from modules.tables import tasks
 from streamlit_app import data
 from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
@@ -34,18 +33,9 @@ def nothing_kept() -> Iterator[None]:
 @pytest.fixture
 def month(doors: Desk) -> Desk:
     """April and May of Beijing, whole, with the messages sent."""
-    for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
-        sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
-        doors.show(sample.pull(parse_moment(moment)), key, sample.columns)
-        assert doors.run(key, moment).outcome == "ok"
+    run_two_months(doors)
     doors.drain()
     return doors
-
-
-def number(desk: Desk, query: str) -> int:
-    """One figure by SQL of the test's own."""
-    with desk.app.database.reading() as connection:
-        return int(connection.execute(sa.text(query)).scalar_one())
 
 
 class TestStates:
@@ -120,11 +110,11 @@ class TestOverview:
         assert asked(page) == {"month": "2025-05"}
         (row, *_) = table(page)
         of_may = f"FROM performance WHERE campaign = '{BEIJING}'"
-        assert row["合同数"] == number(month, f"SELECT COUNT(*) {of_may}")
-        assert row["合同金额（元）"] == number(month, f"SELECT SUM(amount) {of_may}") / 100
-        assert row["计入业绩（元）"] == number(month, f"SELECT SUM(performance) {of_may}") / 100
-        assert row["奖金池（元）"] == number(month, f"SELECT SUM(bonus_pool) {of_may}") / 100
-        paid = number(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert row["合同数"] == figure_of(month, f"SELECT COUNT(*) {of_may}")
+        assert row["合同金额（元）"] == figure_of(month, f"SELECT SUM(amount) {of_may}") / 100
+        assert row["计入业绩（元）"] == figure_of(month, f"SELECT SUM(performance) {of_may}") / 100
+        assert row["奖金池（元）"] == figure_of(month, f"SELECT SUM(bonus_pool) {of_may}") / 100
+        paid = figure_of(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert row["奖金（元）"] == paid / 100
 
     def test_another_month_can_be_chosen(self, month: Desk) -> None:
@@ -145,11 +135,12 @@ class TestRanking:
         rows = table(open_page("ranking", campaign=BEIJING))
         assert [row["名次"] for row in rows] == list(range(1, len(rows) + 1))
         assert rows == sorted(rows, key=lambda row: -float(str(row["累计业绩（元）"])))
-        assert len(rows) == number(month, f"SELECT COUNT(DISTINCT payee) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        everybody = f"SELECT COUNT(DISTINCT payee) FROM performance WHERE campaign = '{BEIJING}'"  # noqa: S608
+        assert len(rows) == figure_of(month, everybody)
         for row in rows:
             own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{row['管家']}'"
-            assert row["合同数"] == number(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
-            assert row["应发（元）"] == number(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards {own}") / 100  # noqa: S608
+            assert row["合同数"] == figure_of(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
+            assert row["应发（元）"] == figure_of(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards {own}") / 100  # noqa: S608
 
     def test_progress_tells_what_is_missing_for_the_next_tier(self, doors: Desk) -> None:
         doors.show(contracts(*range(1, 7), amount=12_000))  # 72,000 of 80,000 yuan, six of six contracts
@@ -177,8 +168,8 @@ class TestHousekeeper:
         page = open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON)
         own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{PERSON}'"
         contracts_shown, awards_shown = table(page, 0), table(page, 1)
-        assert len(contracts_shown) == number(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
-        assert len(awards_shown) == number(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
+        assert len(contracts_shown) == figure_of(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
+        assert len(awards_shown) == figure_of(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
         assert "接下来" in words(page)

@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from conftest import BEIJING, SHANGHAI_MAY, Desk, SetClock, desk_in, surroundings_in, wait_until
 from dashboard_browser import Window, chromium, serving, window
 from openpyxl import load_workbook
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
 from modules.clock import parse_moment
 from modules.sandbox.sample_contracts import SampleMonth
@@ -24,7 +24,13 @@ from modules.tables import audit_log, performance, tasks
 
 pytestmark = pytest.mark.slow
 
-PAGES = {"": "总览", "ranking": "排行榜", "housekeeper": "管家详情", "queue": "通知队列"}
+PAGES = {
+    "": "总览",
+    "ranking": "排行榜",
+    "housekeeper": "管家详情",
+    "simulation": "方案模拟",
+    "queue": "通知队列",
+}
 """Address → heading. A new page is added here, and is then opened and pictured."""
 
 PERSON = "沈砚秋"
@@ -116,6 +122,24 @@ def test_filters_stand_in_the_address_survive_a_reload_and_go_along(opened: Wind
     opened.settle()
     wait_until(lambda: "month=2025-04" in opened.page.url)
     assert "BJ-2025-04" in opened.text()
+
+
+@pytest.mark.parametrize("look", ["light", "dark", "phone"])
+def test_a_plan_is_shown_at_once_and_can_be_shared(browser: Browser, url: str, look: str) -> None:
+    with window(browser, url, dark=look == "dark", phone=look == "phone") as shown:
+        shown.open("simulation", campaign=BEIJING, month="2025-05", set="tiered_rewards.min_contracts=8")
+        threshold = shown.page.get_by_label("达标奖 门槛（元）")
+        threshold.fill("60000")
+        threshold.press("Enter")
+        shown.page.get_by_text("80,000 → 60,000").wait_for()
+        wait_until(lambda: "threshold" in shown.page.url)
+        shown.settle()
+        shown.shoot(f"simulation-plan-{look}")
+        shown.page.reload()
+        shown.settle()
+        expect(threshold).to_have_value("60000")
+        assert '{"name": "达标奖", "threshold": 60000},' in shown.text()
+        assert (shown.console, shown.outside) == ([], [])
 
 
 def test_a_row_of_the_ranking_leads_to_the_housekeeper(opened: Window) -> None:
