@@ -12,7 +12,7 @@ from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.figures.freshness import age_words
 from streamlit_app import data
-from streamlit_app.access import Viewer
+from streamlit_app.access import AccessError, Viewer
 from streamlit_app.sign_in import require_viewer
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ def guard() -> Iterator[None]:
     """What goes wrong inside is said in a line; the traceback goes to the log."""
     try:
         yield
-    except EXPECTED_ERRORS as error:
+    except (*EXPECTED_ERRORS, AccessError) as error:
         log.error("看板：%s", words_of(error))  # noqa: TRY400 - the words say it all
         show_fault(words_of(error))
     except Exception:
