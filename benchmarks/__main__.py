@@ -1,4 +1,5 @@
-"""`python -m benchmarks rewards`, `… cycle`, `… queue`, `… dashboard`: tables of seconds and ratios; with `--json` for programs."""
+"""`python -m benchmarks rewards`, `… cycle`, `… queue`, `… dashboard`: tables of seconds and ratios; with `--json` for
+programs."""
 
 import argparse
 import json

@@ -166,6 +166,20 @@ class TestRanking:
         page.selectbox[2].select(None).run()
         assert asked(page) == {"month": "2025-04", "campaign": "BJ-2025-04"}
 
+    def test_days_and_track_show_what_was_signed_within(self, month: Desk) -> None:
+        page = open_page("ranking", campaign=BEIJING, days="2025-05-01~2025-05-10", track="平台单")
+        assert asked(page)["days"] == "2025-05-01~2025-05-10"
+        within = f"campaign = '{BEIJING}' AND signed_at < '2025-05-11' AND NOT self_referral"
+        shown = sum(int(str(row["筛选内合同"])) for row in table(page))
+        assert shown == number(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
+        assert 0 < shown < number(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+
+    @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
+    def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
+        page = open_page("ranking", campaign=BEIJING, days=days)
+        assert not page.error
+        assert "days" not in asked(page)
+
     def test_filters_that_do_not_exist_are_left_alone(self, month: Desk) -> None:
         page = open_page("ranking", month="1999-01", campaign="XX-1999-01", award="<script>")
         assert not page.exception
