@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
-from conftest import BEIJING, SHANGHAI_MAY, Desk, SetClock, desk_in, surroundings_in, wait_until
+from conftest import BEIJING, PROXY_VARIABLES, SHANGHAI_MAY, Desk, SetClock, desk_in, surroundings_in, wait_until
 from dashboard_browser import Window, chromium, serving, window
 from openpyxl import load_workbook
 from playwright.sync_api import Browser
@@ -36,7 +36,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
     """Two months of both cities, with the messages sent but for one that failed and one that is uncertain."""
     root = tmp_path_factory.mktemp("dashboard") / "installation"
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        for name in PROXY_VARIABLES:
             patch.delenv(name, raising=False)
         with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database) as opened:
             for key in ("BJ-2025-04", "SH-2025-04", BEIJING, SHANGHAI_MAY):
