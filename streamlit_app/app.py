@@ -7,7 +7,7 @@ import streamlit as st
 from modules.log_config import configure_logging
 from streamlit_app import data
 from streamlit_app.frame import guard
-from streamlit_app.sign_in import is_known, require_viewer, show_viewer
+from streamlit_app.sign_in import is_known, require_viewer
 
 ICON = Path(__file__).parent / "icon.png"
 """A file of our own: an emoji or a symbol would be fetched from outside."""
@@ -40,7 +40,7 @@ def main() -> None:
     with guard():
         page = st.navigation(PAGES, position="sidebar" if is_known() else "hidden")
         _log_to_files()
-        show_viewer(require_viewer())
+        require_viewer()
         page.run()
 
 

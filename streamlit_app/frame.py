@@ -13,7 +13,7 @@ from modules.errors import EXPECTED_ERRORS, words_of
 from modules.figures.freshness import age_words
 from streamlit_app import data
 from streamlit_app.access import AccessError, Viewer
-from streamlit_app.sign_in import require_viewer
+from streamlit_app.sign_in import require_viewer, show_viewer
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable
         @guarded
         def drawing() -> None:
             viewer = require_viewer()
+            show_viewer(viewer)
             st.title(title, anchor=False)
             st.caption(says)
             _show_freshness()
