@@ -28,8 +28,9 @@ def main(viewer: Viewer) -> None:
     with bar:
         award = filters.choose_or_all("award", "得过的奖励", ranking.names)
         housekeeper = filters.choose_or_all("housekeeper", "管家", sorted({one.housekeeper for one in ranking.ranks}))
-        days = filters.choose_days(data.periods()[key])
         track = filters.choose_track()
+    with bar.cell(column_span=2):  # two days need the room
+        days = filters.choose_days(data.periods()[key])
     _show_notes(ranking)
     ranks = [one for one in ranking.ranks if award in (None, *one.awards) and housekeeper in (None, one.housekeeper)]
     signed = None
