@@ -43,19 +43,30 @@ def choose_track() -> Track:
 
 def choose_days(period: Period) -> tuple[date, date] | None:
     """The first and the last day that contracts were signed on; None for the whole campaign."""
-    whole = (period.start, period.end)
-    picked = choose_dates("days", "签约日期", whole, whole)
+    whole, key = (period.start, period.end), f"days_{period.campaign}"
+    asked, written = st.query_params.get("days", ""), st.session_state.get(_written("days"), "")
+    if asked and asked != written:
+        st.session_state.pop(key, None)  # the address counts, as for all filters
+        written = asked
+    kept = _days_of(written)
+    value = kept if kept and period.start <= kept[0] <= kept[1] <= period.end else whole
+    picked = st.date_input("签约日期", value, period.start, period.end, key=key)
+    if len(picked) != 2:  # the second day is still to be picked
+        return None
+    _write("days", "" if picked == whole else f"{picked[0]}~{picked[1]}")
     return None if picked == whole else picked
 
 
 def choose_dates(name: str, label: str, within: tuple[date, date], default: tuple[date, date]) -> tuple[date, date]:
-    """A first and a last day."""
-    kept = _settle(name, _days_of)
-    if not (isinstance(kept, tuple) and len(kept) == 2 and within[0] <= kept[0] <= kept[1] <= within[1]):
-        kept = default
-    st.session_state[name] = kept
-    picked = st.date_input(label, default, *within, key=name)
-    if len(picked) != 2:  # the second day is still to be picked
+    """A first and a last day of those `within`; while only the first is picked, the default."""
+    key, asked, written = f"dates_{name}", st.query_params.get(name, ""), st.session_state.get(_written(name), "")
+    if asked and asked != written:
+        st.session_state.pop(key, None)  # the address counts, as for all filters
+        written = asked
+    kept = _days_of(written)
+    value = kept if kept and within[0] <= kept[0] <= kept[1] <= within[1] else default
+    picked = st.date_input(label, value, *within, key=key)
+    if len(picked) != 2:
         return default
     _write(name, "" if picked == default else f"{picked[0]}~{picked[1]}")
     return picked
