@@ -168,7 +168,7 @@ def _insert_of(dialect: Dialect, table: sa.Table, columns: tuple[str, ...], miss
 
 def _each(bind: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     """Each value processed; one that is the same in all rows, as the time of a run, only once."""
-    if values and all(value is values[0] for value in values):
+    if len(values) > 1 and all(value is values[0] for value in values):
         return [bind(values[0])] * len(values)
     return [bind(value) for value in values]
 
