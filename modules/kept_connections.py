@@ -1,7 +1,8 @@
 """Connections to a SQLite file that stay open from one transaction to the next, whichever thread it runs in.
 
 A pool's checking out and in takes as long as a whole small transaction of SQLite. Here the last connection that became
-free is the next to be used; a transaction inside another one has its own.
+free is the next to be used; a transaction inside another one has its own. So as many are open as were once needed at
+the same time, however many threads come and go.
 """
 
 import threading
@@ -12,9 +13,6 @@ from sqlalchemy.engine import Connection, Engine
 
 from modules.prepared import on_driver
 
-MOST_IDLE = 5
-"""So many stay open at most while nobody uses them."""
-
 
 class KeptConnections:
     """The connections of one engine without a pool: its `connect` opens, and a connection's `close` closes the file."""
@@ -22,7 +20,7 @@ class KeptConnections:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._idle: list[Connection] = []
-        self._most_idle = MOST_IDLE
+        self._is_closed = False
         self._lock = threading.Lock()
 
     @contextmanager
@@ -33,9 +31,10 @@ class KeptConnections:
         """
         connection = self._take()
         try:
-            with connection.begin():
-                on_driver(connection, begin)
-                yield connection
+            transaction = connection.begin()
+            on_driver(connection, begin)
+            yield connection
+            transaction.commit()
         except BaseException:
             connection.close()
             raise
@@ -44,7 +43,7 @@ class KeptConnections:
     def close(self) -> None:
         """Close what is idle now, and each that is in use as soon as it is not: from now on none is kept."""
         with self._lock:
-            idle, self._idle, self._most_idle = self._idle, [], 0
+            idle, self._idle, self._is_closed = self._idle, [], True
         for connection in idle:
             connection.close()
 
@@ -56,7 +55,7 @@ class KeptConnections:
 
     def _keep(self, connection: Connection) -> None:
         with self._lock:
-            if len(self._idle) < self._most_idle:
+            if not self._is_closed:
                 self._idle.append(connection)
                 return
         connection.close()

@@ -29,9 +29,10 @@ def _known(is_asked: Callable[[sa.Column[Any]], sa.ColumnElement[bool]]) -> sa.C
 _KNOWN_OF_ONE = _known(lambda column: column == sa.bindparam("key"))
 _KNOWN_OF_SEVERAL = _known(lambda column: column.in_(sa.bindparam("keys", expanding=True)))
 
-_COLUMNS = ("task_type", "recipient", "message", "dedup_key") + (
-    "status", "created_at", "updated_at", "group_key", "max_attempts", "on_uncertain", "expires_at"
-)  # fmt: skip
+_COLUMNS = (
+    *("task_type", "recipient", "message", "dedup_key", "status", "created_at", "updated_at", "group_key"),
+    *("max_attempts", "on_uncertain", "expires_at"),
+)
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def on_driver(connection: Connection, text: str, row: Any = ()) -> Rows:
     """As `connection.exec_driver_sql(text, row)`; on SQLite past SQLAlchemy, with the same errors."""
     if connection.dialect.name != "sqlite":
         return connection.exec_driver_sql(text, row)
-    driver: Any = connection.connection.driver_connection
+    driver: Any = connection.connection.dbapi_connection
     try:
         rows: Rows = driver.execute(text, row)
     except sqlite3.Error as error:

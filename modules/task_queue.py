@@ -124,7 +124,7 @@ class TaskQueue:
         with self._database.writing() as connection:
             now = self._moment(connection, now)
             wait_for_turn(connection, CLAIMS_LOCK)
-            connection.execute(statements.EXPIRE, {"now": now})
+            execute_prepared(connection, statements.EXPIRE, {"now": now})
             claim = {
                 "claim": f"{self._worker}/{uuid.uuid4().hex[:12]}",
                 "until": now + self._lease,

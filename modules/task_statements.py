@@ -14,7 +14,7 @@ from modules.tables import Moment, tasks
 from modules.task_states import CANCELLED, COMPLETED, PENDING, RUNNING, Task
 
 COLUMNS = [tasks.c[name] for name in Task._fields]
-UNLOCKED: dict[str, Any] = {"locked_by": None, "locked_until": None, "sending_at": None}
+UNLOCKED: dict[str, Any] = dict.fromkeys(("locked_by", "locked_until", "sending_at"), sa.null())
 
 EXPIRED = "已过有效期，不再发送"
 _NOW = value("now", type_=Moment)
