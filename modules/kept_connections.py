@@ -31,10 +31,9 @@ class KeptConnections:
         """
         connection = self._take()
         try:
-            transaction = connection.begin()
-            on_driver(connection, begin)
-            yield connection
-            transaction.commit()
+            with connection.begin():
+                on_driver(connection, begin)
+                yield connection
         except BaseException:
             connection.close()
             raise

@@ -181,6 +181,16 @@ def test_one_that_broke_while_it_was_idle_fails_once(database: Database) -> None
         assert noted(connection) == []
 
 
+def test_what_its_user_rolled_back_stays_so_and_the_next_one_is_clean(database: Database) -> None:
+    with database.writing() as connection:
+        note(connection, 1)
+        connection.rollback()
+    with database.writing() as connection:
+        note(connection, 2)
+    with database.reading() as connection:
+        assert noted(connection) == [2]
+
+
 def test_a_commit_that_fails_leaves_nothing_behind(database: Database, path: Path) -> None:
     """A foreign key that is looked at only at the end: the commit is refused, and the transaction is undone."""
     with database.writing() as connection:
