@@ -29,7 +29,7 @@ from modules.campaign_pull import (
 )
 from modules.collector import paused_collector
 from modules.database import in_words, record_act
-from modules.errors import PULL_ERRORS, JobRefusedError, PullShrankError
+from modules.errors import PULL_ERRORS, JobRefusedError
 from modules.log_context import logged_as
 from modules.outbox import count_tasks, enqueue, known_keys
 from modules.request_module import Table
@@ -41,9 +41,6 @@ log = logging.getLogger(__name__)
 
 RUN_ERRORS = (*PULL_ERRORS, ledger.CampaignClosedError, config_guard.ConfigNotAcceptedError)
 """What can be said in words when a run fails."""
-
-ALERTS: dict[type[Exception], str] = {PullShrankError: "shrink", config_guard.ConfigNotAcceptedError: "config"}
-"""What a person must decide on before a campaign runs again: told to operations too, under this name."""
 
 
 @dataclass(frozen=True)
@@ -129,8 +126,6 @@ def _run_noted(
     except RUN_ERRORS as error:
         log.error("%s 运行失败：%s", campaign.key, error)  # noqa: TRY400 - the words say it all
         report = JobReport(campaign.key, "failed", error=str(error))
-        if type(error) in ALERTS and not options.dry_run:
-            _alert(app, f"{ALERTS[type(error)]}:{campaign.key}", f"{campaign.key} 运行失败：{error}")
     except sa.exc.DBAPIError as error:
         log.exception("%s 运行失败", campaign.key)
         report = JobReport(campaign.key, "failed", error=in_words(error))
@@ -205,15 +200,6 @@ def _mark_announced(connection: Connection, broadcast_keys: Sequence[str | None]
     for key, is_sent in known_keys(connection, keys).items():
         if is_sent:
             ledger.mark_notified(connection, key, now)
-
-
-def _alert(app: Application, fault: str, text: str) -> None:
-    """Queue word to operations; where that can't be written, the log and the report have it."""
-    try:
-        with app.database.writing() as connection:
-            enqueue(connection, app.announcer.alert(fault, text, app.clock()), app.clock())
-    except sa.exc.OperationalError:
-        log.exception("无法把告警放进队列：%s", text)
 
 
 def _report(

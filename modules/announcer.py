@@ -16,6 +16,7 @@ from typing import Any
 from modules.explanation_words import provider_of
 from modules.message_sender import message_limit_of
 from modules.outbox import Message
+from modules.recipients import OPERATIONS
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award, Outcome
 from modules.rewards.explain import NOTHING_MISSING, remarks, why
@@ -30,8 +31,6 @@ BROADCAST = "send_wecom_message"
 NOTICE = "send_wechat_message"
 AWARD_TEMPLATE = "award_notice"
 CORRECTION_TEMPLATE = "correction_notice"
-OPERATIONS = "ops"
-"""The recipient that hears of what operations should mend."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,14 @@ from datetime import datetime
 import sqlalchemy as sa
 
 from modules.application import Application
+from modules.backups import read_report
 from modules.clock import format_moment
+from modules.heartbeat import daemon_state
 from modules.process_lock import daemon_is_alive
 from modules.tables import campaigns, job_runs, rejected_rows
 from modules.task_states import PENDING
+from modules.troubles import open_troubles
+from modules.version import config_hash, version
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class JobState:
     last_success: str | None
     last_error: str | None
     contracts_pulled: int | None
+    data_age_seconds: int | None
 
 
 def job_states(app: Application, now: datetime) -> list[JobState]:
@@ -57,27 +62,69 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
                 last_success=format_moment(success) if success else None,
                 last_error=run["error"] if run else None,
                 contracts_pulled=pulled.get(campaign.key),
+                data_age_seconds=_seconds(success, now),
             )
         )
     return states
 
 
 def status(app: Application, now: datetime) -> dict[str, object]:
-    """Everything at a glance, as `status --json` prints it."""
+    """Everything at a glance, as `status --json` prints it and `/healthz` answers.
+
+    `version` and `config_hash` are those of the daemon, as it last said, or else of this program.
+    """
+    daemon = daemon_state(app.settings, now)
+    beat = daemon.heartbeat
     waiting = app.board.oldest(PENDING)
+    with app.database.reading() as connection:
+        troubles = open_troubles(connection)
+        last_error = connection.execute(_LAST_ERROR).mappings().one_or_none()
     return {
         "at": format_moment(now),
         "daemon_running": daemon_is_alive(app.settings.state_dir),
+        "daemon": {
+            "state": daemon.state,
+            "words": daemon.words,
+            "asked_to_end": daemon.was_asked_to_end,
+            "heartbeat": beat.model_dump(mode="json") if beat else None,
+        },
+        "exit_code": daemon.exit_code,
+        "version": beat.version if beat else version(),
+        "config_hash": (beat.config_hash if beat else "") or config_hash(app.settings, app.campaigns.valid.values()),
         "database": app.database.place,
         "data_dir": str(app.settings.data_dir),
+        "backed_up_at": _text(read_report(app.settings.state_dir).backed_up_at),
         "jobs": [state.__dict__ for state in job_states(app, now)],
+        "last_error": None
+        if last_error is None
+        else {"job": last_error["job"], "at": _text(last_error["ended_at"]), "error": last_error["error"]},
         "queue": app.board.counts(),
-        "oldest_pending": format_moment(waiting.created_at) if waiting else None,
+        "oldest_pending": _text(waiting.created_at) if waiting else None,
+        "oldest_pending_seconds": _seconds(waiting.created_at, now) if waiting else None,
         "oldest_pending_reason": waiting.last_error if waiting else None,
+        "troubles": [
+            trouble | {"since": _text(trouble["since"]), "told_at": _text(trouble["told_at"])} for trouble in troubles
+        ],
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
         "config_faults": [str(fault) for fault in app.campaigns.faults],
     }
+
+
+_LAST_ERROR = (
+    sa.select(job_runs.c.job, job_runs.c.ended_at, job_runs.c.error)
+    .where(job_runs.c.error.is_not(None))
+    .order_by(job_runs.c.id.desc())
+    .limit(1)
+)
+
+
+def _text(moment: datetime | None) -> str | None:
+    return format_moment(moment) if moment else None
+
+
+def _seconds(since: datetime | None, now: datetime) -> int | None:
+    return int((now - since).total_seconds()) if since else None
 
 
 def rejected(app: Application) -> list[dict[str, str]]:

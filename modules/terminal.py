@@ -34,6 +34,8 @@ STATUSES = {
     "cancelled": "已取消",
 }
 
+DAEMON_COLOURS = {"running": "green", "silent": "red", "dead": "yellow"}
+
 
 def print_json(value: Any) -> None:
     """One JSON value on one line of stdout."""
@@ -150,8 +152,12 @@ def show_preview(outcome: Outcome, announcements: Announcements) -> None:
 
 def show_status(status: Mapping[str, Any]) -> None:
     """`status` for people."""
-    running = "[green]正在运行[/]" if status["daemon_running"] else "[yellow]没有在运行[/]"
-    out.print(f"后台程序：{running}　数据：{escape(status['data_dir'])}　时间：{status['at']}", soft_wrap=True)
+    daemon = status["daemon"]
+    state = f"[{DAEMON_COLOURS[daemon['state']]}]{escape(daemon['words'])}[/]"
+    out.print(f"后台程序：{state}　数据：{escape(status['data_dir'])}　时间：{status['at']}", soft_wrap=True)
+    out.print(f"版本 {status['version']}　配置 {status['config_hash']}　上次备份 {status['backed_up_at'] or '-'}")
+    for trouble in status["troubles"]:
+        out.print(f"[red]问题[/] {trouble['since']} 起：{escape(trouble['what'])}", soft_wrap=True)
     show_jobs([JobState(**state) for state in status["jobs"]])
     counts = "，".join(f"{STATUSES[name]} {number}" for name, number in status["queue"].items())
     oldest = f"；最早一条待发送于 {status['oldest_pending']} 创建" if status["oldest_pending"] else ""
