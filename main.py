@@ -19,16 +19,17 @@ from modules import health, terminal
 from modules.application import Application, open_application
 from modules.check import accept_changes, check_everything
 from modules.clock import shanghai_now
-from modules.commands import corrections, payouts, simulation, takeover, tasks
+from modules.commands import corrections, payouts, simulation, status, takeover, tasks
 from modules.commands.shared import AsJson, At, DryRun, moment, opened
 from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
+from modules.heartbeat import Pulse
 from modules.lanes import SENDER_NAMES, Lane, chosen_senders
 from modules.log_config import configure_logging
-from modules.process_lock import daemon_lock
 from modules.sandbox.demo import run_demo
 from modules.settings import Settings, load_settings
 from modules.stopping import StopRequestedError, StopSwitch
 from modules.task_states import PENDING
+from modules.vitals import Vitals, living, signs_of_life
 
 log = logging.getLogger("main")
 
@@ -44,7 +45,8 @@ cli = typer.Typer(
 
 for commands in (corrections, payouts, simulation, takeover):
     commands.register(cli)
-tasks.register(cli, send_now=lambda app, lane: task_scheduler.check_tasks(app, lanes=[lane]))
+for sending_commands in (tasks, status):
+    sending_commands.register(cli, send_now=lambda app, lane: task_scheduler.check_tasks(app, lanes=[lane]))
 
 
 @cli.callback(invoke_without_command=True)
@@ -64,16 +66,21 @@ def daemon(
 def run_daemon(*, sends: bool = True) -> None:
     """Pull every few minutes and, where it `sends`, drain the queue beside it, until Ctrl-C or SIGTERM."""
     settings = load_settings()
+    pulse = Pulse(settings)
 
     def work(app: Application, stop: StopSwitch) -> None:
         _report_configuration(app)
         if not sends:
-            _tick(app, stop)
+            with signs_of_life(app, pulse, lambda: None) as vitals:
+                _tick(app, stop, vitals)
             return
-        with _sending(app, app.sender.lanes()):
-            _tick(app, stop)
+        with (
+            _sending(app, app.sender.lanes()) as sending,
+            signs_of_life(app, pulse, lambda: sending.is_alive) as vitals,
+        ):
+            _tick(app, stop, vitals)
 
-    _until_stopped(settings, work, owns_folder=True)
+    _until_stopped(settings, work, pulse)
 
 
 @cli.command()
@@ -93,20 +100,21 @@ def worker(
                 time.sleep(TICK_SECONDS)
         log.info("收到停止信号，正在收尾")
 
-    _until_stopped(load_settings(), work, owns_folder=False)
+    _until_stopped(load_settings(), work, None)
 
 
-def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch], None], *, owns_folder: bool) -> None:
-    """Open the application and work until a signal asks to end; the daemon owns its data folder alone."""
+def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch], None], pulse: Pulse | None) -> None:
+    """Open the application and work until a signal asks to end; the daemon, which has a pulse, owns its data folder."""
     configure_logging(settings, console=True)
     stop = StopSwitch()
     stop.listen()
     try:
         with ExitStack() as opened_parts:
             with stop.breaking_in():
-                if owns_folder:
-                    opened_parts.enter_context(daemon_lock(settings.state_dir))
-                opening = open_application(settings, is_daemon=owns_folder, while_waiting=stop.breaking_in)
+                if pulse is not None:
+                    opened_parts.enter_context(living(settings, pulse, shanghai_now))
+                is_daemon = pulse is not None
+                opening = open_application(settings, is_daemon=is_daemon, while_waiting=stop.breaking_in)
                 app = opened_parts.enter_context(opening)
             work(app, stop)
     except StopRequestedError:
@@ -115,16 +123,16 @@ def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch],
 
 
 @contextmanager
-def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
+def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[task_scheduler.Worker]:
     """Messages go out in another thread; at the end the message in hand is finished."""
     thread = task_scheduler.start(app, lanes)
     try:
-        yield
+        yield thread
     finally:
         thread.stop(app.settings.longest_send_seconds)
 
 
-def _tick(app: Application, stop: StopSwitch) -> None:
+def _tick(app: Application, stop: StopSwitch, vitals: Vitals) -> None:
     """The schedule library only ticks; what is due is decided in jobs."""
     scheduler = schedule.Scheduler()
     minutes = app.settings.schedule.run_jobs_serially_minutes
@@ -134,9 +142,11 @@ def _tick(app: Application, stop: StopSwitch) -> None:
         minutes,
         app.settings.schedule.task_check_seconds,
     )
+    vitals.beat(app, app.clock())
     scheduler.run_all()
     while not stop.is_thrown:
         scheduler.run_pending()
+        vitals.tick(app, app.clock())
         time.sleep(TICK_SECONDS)
     log.info("收到停止信号，正在收尾")
 
@@ -251,17 +261,6 @@ def drain(as_json: AsJson = False) -> None:
         app.views.refresh(app.campaigns.valid)  # where nothing was sent, a crash may have left them behind
         pending = app.board.counts()[PENDING]
     terminal.print_json({**sent.__dict__, "pending": pending})
-
-
-@cli.command()
-def status(as_json: AsJson = False) -> None:
-    """看后台程序、任务、队列和文件的状态。"""
-    with opened() as app:
-        found = health.status(app, app.clock())
-    if as_json:
-        terminal.print_json(found)
-    else:
-        terminal.show_status(found)
 
 
 def main() -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -68,7 +69,7 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
     return states
 
 
-def status(app: Application, now: datetime) -> dict[str, object]:
+def status(app: Application, now: datetime) -> dict[str, Any]:
     """Everything at a glance, as `status --json` prints it and `/healthz` answers.
 
     `version` and `config_hash` are those of the daemon, as it last said, or else of this program.

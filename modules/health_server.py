@@ -1,7 +1,7 @@
 """`GET /healthz` and `GET /metrics`, for whoever watches over machines: on this machine's loopback alone.
 
-Answers come from fresh reads, kept for a few seconds, so that nobody who asks often costs anything. A request that names
-another host is refused: a page in somebody's browser could otherwise read along.
+Answers come from fresh reads, kept for a few seconds, so that nobody who asks often costs anything. A request that
+names another host is refused: a page in somebody's browser could otherwise read along.
 """
 
 import json
@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     server_version = "health"
     sys_version = ""
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         if self.headers.get("Host", ADDRESS).partition(":")[0] not in HOSTS:
             self._answer(403, _json({"error": "只回答本机的请求"}))
             return
@@ -132,7 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the library's name
+    def log_message(self, format: str, *args: Any) -> None:
         log.debug("健康检查：%s", format % args)
 
 

@@ -91,27 +91,49 @@ def read_heartbeat(state_dir: Path) -> Heartbeat | None:
 
 
 class Pulse:
-    """The heartbeat of this process, which holds the daemon's lock."""
+    """The heartbeat of this process, for whoever holds the daemon's lock."""
 
-    def __init__(self, settings: Settings, now: datetime) -> None:
-        """Begins at once, so that a heartbeat of an earlier daemon is not taken for this one's."""
+    def __init__(self, settings: Settings) -> None:
         self._state_dir = settings.state_dir
-        self._last = Heartbeat(at=now, started_at=now, pid=os.getpid(), version=version())
+        self._started_at: datetime | None = None
         self._could_write = True
-        self._write(self._last)
 
     def beat(self, now: datetime, config_hash: str, worker_alive: bool | None, health_fault: str = "") -> None:
         """Say that the main loop has come round."""
-        said = {"at": now, "config_hash": config_hash, "worker_alive": worker_alive, "health_fault": health_fault}
-        self._write(self._last.model_copy(update=said))
+        self._say(now, config_hash, worker_alive, health_fault)
+
+    def start(self, now: datetime) -> None:
+        """The first beat, so that one of an earlier daemon is not taken for this one's."""
+        self._say(now)
 
     def stop(self, now: datetime) -> None:
         """Leave the note of an end that was asked for."""
-        self._write(self._last.model_copy(update={"at": now, "stopped": True}))
+        self._say(now, stopped=True)
+
+    def _say(
+        self,
+        now: datetime,
+        config_hash: str = "",
+        worker_alive: bool | None = None,
+        health_fault: str = "",
+        *,
+        stopped: bool = False,
+    ) -> None:
+        self._started_at = self._started_at or now
+        said = Heartbeat(
+            at=now,
+            started_at=self._started_at,
+            pid=os.getpid(),
+            version=version(),
+            config_hash=config_hash,
+            worker_alive=worker_alive,
+            health_fault=health_fault,
+            stopped=stopped,
+        )
+        self._write(said)
 
     def _write(self, heartbeat: Heartbeat) -> None:
         """A disk that is full, or a reader on Windows, is no reason to end; the next beat tries again."""
-        self._last = heartbeat
         try:
             write_atomically(_file(self._state_dir), heartbeat.model_dump_json(indent=2) + "\n", encoding="utf-8")
         except OSError as error:

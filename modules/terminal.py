@@ -14,11 +14,13 @@ from rich.table import Column, Table
 from modules.announcer import Announcements
 from modules.check import Findings
 from modules.health import JobState
+from modules.heartbeat import DaemonState
 from modules.rewards.engine import Outcome
 from modules.rewards.faults import Fault
 from modules.rewards.money import format_yuan
 from modules.sandbox.demo import DemoResult
 from modules.task_states import Task
+from modules.troubles import Told
 from modules.views import ViewFault
 
 out = Console()
@@ -171,6 +173,18 @@ def show_status(status: Mapping[str, Any]) -> None:
         out.print(f"[yellow]没写成的文件[/] {escape(fault['file'])}：{escape(fault['reason'])}", soft_wrap=True)
     for fault in status["config_faults"]:
         out.print(f"[red]配置有错[/] {escape(fault)}", soft_wrap=True)
+
+
+def show_check(daemon: DaemonState, told: Told, *, as_json: bool) -> None:
+    """The result of `status --alert`."""
+    if as_json:
+        print_json({"state": daemon.state, "words": daemon.words, **told.__dict__})
+        return
+    out.print(f"后台程序：[{DAEMON_COLOURS[daemon.state]}]{escape(daemon.words)}[/]", soft_wrap=True)
+    names = {"daemon": "后台程序", "operations": "ops 的机器人"}
+    for words, keys in (("已告知", told.begun), ("已提醒", told.reminded), ("已告知恢复", told.ended)):
+        if keys:
+            out.print(f"{words}：{'、'.join(names[key] for key in keys)}")
 
 
 def show_demo(result: DemoResult) -> None:

@@ -5,11 +5,15 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 
-from modules import health
+from modules import backups, health
 from modules.application import Application
+from modules.clock import Clock
 from modules.health_server import Answers, answering
 from modules.heartbeat import BEAT_EVERY, Pulse
 from modules.pace import Pace
+from modules.process_lock import daemon_lock
+from modules.settings import Settings
+from modules.stopping import StopRequestedError
 from modules.version import config_hash
 from modules.watch_round import watch_once
 
@@ -44,8 +48,25 @@ class Vitals:
 
 
 @contextmanager
+def living(settings: Settings, pulse: Pulse, clock: Clock) -> Iterator[None]:
+    """The data folder is this daemon's, from its first heartbeat to the note that it leaves where it was asked to end.
+
+    Raises AlreadyRunningError, and DatabaseError where the database is damaged.
+    """
+    with daemon_lock(settings.state_dir):
+        pulse.start(clock())
+        backups.require_sound(settings)
+        try:
+            yield
+        except StopRequestedError:
+            pulse.stop(clock())
+            raise
+        pulse.stop(clock())
+
+
+@contextmanager
 def signs_of_life(app: Application, pulse: Pulse, worker_alive: Callable[[], bool | None]) -> Iterator[Vitals]:
-    """The vitals of the daemon, with the health server where settings want it; a port that is taken is told, no more."""
+    """The vitals of the daemon, with the health server where settings want it; a port that is taken is only told."""
     port, fault = app.settings.health.port, ""
     with ExitStack() as opened:
         if port:
@@ -54,8 +75,8 @@ def signs_of_life(app: Application, pulse: Pulse, worker_alive: Callable[[], boo
                 log.info("健康检查已启动：http://127.0.0.1:%s/healthz", port)
             except OSError as error:
                 fault = (
-                    f"健康检查没有启动：端口 {port} 用不了（{error.strerror or error}），/healthz 和 /metrics 没有回答；"
-                    "请关闭占用它的程序或改 health.port，再重新启动"
+                    f"健康检查没有启动：端口 {port} 用不了（{error.strerror or error}）；"
+                    "请关闭占用它的程序，或改 health.port，再重新启动"
                 )
                 log.error("%s", fault)  # noqa: TRY400 - the words say it all
         yield Vitals(pulse, worker_alive, fault)
