@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
 from modules.application import Application
 from modules.backups import read_report
@@ -33,7 +34,6 @@ class JobState:
     last_success: str | None
     last_error: str | None
     contracts_pulled: int | None
-    data_age_seconds: int | None
 
 
 def job_states(app: Application, now: datetime) -> list[JobState]:
@@ -41,8 +41,7 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
     with app.database.reading() as connection:
         newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
         last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
-        successes = sa.select(job_runs.c.job, sa.func.max(job_runs.c.ended_at)).where(job_runs.c.outcome == "ok")
-        succeeded = dict(connection.execute(successes.group_by(job_runs.c.job)).all())
+        succeeded = _last_successes(connection)
         pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).all())
         closed = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.closed_at)).all())
     states = []
@@ -63,7 +62,6 @@ def job_states(app: Application, now: datetime) -> list[JobState]:
                 last_success=format_moment(success) if success else None,
                 last_error=run["error"] if run else None,
                 contracts_pulled=pulled.get(campaign.key),
-                data_age_seconds=_seconds(success, now),
             )
         )
     return states
@@ -79,6 +77,7 @@ def status(app: Application, now: datetime) -> dict[str, Any]:
     waiting = app.board.oldest(PENDING)
     with app.database.reading() as connection:
         troubles = open_troubles(connection)
+        succeeded = _last_successes(connection)
         last_error = connection.execute(_LAST_ERROR).mappings().one_or_none()
     return {
         "at": format_moment(now),
@@ -96,6 +95,7 @@ def status(app: Application, now: datetime) -> dict[str, Any]:
         "data_dir": str(app.settings.data_dir),
         "backed_up_at": _text(read_report(app.settings.state_dir).backed_up_at),
         "jobs": [state.__dict__ for state in job_states(app, now)],
+        "data_age_seconds": {job: _seconds(at, now) for job, at in sorted(succeeded.items())},
         "last_error": None
         if last_error is None
         else {"job": last_error["job"], "at": _text(last_error["ended_at"]), "error": last_error["error"]},
@@ -118,6 +118,11 @@ _LAST_ERROR = (
     .order_by(job_runs.c.id.desc())
     .limit(1)
 )
+
+
+def _last_successes(connection: Connection) -> dict[str, datetime]:
+    successes = sa.select(job_runs.c.job, sa.func.max(job_runs.c.ended_at)).where(job_runs.c.outcome == "ok")
+    return dict(connection.execute(successes.group_by(job_runs.c.job)).all())
 
 
 def _text(moment: datetime | None) -> str | None:

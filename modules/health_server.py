@@ -80,9 +80,8 @@ class _Metrics(Collector):
         since_success = GaugeMetricFamily(
             "incentive_job_last_success_age_seconds", "Since a job has last succeeded.", labels=["job"]
         )
-        for job in truth["jobs"]:
-            if job["data_age_seconds"] is not None:
-                since_success.add_metric([job["job"]], job["data_age_seconds"])
+        for job, seconds in truth["data_age_seconds"].items():
+            since_success.add_metric([job], seconds)
         yield since_success
         queue = GaugeMetricFamily("incentive_queue_tasks", "Messages in the queue by status.", labels=["status"])
         for status, number in truth["queue"].items():

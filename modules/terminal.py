@@ -161,6 +161,11 @@ def show_status(status: Mapping[str, Any]) -> None:
     for trouble in status["troubles"]:
         out.print(f"[red]问题[/] {trouble['since']} 起：{escape(trouble['what'])}", soft_wrap=True)
     show_jobs([JobState(**state) for state in status["jobs"]])
+    ages = "，".join(f"{job} {_age(seconds)}" for job, seconds in status["data_age_seconds"].items())
+    out.print(f"距上次成功：{ages or '-'}", soft_wrap=True)
+    if status["last_error"]:
+        last = status["last_error"]
+        out.print(f"最近一次出错：{last['at']} {last['job']} {escape(last['error'])}", soft_wrap=True)
     counts = "，".join(f"{STATUSES[name]} {number}" for name, number in status["queue"].items())
     oldest = f"；最早一条待发送于 {status['oldest_pending']} 创建" if status["oldest_pending"] else ""
     reason = f"，因为：{escape(status['oldest_pending_reason'])}" if status["oldest_pending_reason"] else ""
@@ -173,6 +178,12 @@ def show_status(status: Mapping[str, Any]) -> None:
         out.print(f"[yellow]没写成的文件[/] {escape(fault['file'])}：{escape(fault['reason'])}", soft_wrap=True)
     for fault in status["config_faults"]:
         out.print(f"[red]配置有错[/] {escape(fault)}", soft_wrap=True)
+
+
+def _age(seconds: int) -> str:
+    minutes = seconds // 60
+    days, hours = divmod(minutes // 60, 24)
+    return f"{days} 天 {hours} 小时" if days else f"{hours} 小时 {minutes % 60} 分" if hours else f"{minutes} 分"
 
 
 def show_check(daemon: DaemonState, told: Told, *, as_json: bool) -> None:

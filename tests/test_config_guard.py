@@ -34,6 +34,7 @@ from modules.settings import ROOT
 from modules.source_changes import SourceChanges
 from modules.tables import awards, campaigns, job_runs
 from modules.tables import tasks as task_table
+from modules.watch_round import watch_once
 from tests.program import MAY_20, World, contract, open_world, unlimited_robot
 from tests.test_campaigns import FULL, KEY, campaign, with_change
 
@@ -382,6 +383,7 @@ def test_the_daemon_leaves_out_what_is_held_back_and_alerts_operations_once_a_da
     with edited(lucky_number="", lucky_rewards=None) as desk:
         for _ in range(2):
             (report,) = jobs.run_active_campaigns(desk.app, NOON, lambda: False)
+            watch_once(desk.app, desk.clock())
             assert report.outcome == "failed"
             assert report.error is not None
             assert "“接好运”已经发过" in report.error
@@ -392,6 +394,7 @@ def test_the_daemon_leaves_out_what_is_held_back_and_alerts_operations_once_a_da
         assert [row["error"] for row in desk.table(job_runs)][1:] == [report.error] * 2
         desk.clock.advance(days=1)
         jobs.run_active_campaigns(desk.app, NOON + timedelta(days=1), lambda: False)
+        watch_once(desk.app, desk.clock())
         assert len([row for row in desk.table(task_table) if row["recipient"] == "ops"]) == 2
 
 
