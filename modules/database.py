@@ -127,6 +127,8 @@ def reason_in_words(said: str) -> str:
         return damage_in_words(reason)
     if "full" in reason:
         return f"磁盘已满（{reason}）；请清理磁盘后再试，没有写入任何东西"
+    if "disk I/O" in reason:
+        return f"磁盘读写出错（{reason}），可能已满或已坏；请清理并检查磁盘后再试，没有写入任何东西"
     return f"数据库出错（{reason}）；请检查 DATABASE_URL 和数据文件夹，没有写入任何东西"
 
 

@@ -21,6 +21,8 @@ from tests.program import Running, World, await_that, contracts, open_world, rob
 
 SECOND = "bj_contact"
 IMPATIENT = "import modules.database as d, modules.backups as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"
+NO_ROOM = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
+"""Not even for the file that SQLite keeps beside the database."""
 EXACTLY_FULL = """
 import sqlalchemy as sa
 @sa.event.listens_for(sa.Engine, "connect")
@@ -48,6 +50,23 @@ def started(world: World) -> Running:
     daemon = world.start()
     await_that(lambda: world.log().count("后台程序已启动") > before)
     return daemon
+
+
+def freeze(world: World, daemon: Running) -> None:
+    """Stop the process where it stands, but not within a transaction."""
+
+    def stands_outside() -> bool:
+        daemon.send(signal.SIGSTOP)
+        try:
+            with closing(sqlite3.connect(world.database, timeout=0.2, isolation_level=None)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+        except sqlite3.OperationalError:
+            daemon.send(signal.SIGCONT)
+            return False
+        return True
+
+    await_that(stands_outside)
 
 
 def age_heartbeat(world: World, **by: float) -> None:
@@ -80,7 +99,7 @@ def test_the_exit_code_tells_a_running_a_frozen_a_stopped_and_a_killed_daemon_ap
     assert (never.code, "没有在运行" in never.out) == (3, True)
     daemon = started(world)
     assert world.run("status").code == 0
-    daemon.send(signal.SIGSTOP)
+    freeze(world, daemon)
     age_heartbeat(world, seconds=91)
     frozen = world.run("status", "--json")
     assert (frozen.code, frozen.json["daemon"]["state"], frozen.json["daemon_running"]) == (4, "silent", True)
@@ -150,7 +169,7 @@ def test_a_second_recipient_hears_once_that_the_daemon_is_dead_and_once_that_it_
     daemon = started(world)
     assert [check(world) for _ in range(2)] == [0, 0]
     assert signs(world) == "⚠✅"
-    daemon.send(signal.SIGSTOP)
+    freeze(world, daemon)
     age_heartbeat(world, seconds=91)
     assert [check(world) for _ in range(2)] == [4, 4]
     assert signs(world) == "⚠✅⚠"
@@ -219,7 +238,7 @@ def test_a_second_recipient_hears_that_the_robot_of_operations_is_dead(world: Wo
 
 def test_messages_to_operations_that_wait_are_told_while_the_daemon_runs(world: World) -> None:
     daemon = started(world)
-    daemon.send(signal.SIGSTOP)
+    freeze(world, daemon)
     made = (datetime.now(SHANGHAI) - timedelta(minutes=16)).isoformat(timespec="microseconds")
     with closing(sqlite3.connect(world.database)) as connection, connection:
         connection.execute(
@@ -330,3 +349,10 @@ def test_a_full_disk_at_start_is_said_and_costs_no_data(world: World) -> None:
     refused(world, "磁盘已满", EXACTLY_FULL)
     assert dump(world.database) == before
     started(world)
+
+
+def test_a_disk_without_room_for_any_file_is_said_to_be_no_good(world: World) -> None:
+    world.run("status")
+    before = dump(world.database)
+    refused(world, "磁盘读写出错", NO_ROOM)
+    assert dump(world.database) == before
