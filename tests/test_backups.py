@@ -50,6 +50,8 @@ def test_a_backup_is_one_file_that_holds_what_the_database_holds(desk: Desk) -> 
     [copy] = backups.backups(desk.app.settings)
     assert copy.name == "tasks-20250520.db"
     assert count(copy, "performance") == 7
+    with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as anywhere:
+        assert anywhere.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     assert [file.name for file in copy.parent.iterdir()] == [copy.name]
     assert backups.read_report(desk.app.settings.state_dir).backed_up_at == NOON
 

@@ -190,6 +190,17 @@ def test_a_daemon_that_was_stopped_is_told_only_after_a_while(world: World) -> N
     assert "被正常停止" in told(world)[0]
 
 
+def test_a_crash_is_not_taken_back_by_a_stop_in_between(world: World) -> None:
+    started(world).send(signal.SIGKILL)
+    await_that(lambda: world.run("status").code == 3)
+    check(world)
+    daemon = started(world)
+    daemon.send(signal.SIGTERM)
+    daemon.ended()
+    assert check(world) == 3
+    assert signs(world) == "⚠"
+
+
 def test_only_the_lane_of_the_second_recipient_is_drained(world: World) -> None:
     world.show(contracts(1, 3))
     world.run_may()
