@@ -276,6 +276,8 @@ def test_without_a_second_recipient_it_says_what_to_set(world: World) -> None:
         assert ended.code == 2
         assert "health" in ended.err
         assert "second_recipient" in ended.err
+    health(world, f"second_recipient: {SECOND}")
+    assert "同一个机器人" in world.run("status", **{f"WECOM_KEY_{SECOND.upper()}": robot_key("ops")}).err
 
 
 def test_where_the_database_can_not_be_opened_it_tells_so_directly_once_and_takes_it_back(world: World) -> None:

@@ -234,6 +234,27 @@ def test_the_watch_tells_operations_of_a_failing_job_and_of_its_recovery(desk: D
     assert health.status(desk.app, desk.clock())["troubles"] == []
 
 
+def test_the_watch_reads_either_database(
+    open_desk: Callable[..., AbstractContextManager[Desk]], any_database_url: str
+) -> None:
+    with open_desk(DATABASE_URL=any_database_url) as desk:
+        desk.show([*contracts(1), *contracts(2, amount="待定")])
+        desk.run()
+        with desk.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).values(status="uncertain"))
+        desk.app.board.create("send_wecom_message", "bj_group", "迟到的", desk.clock(), 3, 2048)
+        desk.clock.advance(minutes=16)
+        watch_once(desk.app, desk.clock())
+        watch_once(desk.app, desk.clock.advance(minutes=2))
+        told = [row["message"] for row in desk.table(tasks) if row["recipient"] == "ops"]
+        assert [text[:9] for text in told] == ["⚠️ 有 1 条消息", "⚠️ BJ-2025", "⚠️ 消息发不出去"]
+        desk.clock.advance(minutes=1)
+        with desk.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).values(status="completed"))
+        watch_once(desk.app, desk.clock())
+        assert {row["key"] for row in desk.table(troubles) if row["ended_at"] is None} == {"rejected:BJ-2025-05"}
+
+
 def test_a_dead_robot_of_operations_makes_no_alert_about_alerts(desk: Desk) -> None:
     desk.show(contracts(1, 2, amount="待定"))
     desk.run()
