@@ -8,10 +8,10 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.application import Application
-from modules.backups import read_report
 from modules.clock import format_moment
 from modules.heartbeat import daemon_state
 from modules.process_lock import daemon_is_alive
+from modules.soundness import read_report
 from modules.tables import campaigns, job_runs, rejected_rows
 from modules.task_states import PENDING
 from modules.troubles import open_troubles

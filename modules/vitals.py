@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime, timedelta
 
-from modules import backups, health
+from modules import health, soundness
 from modules.application import Application
 from modules.clock import Clock
 from modules.health_server import Answers, answering
@@ -55,7 +55,7 @@ def living(settings: Settings, pulse: Pulse, clock: Clock) -> Iterator[None]:
     """
     with daemon_lock(settings.state_dir):
         pulse.start(clock())
-        backups.require_sound(settings)
+        soundness.require_sound(settings)
         try:
             yield
         except StopRequestedError:

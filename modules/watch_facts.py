@@ -7,7 +7,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules import backups, ledger
+from modules import ledger, soundness
 from modules.application import Application
 from modules.heartbeat import read_heartbeat
 from modules.recipients import OPERATIONS
@@ -41,7 +41,7 @@ def read_house(connection: Connection, app: Application, now: datetime) -> House
 def read_machine(app: Application) -> Machine:
     """What only this machine knows."""
     state_dir = app.settings.state_dir
-    heartbeat, report = read_heartbeat(state_dir), backups.read_report(state_dir)
+    heartbeat, report = read_heartbeat(state_dir), soundness.read_report(state_dir)
     return Machine(
         unwritten=app.views.faults(),
         damage=report.damage,

@@ -20,7 +20,7 @@ from modules.sandbox.robot import BAD_KEY
 from tests.program import Running, World, await_that, contracts, open_world, robot_key, unlimited_robot
 
 SECOND = "bj_contact"
-IMPATIENT = "import modules.database as d, modules.backups as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"
+IMPATIENT = "import modules.database as d, modules.soundness as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"
 NO_ROOM = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))"
 """Not even for the file that SQLite keeps beside the database."""
 EXACTLY_FULL = """

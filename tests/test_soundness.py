@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from modules import backups, housekeeping
+from modules import backups, soundness
+from modules.backups import BackupError
 from modules.database import DatabaseError
 from modules.settings import Settings
 from modules.tables import tasks, troubles
@@ -21,9 +22,13 @@ from tests.conftest import NOON, Desk, contracts
 
 
 def database_of(desk: Desk) -> Path:
-    file = backups.database_file(desk.app.settings)
+    file = soundness.database_file(desk.app.settings)
     assert file is not None
     return file
+
+
+def newest(desk: Desk) -> Path:
+    return backups.kept(soundness.backup_dir(desk.app.settings))[-1]
 
 
 def count(file: Path, table: str) -> int:
@@ -46,38 +51,38 @@ def spoil(file: Path) -> bytes:
 def test_a_backup_is_one_file_that_holds_what_the_database_holds(desk: Desk) -> None:
     desk.show(contracts(*range(1, 8)))
     desk.run()
-    assert backups.back_up(desk.app.settings, NOON) == 1
-    [copy] = backups.backups(desk.app.settings)
-    assert copy.name == "tasks-20250520.db"
+    assert soundness.back_up(desk.app.settings, NOON) == 1
+    [copy] = backups.kept(soundness.backup_dir(desk.app.settings))
+    assert copy.name == "tasks-2025-05-20.db"
     assert count(copy, "performance") == 7
     with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as anywhere:
         assert anywhere.execute("PRAGMA journal_mode").fetchone() == ("delete",)
     assert [file.name for file in copy.parent.iterdir()] == [copy.name]
-    assert backups.read_report(desk.app.settings.state_dir).backed_up_at == NOON
+    assert soundness.read_report(desk.app.settings.state_dir).backed_up_at == NOON
 
 
 def test_a_copy_put_in_place_is_the_database_again(desk: Desk) -> None:
     desk.show(contracts(1, 2))
     desk.run()
-    backups.back_up(desk.app.settings, NOON)
+    soundness.back_up(desk.app.settings, NOON)
     file = database_of(desk)
     desk.app.database.close()
     for path in file.parent.glob("tasks.db*"):
         path.unlink()
-    file.write_bytes(backups.backups(desk.app.settings)[0].read_bytes())
+    file.write_bytes(newest(desk).read_bytes())
     with desk.reopened() as again:
         assert again.board.counts()["pending"] == 2
 
 
 def test_seven_are_kept_and_a_second_one_of_a_day_replaces_the_first(desk: Desk) -> None:
-    stranger = backups.backup_dir(desk.app.settings) / "tasks-of-mine.db"
+    stranger = soundness.backup_dir(desk.app.settings) / "tasks-of-mine.db"
     for day in range(10):
-        backups.back_up(desk.app.settings, NOON + timedelta(days=day))
+        soundness.back_up(desk.app.settings, NOON + timedelta(days=day))
         if day == 0:
             stranger.touch()
-    assert backups.back_up(desk.app.settings, NOON + timedelta(days=9, hours=1)) == 7
-    names = [file.name for file in backups.backups(desk.app.settings)]
-    assert names == [f"tasks-202505{day}.db" for day in range(29, 22, -1)]
+    assert soundness.back_up(desk.app.settings, NOON + timedelta(days=9, hours=1)) == 7
+    names = [file.name for file in backups.kept(soundness.backup_dir(desk.app.settings))]
+    assert names == [f"tasks-2025-05-{day}.db" for day in range(23, 30)]
     assert stranger.exists()
 
 
@@ -85,29 +90,29 @@ def test_writers_go_on_while_a_backup_is_made(desk: Desk) -> None:
     with desk.app.database.writing() as connection:
         row = {"task_type": "t", "recipient": "r", "message": "m", "created_at": NOON, "updated_at": NOON}
         connection.execute(sa.insert(tasks).values(row))
-        backups.back_up(desk.app.settings, NOON)
-    assert count(backups.backups(desk.app.settings)[0], "tasks") == 0
+        soundness.back_up(desk.app.settings, NOON)
+    assert count(newest(desk), "tasks") == 0
     assert count(database_of(desk), "tasks") == 1
 
 
 def test_a_damaged_file_replaces_no_good_copy_and_is_a_trouble_until_it_is_mended(desk: Desk) -> None:
     desk.show(contracts(*range(1, 40)))
     desk.run()
-    backups.back_up(desk.app.settings, NOON)
-    good = backups.backups(desk.app.settings)[0].read_bytes()
+    soundness.back_up(desk.app.settings, NOON)
+    good = newest(desk).read_bytes()
     desk.app.database.close()
     content = spoil(database_of(desk))
-    with pytest.raises(DatabaseError, match="已损坏") as raised:
-        backups.back_up(desk.app.settings, NOON)
+    with pytest.raises(BackupError, match="已损坏") as raised:
+        soundness.back_up(desk.app.settings, NOON)
     assert "\n" not in str(raised.value)
-    assert backups.backups(desk.app.settings)[0].read_bytes() == good
-    assert [file.name for file in backups.backup_dir(desk.app.settings).iterdir()] == ["tasks-20250520.db"]
+    assert newest(desk).read_bytes() == good
+    assert [file.name for file in soundness.backup_dir(desk.app.settings).iterdir()] == ["tasks-2025-05-20.db"]
     with pytest.raises(DatabaseError, match=r"已损坏.*备份与恢复"):
-        backups.require_sound(desk.app.settings)
+        soundness.require_sound(desk.app.settings)
     assert database_of(desk).read_bytes() == content
     database_of(desk).write_bytes(good)
     watch_once(desk.app, desk.clock())
-    backups.require_sound(desk.app.settings)
+    soundness.require_sound(desk.app.settings)
     watch_once(desk.app, desk.clock())
     assert [(row["key"], row["ended_at"]) for row in desk.table(troubles)] == [("damage", NOON)]
 
@@ -115,53 +120,43 @@ def test_a_damaged_file_replaces_no_good_copy_and_is_a_trouble_until_it_is_mende
 def test_a_disk_that_is_full_leaves_the_copies_that_are_there_and_is_a_trouble(desk: Desk) -> None:
     desk.show(contracts(*range(1, 200)))
     desk.run()
-    backups.back_up(desk.app.settings, NOON)
-    before = backups.backups(desk.app.settings)[0].read_bytes()
+    soundness.back_up(desk.app.settings, NOON)
+    before = newest(desk).read_bytes()
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, limits[1]))
     try:
-        with pytest.raises(DatabaseError, match="备份没有成功"):
-            backups.back_up(desk.app.settings, NOON)
+        with pytest.raises(BackupError, match="没有备份成"):
+            soundness.back_up(desk.app.settings, NOON)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
-    assert backups.backups(desk.app.settings)[0].read_bytes() == before
-    assert [file.name for file in backups.backup_dir(desk.app.settings).iterdir()] == ["tasks-20250520.db"]
+    assert newest(desk).read_bytes() == before
+    assert [file.name for file in soundness.backup_dir(desk.app.settings).iterdir()] == ["tasks-2025-05-20.db"]
     watch_once(desk.app, desk.clock())
-    backups.back_up(desk.app.settings, NOON)
+    soundness.back_up(desk.app.settings, NOON)
     watch_once(desk.app, desk.clock())
     assert [(row["key"], row["ended_at"]) for row in desk.table(troubles)] == [("backup", NOON)]
 
 
 def test_a_locked_file_is_said_to_be_locked(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backups, "SQLITE_WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(soundness, "SQLITE_WAIT_SECONDS", 0.1)
     desk.app.database.close()
     with closing(sqlite3.connect(database_of(desk), isolation_level=None)) as holder:
         holder.execute("PRAGMA locking_mode=EXCLUSIVE")
         holder.execute("BEGIN EXCLUSIVE")
         with pytest.raises(DatabaseError, match="被别的程序占用"):
-            backups.require_sound(desk.app.settings)
-        with pytest.raises(DatabaseError, match="备份没有成功"):
-            backups.back_up(desk.app.settings, NOON)
-    backups.require_sound(desk.app.settings)
+            soundness.require_sound(desk.app.settings)
+        with pytest.raises(BackupError, match="没有备份成"):
+            soundness.back_up(desk.app.settings, NOON)
+    soundness.require_sound(desk.app.settings)
 
 
 def test_a_database_that_is_not_there_yet_or_a_servers_is_none_of_our_business(desk: Desk, tmp_path: Path) -> None:
     fresh = Settings(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path / 'none.db'}")
-    backups.require_sound(fresh)
+    soundness.require_sound(fresh)
     assert not (tmp_path / "none.db").exists()
     server = Settings(data_dir=tmp_path, database_url="postgresql+psycopg://user@db/tasks")
-    backups.require_sound(server)
-    assert backups.back_up(server, NOON) == 0
-    assert not backups.backup_dir(server).exists()
-
-
-def test_housekeeping_backs_up_and_forgets(desk: Desk) -> None:
-    with desk.app.database.writing() as connection:
-        for days in (89, 91):
-            ended = NOON - timedelta(days=days)
-            row = {"key": str(days), "seen_by": "house", "what": "w", "since": ended, "ended_at": ended}
-            connection.execute(sa.insert(troubles).values(row))
-    done = housekeeping.run(desk.app, NOON, desk.app.database.writing)
-    assert done == {"backups": 1, "forgotten_troubles": 1}
+    soundness.require_sound(server)
+    assert soundness.back_up(server, NOON) == 0
+    assert not soundness.backup_dir(server).exists()
