@@ -55,8 +55,13 @@ def started(world: World) -> Running:
 def freeze(world: World, daemon: Running) -> None:
     """Stop the process where it stands, but not within a transaction."""
 
+    def has_stopped() -> bool:
+        tasks = Path(f"/proc/{daemon.pid}/task").glob("*/stat")
+        return {stat.read_text().rpartition(") ")[2][0] for stat in tasks} == {"T"}
+
     def stands_outside() -> bool:
         daemon.send(signal.SIGSTOP)
+        await_that(has_stopped)
         try:
             with closing(sqlite3.connect(world.database, timeout=0.2, isolation_level=None)) as connection:
                 connection.execute("BEGIN IMMEDIATE")
