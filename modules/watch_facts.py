@@ -20,6 +20,9 @@ from modules.watch import GivenUp, House, Machine, RejectedRows, Run, Waiting
 RUNS_LOOKED_AT = 50
 """Of each job: to count failures in a row as far as anybody wants to know."""
 
+TELLING = ("ok", "failed")
+"""The outcomes that tell how a job does."""
+
 ALERT_KEYS = (KEYS_START, "alert:")
 
 _is_alert = sa.or_(*(sa.func.coalesce(tasks.c.dedup_key, "").startswith(start) for start in ALERT_KEYS))
@@ -56,9 +59,9 @@ def machine_name(settings: Settings) -> str:
 
 
 def last_runs(connection: Connection, job: str) -> list[Run]:
-    """The last runs of a job that have ended, newest first; runs on trial don't count."""
+    """The last runs of a job that have succeeded or failed, newest first; those that were broken off say nothing."""
     columns = (job_runs.c.outcome, job_runs.c.error, job_runs.c.ended_at)
-    of_job = sa.select(*columns).where(job_runs.c.job == job, job_runs.c.ended_at.is_not(None))
+    of_job = sa.select(*columns).where(job_runs.c.job == job, job_runs.c.outcome.in_(TELLING))
     newest_first = of_job.order_by(job_runs.c.started_at.desc(), job_runs.c.id.desc()).limit(RUNS_LOOKED_AT)
     return [Run(*row) for row in connection.execute(newest_first)]
 

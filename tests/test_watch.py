@@ -255,9 +255,9 @@ def test_rejected_rows_count_until_they_are_mended_or_the_campaign_is_closed(des
     assert read(desk).rejected == []
 
 
-def test_only_runs_that_have_ended_count_and_the_newest_comes_first(desk: Desk) -> None:
+def test_only_runs_that_succeeded_or_failed_count_and_the_newest_comes_first(desk: Desk) -> None:
     with desk.app.database.writing() as connection:
-        for minute, outcome in enumerate(["ok", "failed", None]):
+        for minute, outcome in enumerate(["ok", "failed", "interrupted", "missed", None]):
             started = NOON + timedelta(minutes=minute)
             ended = started if outcome else None
             connection.execute(
