@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from modules.campaigns import SHIPPED_FILE, duplicate_keys, execute, syntax_tree
-from modules.message_maker import OPERATIONS
+from modules.recipients import OPERATIONS
 from modules.rewards.faults import Fault, Location, PathPart, faults_of, join_path, nearest
 from modules.rewards.sections import WholeNumber
 from modules.schedule_settings import FixedJobs

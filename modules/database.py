@@ -117,12 +117,29 @@ def record_act(connection: Connection, now: datetime, who: str, action: str, det
 
 def in_words(error: sa.exc.DBAPIError) -> str:
     """What the database complains of, on one line, without the statement and its data; and what to do."""
-    reason = " ".join(str(error.orig).split())
+    return reason_in_words(str(error.orig))
+
+
+def reason_in_words(said: str) -> str:
+    """The same from the driver's own words."""
+    reason = " ".join(said.split())
     if "locked" in reason:
         return f"数据库被别的程序占用（{reason}）；请关闭打开它的程序后再试，没有写入任何东西"
+    if "malformed" in reason or "not a database" in reason:
+        return damage_in_words(reason)
     if "full" in reason:
         return f"磁盘已满（{reason}）；请清理磁盘后再试，没有写入任何东西"
+    if "disk I/O" in reason:
+        return f"磁盘读写出错（{reason}），可能已满或已坏；请清理并检查磁盘后再试，没有写入任何东西"
     return f"数据库出错（{reason}）；请检查 DATABASE_URL 和数据文件夹，没有写入任何东西"
+
+
+def damage_in_words(reason: str) -> str:
+    """What to do about a SQLite file that is damaged, on one line."""
+    return (
+        f"数据库文件 tasks.db 已损坏（{reason}）；请停止后台程序，不要删除任何文件，"
+        "按操作手册“备份与恢复”用 data/backups 里最近的备份恢复，没有写入任何东西"
+    )
 
 
 def insert_missing(connection: Connection, table: sa.Table, index: list[str]) -> Any:

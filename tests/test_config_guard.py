@@ -384,11 +384,13 @@ def test_the_daemon_leaves_out_what_is_held_back_and_alerts_operations_once_a_da
             assert run["outcome"] == "failed"
             assert "“接好运”已经发过" in run["error"]
             assert f"check --accept {BEIJING}" in run["error"]
+            watch_once(desk.app, desk.clock())
         alerts = [row["message"] for row in desk.table(task_table) if row["recipient"] == "ops"]
         assert len(alerts) == 1
         assert "“接好运”已经发过" in alerts[0]
         assert [row["error"] for row in desk.table(job_runs)][1:] == [run["error"]] * 2
         desk.cycle(NOON + timedelta(days=1))
+        watch_once(desk.app, desk.clock())
         assert len([row for row in desk.table(task_table) if row["recipient"] == "ops"]) == 2
 
 
