@@ -240,7 +240,7 @@ def test_a_damaged_database_is_refused_and_left_alone(path: Path) -> None:
     spoilt = bytearray(path.read_bytes())
     spoilt[100:4096] = b"\xff" * 3996
     path.write_bytes(spoilt)
-    with pytest.raises(DatabaseError, match="数据库出错"):
+    with pytest.raises(DatabaseError, match="已损坏"):
         upgraded(path)
     assert path.read_bytes()[100:] == spoilt[100:]
 

@@ -29,7 +29,7 @@ def url(desk: Desk) -> Iterator[str]:
     pulse = Pulse(desk.app.settings)
     with living(desk.app.settings, pulse, desk.clock):
         pulse.beat(desk.clock(), "abc", worker_alive=True)
-        with answering(0, Answers(lambda now: health.status(desk.app, now), desk.clock)) as port:
+        with answering(0, Answers(lambda now: health.status(desk.app, now, []), desk.clock)) as port:
             yield f"http://127.0.0.1:{port}"
 
 
@@ -48,12 +48,12 @@ def metrics(url: str) -> dict[str, float]:
 def test_healthz_says_what_status_says(desk: Desk, url: str) -> None:
     answer = requests.get(f"{url}/healthz", timeout=10)
     assert answer.status_code == 200
-    assert answer.json() == health.status(desk.app, desk.clock())
+    assert answer.json() == health.status(desk.app, desk.clock(), [])
     desk.clock.advance(seconds=91)
     answer = requests.get(f"{url}/healthz", timeout=10)
     assert answer.status_code == 503
     assert answer.json()["daemon"]["state"] == "silent"
-    assert answer.json() == health.status(desk.app, desk.clock())
+    assert answer.json() == health.status(desk.app, desk.clock(), [])
 
 
 def test_metrics_give_the_figures(desk: Desk, url: str) -> None:
@@ -113,7 +113,7 @@ def test_it_does_not_listen_on_other_addresses(url: str) -> None:
 
 def test_two_servers_in_one_process_share_nothing_and_leave_nothing(desk: Desk) -> None:
     before = threading.active_count()
-    answers = [Answers(lambda now: health.status(desk.app, now), desk.clock) for _ in range(2)]
+    answers = [Answers(lambda now: health.status(desk.app, now, []), desk.clock) for _ in range(2)]
     with ExitStack() as servers:
         ports = [servers.enter_context(answering(0, one)) for one in answers]
         texts = [requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text for port in ports]

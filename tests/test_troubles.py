@@ -20,7 +20,7 @@ from modules.settings import Settings
 from modules.tables import tasks, troubles
 from modules.troubles import Eyes, Known, forget_ended, is_news, next_step, open_troubles, settle, take_turn
 from modules.watch import Trouble
-from modules.watch_round import run, watch_once
+from modules.watch_round import watch_once
 from tests.conftest import NOON, Desk, Surroundings, contracts
 
 HOUSE = Eyes("house", "ops")
@@ -214,7 +214,7 @@ def test_the_watch_tells_operations_of_a_failing_job_and_of_its_recovery(desk: D
                 ).bindparams(now=desk.clock().isoformat(timespec="microseconds"))
             )
         watch_once(desk.app, desk.clock())
-    assert [trouble["what"] for trouble in health.status(desk.app, desk.clock())["troubles"]] == [
+    assert [trouble["what"] for trouble in health.status(desk.app, desk.clock(), [])["troubles"]] == [
         "任务 sla 至少连续失败 5 次，最近一次的原因：连不上"
     ]
     desk.clock.advance(minutes=3)
@@ -231,7 +231,7 @@ def test_the_watch_tells_operations_of_a_failing_job_and_of_its_recovery(desk: D
         "⚠️ 任务 sla 至少连续失败 3 次，最近一次的原因：连不上",
         "✅ 已解除（2025-05-20 12:09:00 开始）：任务 sla 至少连续失败 5 次，最近一次的原因：连不上",
     ]
-    assert health.status(desk.app, desk.clock())["troubles"] == []
+    assert health.status(desk.app, desk.clock(), [])["troubles"] == []
 
 
 def test_the_watch_reads_either_database(
@@ -267,20 +267,6 @@ def test_a_dead_robot_of_operations_makes_no_alert_about_alerts(desk: Desk) -> N
         watch_once(desk.app, desk.clock())
     mine = [row for row in desk.table(tasks) if row["recipient"] == "ops"]
     assert [row["status"] for row in mine] == ["failed"]
-
-
-def test_the_watch_as_a_job_writes_through_the_jobs_own_transaction(desk: Desk) -> None:
-    desk.show(contracts(1, amount="待定"))
-    desk.run()
-
-    def lost() -> AbstractContextManager[sa.Connection]:
-        raise Crash
-
-    with pytest.raises(Crash):
-        run(desk.app, desk.clock(), lost)
-    assert desk.table(troubles) == []
-    assert run(desk.app, desk.clock(), desk.app.database.writing) == {"begun": 1, "reminded": 0, "ended": 0}
-    assert run(desk.app, desk.clock(), lost) == {"begun": 0, "reminded": 0, "ended": 0}
 
 
 def test_a_file_that_can_not_be_written_is_told_and_taken_back(
