@@ -43,23 +43,16 @@ def choose_track() -> Track:
 
 def choose_days(period: Period) -> tuple[date, date] | None:
     """The first and the last day that contracts were signed on; None for the whole campaign."""
-    whole, key = (period.start, period.end), f"days_{period.campaign}"
-    asked, written = st.query_params.get("days", ""), st.session_state.get(_written("days"), "")
-    if asked and asked != written:
-        st.session_state.pop(key, None)  # the address counts, as for all filters
-        written = asked
-    kept = _days_of(written)
-    value = kept if kept and period.start <= kept[0] <= kept[1] <= period.end else whole
-    picked = st.date_input("签约日期", value, period.start, period.end, key=key)
-    if len(picked) != 2:  # the second day is still to be picked
-        return None
-    _write("days", "" if picked == whole else f"{picked[0]}~{picked[1]}")
+    whole = (period.start, period.end)
+    picked = choose_dates("days", "签约日期", whole, whole, of=period.campaign)
     return None if picked == whole else picked
 
 
-def choose_dates(name: str, label: str, within: tuple[date, date], default: tuple[date, date]) -> tuple[date, date]:
-    """A first and a last day of those `within`; while only the first is picked, the default."""
-    key, asked, written = f"dates_{name}", st.query_params.get(name, ""), st.session_state.get(_written(name), "")
+def choose_dates(
+    name: str, label: str, within: tuple[date, date], default: tuple[date, date], of: str = ""
+) -> tuple[date, date]:
+    """A first and a last day of those `within`; while only the first is picked, the default. `of`: whose they are."""
+    key, asked, written = f"{name}_{of}", st.query_params.get(name, ""), st.session_state.get(_written(name), "")
     if asked and asked != written:
         st.session_state.pop(key, None)  # the address counts, as for all filters
         written = asked
