@@ -46,6 +46,12 @@ def split_message(text: str, limit: int) -> list[str]:
     return [_numbering(number, len(parts)) + part for number, part in enumerate(parts, 1)]
 
 
+def joined(parts: Iterable[str]) -> str:
+    """The text that `split_message` has cut into these parts; one part that is no part stays as it is."""
+    messages = list(parts)
+    return messages[0] if len(messages) == 1 else "".join(_NUMBERING.sub("", part, count=1) for part in messages)
+
+
 def is_later_part(message: str) -> bool:
     """Whether `message` is a part as `split_message` makes them, and not the first one."""
     numbering = _NUMBERING.match(message)

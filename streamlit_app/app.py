@@ -23,6 +23,7 @@ PAGES = {
     ],
     "运行": [
         st.Page(FOLDER / "queue.py", title="通知队列", icon=":material/outgoing_mail:", url_path="queue"),
+        st.Page(FOLDER / "sla.py", title="服务商SLA", icon=":material/handyman:", url_path="sla"),
     ],
 }
 """A new page is a file in pages/ and a line here."""

@@ -16,7 +16,7 @@ def yuan(fen: int) -> str:
     return f"{fen / 1_000_000:,.2f} 万元"
 
 
-def show_chart(says: str, chart: alt.Chart | alt.LayerChart) -> None:
+def show_chart(says: str, chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> None:
     """Any chart, with its sentence above it."""
     st.caption(says)
     st.altair_chart(chart, alt=says)

@@ -20,12 +20,14 @@ from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campai
 from modules.clock import shanghai_now
 from modules.database import Database
 from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
-from modules.figures import months, paid, queue, ranking, troubles
+from modules.figures import months, paid, queue, ranking, sla, sla_texts, troubles
 from modules.figures.freshness import Freshness, freshness_of
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
+from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
 from modules.settings import Settings, load_settings
 from modules.simulation_bench import Bench
 from modules.task_states import Task
+from modules.templates import Templates
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -200,6 +202,54 @@ def recipients_of(connection: Connection, status: str) -> list[str]:
 def acts_on_tasks(connection: Connection, newest: int) -> list[queue.Act]:
     """What people did to the queue lately, the last first."""
     return queue.acts(connection, newest)
+
+
+@figure
+def sla_span(connection: Connection) -> tuple[date, date] | None:
+    """The first and the last day of which violations are kept."""
+    return sla.known_span(connection)
+
+
+@figure
+def sla_providers(connection: Connection) -> list[str]:
+    """Whoever ever had a violation."""
+    return sla.providers_of(connection)
+
+
+@figure
+def sla_counts(connection: Connection, first: date, last: date, provider: str) -> list[sla.Count]:
+    """Violations by provider and kind."""
+    return sla.counts(connection, first, last, provider)
+
+
+@figure
+def sla_days(connection: Connection, first: date, last: date, provider: str) -> list[sla.Day]:
+    """Violations of each day."""
+    return sla.days(connection, first, last, provider)
+
+
+@figure
+def sla_lines(connection: Connection, first: date, last: date, provider: str, newest: int) -> list[sla.Line]:
+    """The newest violations one by one."""
+    return sla.lines(connection, first, last, provider, newest)
+
+
+@figure
+def sla_weeks(connection: Connection) -> list[sla.Week]:
+    """The weeks of which anything is known, the newest first."""
+    return sla.weeks(connection)
+
+
+@figure
+def sla_week_texts(connection: Connection, monday: date, told_on: date, is_done: bool) -> list[sla_texts.WeekText]:
+    """What providers were told of a week, or would be."""
+    writer = sla_texts.Writer(settings().sla, Templates.read(), tuple(providers().recipient_of))
+    return sla_texts.week_texts(connection, monday, told_on, writer, is_done=is_done)
+
+
+def providers() -> Providers:
+    """Who hears for which service provider, as the file stands."""
+    return load_providers(PROVIDERS_FILE, settings().recipients)
 
 
 def bench(key: str) -> Bench:

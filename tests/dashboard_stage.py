@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from datetime import date, datetime, time, timedelta
+
 import sqlalchemy as sa
 from conftest import BEIJING, Desk
 from streamlit.testing.v1 import AppTest
 
-from modules.clock import parse_moment
+from modules import service_provider_sla_monitor as monitor
+from modules.clock import SHANGHAI, parse_moment
 from modules.sandbox.sample_contracts import SampleMonth
+from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.settings import ROOT
 
 APP = ROOT / "streamlit_app" / "app.py"
@@ -29,6 +34,17 @@ def run_two_months(desk: Desk) -> None:
         sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
         desk.show(sample.pull(parse_moment(moment)), key, sample.columns)
         assert desk.run(key, moment).outcome == "ok"
+
+
+def run_violations(desk: Desk, first: date, last: date, missed: Collection[date] = ()) -> None:
+    """The daily reports on violations of these days, but for those that were missed; the messages are in the queue."""
+    for shift in range((last - first).days + 1):
+        day = first + timedelta(days=shift)
+        if day not in missed:
+            desk.source.set_card(SLA_CARD, VIOLATION_COLUMNS, sample_violations(day))
+            slot = datetime.combine(day + timedelta(days=1), time(11), SHANGHAI)
+            desk.clock.now = slot
+            monitor.run(desk.app, slot, desk.app.database.writing)
 
 
 def figure_of(desk: Desk, query: str) -> int:

@@ -7,6 +7,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 from conftest import BEIJING, PROXY_VARIABLES, SHANGHAI_MAY, Desk, SetClock, desk_in, surroundings_in, wait_until
 from dashboard_browser import Window, chromium, free_port, serving, window
+from dashboard_stage import run_violations
 from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from openpyxl import load_workbook
 from playwright.sync_api import Browser, expect
@@ -31,6 +33,7 @@ PAGES = {
     "housekeeper": "管家详情",
     "simulation": "方案模拟",
     "queue": "通知队列",
+    "sla": "服务商SLA",
 }
 """Address → heading. A new page is added here, and is then opened and pictured."""
 
@@ -40,7 +43,7 @@ PASSWORD = "Geheim-und-lang"
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Desk]:
-    """Two months of both cities, with the messages sent but for one that failed and one that is uncertain."""
+    """Two months of both cities and their violations; all messages are sent, but one that failed and one uncertain."""
     root = tmp_path_factory.mktemp("dashboard") / "installation"
     with pytest.MonkeyPatch.context() as patch:
         for name in PROXY_VARIABLES:
@@ -52,6 +55,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
                 sample = SampleMonth(city, 2025, month, 2025)
                 opened.show(sample.pull(parse_moment(moment)), key, sample.columns)
                 assert opened.run(key, moment).outcome == "ok"
+            run_violations(opened, date(2025, 4, 1), date(2025, 5, 30), [date(2025, 4, 20), date(2025, 5, 14)])
             opened.drain()
             with opened.app.database.writing() as connection:
                 for status, reason, number in (
