@@ -5,7 +5,7 @@ from datetime import datetime, time, timedelta
 from functools import partial
 
 from modules import alerts, housekeeping, service_provider_sla_monitor, settle_report
-from modules.alert_config import Alert
+from modules.alert_config import Alert, Alerts
 from modules.application import Application, open_application
 from modules.campaign_run import JobReport, RunOptions, closed_campaigns, find_campaign, run_campaign, run_slot
 from modules.due_slots import Daily, Every
@@ -16,6 +16,7 @@ from modules.job_runs import Writing
 from modules.rewards.campaign import Campaign
 from modules.schedule_settings import AlertJobs, DailyJob
 from modules.scheduled_job import Job, RunJob
+from modules.settings import Settings
 from modules.watch_round import watch_once
 
 WATCH_INTERVAL = timedelta(minutes=1)
@@ -39,13 +40,18 @@ def _run(campaign: Campaign, app: Application, _slot: datetime, writing: Writing
 
 def fixed_jobs(app: Application) -> list[Job]:
     """The jobs that are there whatever campaigns there are, also those that are switched off."""
-    jobs = app.settings.schedule.jobs
+    return fixed_jobs_of(app.settings, app.alerts)
+
+
+def fixed_jobs_of(settings: Settings, configured: Alerts) -> list[Job]:
+    """The same for who has no application open."""
+    jobs = settings.schedule.jobs
     sla = service_provider_sla_monitor
     return [
         _daily(sla.JOB, "服务商违规日报", jobs.generate_daily_service_report, sla.run),
         _daily("settle_report", "结算期最后一天的对账报告", jobs.settle_report, settle_report.run),
         _daily("housekeeping", "备份数据库、清理旧记录", jobs.housekeeping, housekeeping.run),
-        *(_alert_job(app, alert) for alert in app.alerts.valid.values()),
+        *(_alert_job(settings, alert) for alert in configured.valid.values()),
     ]
 
 
@@ -58,8 +64,8 @@ def _daily(key: str, title: str, told: DailyJob, run: RunJob) -> Job:
     return Job(key, title, _at([told.at], told), timedelta(seconds=told.limit_seconds), run, told.enabled)
 
 
-def _alert_job(app: Application, alert: Alert) -> Job:
-    told = app.settings.schedule.jobs.alerts
+def _alert_job(settings: Settings, alert: Alert) -> Job:
+    told = settings.schedule.jobs.alerts
     timing = Every(timedelta(minutes=alert.every_minutes)) if alert.every_minutes else _at(alert.at, told)
 
     def run(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:

@@ -10,12 +10,14 @@ from sqlalchemy.engine import Connection
 
 from modules import heartbeat, rereading
 from modules.application import Application
+from modules.campaigns import Campaigns
 from modules.clock import format_moment
 from modules.due_slots import Every, Timing, next_slot
 from modules.job_runs import last_run
 from modules.process_lock import daemon_is_alive
 from modules.rewards.campaign import Campaign
 from modules.scheduled_job import Job
+from modules.settings import Settings
 from modules.soundness import read_report
 from modules.tables import campaigns, job_runs, rejected_rows
 from modules.task_states import PENDING
@@ -48,19 +50,25 @@ class JobState:
 
 def job_states(app: Application, now: datetime, fixed: Sequence[Job]) -> list[JobState]:
     """Every campaign that can run, in the order of the config, and the `fixed` jobs."""
-    running = _running(app)
-    timings: dict[str, Timing] = dict.fromkeys(running, Every(app.settings.schedule.campaign_interval))
-    timings |= {job.key: job.timing for job in fixed}
     with app.database.reading() as connection:
-        newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
-        last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
-        succeeded = _last_successes(connection)
-        pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).all())
-        closed = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.closed_at)).all())
-        following = {
-            key: max(next_slot(timing, now, last_run(connection, key, timing, now)), now)
-            for key, timing in timings.items()
-        }
+        return states_of(connection, app.settings, app.campaigns, now, fixed)
+
+
+def states_of(
+    connection: Connection, settings: Settings, configured: Campaigns, now: datetime, fixed: Sequence[Job]
+) -> list[JobState]:
+    """The same for who only reads: by a connection, and the campaigns as the files have them."""
+    running = _running(settings, configured)
+    timings: dict[str, Timing] = dict.fromkeys(running, Every(settings.schedule.campaign_interval))
+    timings |= {job.key: job.timing for job in fixed}
+    newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
+    last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
+    succeeded = _last_successes(connection)
+    pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).all())
+    closed = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.closed_at)).all())
+    following = {
+        key: max(next_slot(timing, now, last_run(connection, key, timing, now)), now) for key, timing in timings.items()
+    }
 
     def state(key: str, title: str, period: str, *, active: bool, campaign: Campaign | None = None) -> JobState:
         run, success, closed_at = last.get(key), succeeded.get(key), closed.get(key)
@@ -137,21 +145,21 @@ def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, A
 def _daemon_configuration(app: Application) -> dict[str, object] | None:
     """What the daemon runs by: hash, since when, what of it is older than the files, and settings that changed since it
     started; None where none is running."""
-    state = _daemon_state(app)
+    state = _daemon_state(app.settings)
     return state and {name: state[name] for name in ("hash", "loaded_at", "kept", "settings_changed")}
 
 
-def _daemon_state(app: Application) -> dict[str, Any] | None:
-    return rereading.daemon_configuration(app.settings) if daemon_is_alive(app.settings.state_dir) else None
+def _daemon_state(settings: Settings) -> dict[str, Any] | None:
+    return rereading.daemon_configuration(settings) if daemon_is_alive(settings.state_dir) else None
 
 
-def _running(app: Application) -> dict[str, Campaign]:
+def _running(settings: Settings, configured: Campaigns) -> dict[str, Campaign]:
     """The campaigns that can run; where a daemon runs, those that it has taken, in the version that it has."""
-    state = _daemon_state(app)
+    state = _daemon_state(settings)
     if state is None:
-        return dict(app.campaigns.valid)
+        return dict(configured.valid)
     kept = [Campaign.from_json(text) for text in state["kept_campaigns"]]
-    versions = {**app.campaigns.valid, **{campaign.key: campaign for campaign in kept}}
+    versions = {**configured.valid, **{campaign.key: campaign for campaign in kept}}
     return {key: versions[key] for key in state["campaigns"] if key in versions}
 
 

@@ -24,6 +24,7 @@ PAGES = {
     "运行": [
         st.Page(FOLDER / "queue.py", title="通知队列", icon=":material/outgoing_mail:", url_path="queue"),
         st.Page(FOLDER / "sla.py", title="服务商SLA", icon=":material/handyman:", url_path="sla"),
+        st.Page(FOLDER / "status.py", title="运行状况", icon=":material/vital_signs:", url_path="status"),
     ],
 }
 """A new page is a file in pages/ and a line here."""

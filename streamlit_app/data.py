@@ -15,19 +15,26 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import streamlit as st
 from sqlalchemy.engine import Connection
 
+import jobs
+from modules import health, rereading, soundness
+from modules.alert_config import load_alerts
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
+from modules.check import Findings, check_everything
 from modules.clock import shanghai_now
 from modules.database import Database
 from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
-from modules.figures import months, paid, queue, ranking, sla, sla_texts, troubles
+from modules.figures import months, paid, queue, ranking, runs, sla, sla_texts, troubles
 from modules.figures.freshness import Freshness, freshness_of
+from modules.heartbeat import DaemonState, daemon_state
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
 from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
 from modules.settings import Settings, load_settings
 from modules.simulation_bench import Bench
 from modules.task_states import Task
 from modules.templates import Templates
+from modules.troubles import open_troubles as find_open_troubles
+from modules.views import ViewFault, Views
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,6 +43,8 @@ KEPT_SECONDS = 15
 """How long a figure is shown again without asking the database."""
 KEPT_FIGURES = 64
 """How many answers of each figure are kept, whoever asked."""
+CHECKED_SECONDS = 60
+"""How long the findings of a check are shown again."""
 KEPT_BENCHES = 4
 """Campaigns to simulate on: each holds its contracts."""
 
@@ -105,6 +114,7 @@ def close() -> None:
     """Forget everything and let go of the databases."""
     forget()
     _bench.clear()
+    _findings.clear()
     _database.clear()
     _campaigns.clear()
 
@@ -250,6 +260,80 @@ def sla_week_texts(connection: Connection, monday: date, told_on: date, is_done:
 def providers() -> Providers:
     """Who hears for which service provider, as the file stands."""
     return load_providers(PROVIDERS_FILE, settings().recipients)
+
+
+@figure
+def job_states(connection: Connection) -> list[health.JobState]:
+    """Every campaign and every fixed job, with its last run and its next."""
+    known = settings()
+    fixed = jobs.fixed_jobs_of(known, load_alerts(known.campaigns_file, known.recipients))
+    return health.states_of(connection, known, configured(), now(), fixed)
+
+
+@figure
+def run_tallies(connection: Connection, since: datetime) -> list[runs.Tally]:
+    """How the runs since a moment ended."""
+    return runs.tallies(connection, since)
+
+
+@figure
+def run_failures(connection: Connection, newest: int) -> list[runs.Failure]:
+    """The last runs with an error."""
+    return runs.failures(connection, newest)
+
+
+@figure
+def rejected_rows(connection: Connection, newest: int) -> list[runs.RejectedRow]:
+    """Source rows that can't be used."""
+    return runs.rejected(connection, newest)
+
+
+@figure
+def open_troubles(connection: Connection) -> list[dict[str, Any]]:
+    """What the watch has found and is not over: key, seen_by, what, since, told_at."""
+    return find_open_troubles(connection)
+
+
+@figure
+def tables_version(connection: Connection) -> str:
+    """Which migration the tables are at."""
+    return runs.tables_version(connection)
+
+
+def daemon() -> DaemonState:
+    """How the daemon of this data folder is at this moment."""
+    return daemon_state(settings(), now())
+
+
+def daemon_configuration() -> dict[str, Any] | None:
+    """What the daemon of this data folder runs by; None where none is running, or it has not said."""
+    known = settings()
+    return rereading.daemon_configuration(known) if daemon().state != "dead" else None
+
+
+def backups() -> soundness.Report:
+    """What came of the last back-up, as the daemon of this data folder wrote it down."""
+    return soundness.read_report(settings().state_dir)
+
+
+def unwritten_files() -> list[ViewFault]:
+    """CSV and JSON files that could not be written when it was last tried."""
+    return Views(settings(), _database(settings().database_url)).faults()
+
+
+def place() -> str:
+    """Where the database is, without its password."""
+    return _database(settings().database_url).place
+
+
+@st.cache_data(ttl=CHECKED_SECONDS, max_entries=4, show_spinner="正在检查配置…")
+def _findings(day: date, url: str) -> Findings:
+    return check_everything(now(), online=False)
+
+
+def findings() -> Findings:
+    """What `main.py check` finds without going anywhere."""
+    return _findings(today(), settings().database_url)
 
 
 def bench(key: str) -> Bench:

@@ -15,6 +15,17 @@ STATUSES: Mapping[str, str] = {
 }
 
 
+OUTCOMES: Mapping[str, str] = {
+    "ok": "成功",
+    "failed": "失败",
+    "interrupted": "中断",
+    "missed": "错过",
+    "": "未结束",
+    "unfinished": "未结束",
+}
+"""How a run of a job ended."""
+
+
 def recipient_name(key: str) -> str:
     """The chat's name, where settings know it."""
     known = data.settings().recipients.get(key)

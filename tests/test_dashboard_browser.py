@@ -34,6 +34,7 @@ PAGES = {
     "simulation": "方案模拟",
     "queue": "通知队列",
     "sla": "服务商SLA",
+    "status": "运行状况",
 }
 """Address → heading. A new page is added here, and is then opened and pictured."""
 
