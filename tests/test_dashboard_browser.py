@@ -24,7 +24,15 @@ from modules.tables import audit_log, performance, tasks
 
 pytestmark = pytest.mark.slow
 
-PAGES = {"": "总览", "ranking": "排行榜", "housekeeper": "管家详情", "queue": "通知队列"}
+PAGES = {
+    "": "总览",
+    "ranking": "排行榜",
+    "housekeeper": "管家详情",
+    "rewards": "奖励构成",
+    "trends": "趋势",
+    "payout": "发放",
+    "queue": "通知队列",
+}
 """Address → heading. A new page is added here, and is then opened and pictured."""
 
 PERSON = "沈砚秋"
