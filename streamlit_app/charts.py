@@ -12,6 +12,10 @@ ROOM_FOR_WORDS = 1.25
 """How much longer than its longest bar a chart is that writes the amount behind each."""
 
 
+LEGENDS_IN_A_ROW = 3
+"""As many as a phone has room for."""
+
+
 def yuan(fen: int) -> str:
     """For figures that are read at a glance: `8,686 元`, from a hundred thousand on `133.78 万元`."""
     if abs(fen) < 10_000_000:
@@ -92,13 +96,12 @@ def show_amounts(says: str, rows: Sequence[tuple[str, str, int]], *, of: str, or
             alt.Tooltip("words", title="金额"),
         ],
     )
-    shown = list(dict.fromkeys(group for _, group, _ in rows))
-    legend = alt.Legend(orient="top") if len(shown) > 1 else None
-    bars = base.mark_bar(cornerRadiusEnd=3).encode(
-        color=alt.Color(of, type="nominal", scale=alt.Scale(domain=list(order)), title=None, legend=legend)
-    )
-    words = base.mark_text(align="left", dx=5).encode(text="words:N")
-    show_chart(says, (bars + words).properties(height=30 * len(rows) + 80))
+    has_legend = len({group for _, group, _ in rows}) > 1 and any(name != group for name, group, _ in rows)
+    legend = alt.Legend(orient="top") if has_legend else None
+    colour = alt.Color(of, type="nominal", scale=alt.Scale(domain=list(order)), title=None, legend=legend)
+    bars = base.mark_bar(cornerRadiusEnd=3).encode(color=colour)
+    words = base.mark_text(align="left", dx=5).encode(text="words:N", color=colour)  # a colour for both themes
+    show_chart(says, (bars + words).properties(height=32 * len(rows) + (130 if has_legend else 80)))
 
 
 def show_stacks(
@@ -116,7 +119,11 @@ def show_stacks(
         .mark_bar()
         .encode(
             color=alt.Color(
-                of, type="nominal", scale=alt.Scale(domain=list(order)), title=None, legend=alt.Legend(orient="top")
+                of,
+                type="nominal",
+                scale=alt.Scale(domain=list(order)),
+                title=None,
+                legend=alt.Legend(orient="top", columns=LEGENDS_IN_A_ROW),
             ),
             tooltip=[
                 alt.Tooltip("name:N", title="名称"),
@@ -125,15 +132,16 @@ def show_stacks(
             ],
         )
     )
-    scale, label = alt.Scale(domain=list(names)), alt.Axis(labelLimit=160, labelOverlap=True, labelAngle=0)
+    scale = alt.Scale(domain=list(names))
+    label = alt.Axis(labelLimit=160, labelOverlap=not flat, labelAngle=0)
     if flat:
         across = alt.X(title, type="quantitative", title=title, stack="zero")
         down = alt.Y("name:N", sort=list(names), scale=scale, title=None, axis=label)
-        show_chart(says, bars.encode(x=across, y=down).properties(height=26 * len(names) + 80))
+        show_chart(says, bars.encode(x=across, y=down).properties(height=30 * len(names) + 130))
     else:
         across = alt.X("name:N", sort=list(names), scale=scale, title=None, axis=label)
         down = alt.Y(title, type="quantitative", title=title, stack="zero")
-        show_chart(says, bars.encode(x=across, y=down).properties(height=260))
+        show_chart(says, bars.encode(x=across, y=down).properties(height=300))
 
 
 def show_columns(says: str, rows: Sequence[tuple[str, float]], *, what: str, by: str) -> None:
@@ -147,7 +155,7 @@ def show_columns(says: str, rows: Sequence[tuple[str, float]], *, what: str, by:
             y=alt.Y(what, type="quantitative", title=what, axis=alt.Axis(tickMinStep=1)),
             tooltip=[alt.Tooltip(by, type="nominal"), alt.Tooltip(what, type="quantitative", format=",.2~f")],
         )
-        .properties(height=230)
+        .properties(height=270)
     )
     show_chart(says, chart)
 
@@ -170,13 +178,12 @@ def show_lines(says: str, rows: Sequence[tuple[int, str, float]], *, what: str, 
             ),
             y=alt.Y(what, type="quantitative", title=what),
             color=alt.Color(of, type="nominal", sort=order, title=None, legend=alt.Legend(orient="top")),
-            strokeDash=alt.StrokeDash(of, type="nominal", sort=order, legend=None),
             tooltip=[
                 alt.Tooltip(of, type="nominal"),
                 alt.Tooltip(by, type="quantitative", format="d"),
                 alt.Tooltip(what, type="quantitative", format=",.2~f"),
             ],
         )
-        .properties(height=260)
+        .properties(height=330)
     )
     show_chart(says, chart)

@@ -51,7 +51,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
                 city, month = key[:2], int(key[-2:])
                 moment = f"2025-{month:02d}-{30 if month == 4 else 31}T23:59"
                 sample = SampleMonth(city, 2025, month, 2025)
-                opened.show(sample.pull(parse_moment(moment)), key, sample.columns)
+                opened.clock.now = parse_moment(moment)
+                opened.show(sample.pull(opened.clock.now), key, sample.columns)
                 assert opened.run(key, moment).outcome == "ok"
             opened.drain()
             with opened.app.database.writing() as connection:

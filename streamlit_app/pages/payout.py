@@ -114,16 +114,24 @@ def _show_payout(payout: Payout) -> None:
     columns = [
         *(Column(title) for title in payout.titles()[: 2 if payout.shows_provider else 1]),
         Column("应发（元）", "yuan"),
+        Column("其中补发（元）", "yuan"),
+        Column("其中调整（元）", "yuan"),
+        *(Column(f"{name}（元）", "yuan") for name in payout.names),
         Column("合同数", "count"),
         Column("累计业绩（元）", "yuan"),
-        *(Column(f"{name}（元）", "yuan") for name in payout.names),
-        Column("补发（元）", "yuan"),
-        Column("调整（元）", "yuan"),
     ]
-    rows: list[list[Cell]] = []
-    for line in lines:
-        performance, *parts, to_pay = line.figures(payout.names)
-        rows.append([*payout.who(line), to_pay, line.contracts, performance, *parts])
+    rows: list[list[Cell]] = [
+        [
+            *payout.who(line),
+            line.to_pay,
+            line.corrections,
+            line.adjustments,
+            *(line.awards[name] for name in payout.names),
+            line.contracts,
+            line.performance_total,
+        ]
+        for line in lines
+    ]
     show_table("应发", columns, rows, file_name=f"应发-{payout.campaign}")
     _show_best(payout)
 
@@ -144,9 +152,10 @@ def _show_best(payout: Payout) -> None:
         )
         if fen
     ]
-    whole = sum(line.to_pay for line in payout.lines if line.to_pay > 0)
+    others = sum(line.to_pay for line in payout.lines if line.to_pay > 0) - amount
+    of_all = f"，占全部的 {amount / (amount + others):.0%}" if others else ""
     charts.show_stacks(
-        f"应发最多的 {len(lines)} 位共 {charts.yuan(amount)}，占全部应发的 {amount / whole:.0%}；"
+        f"{'应发最多' if others else '有应发'}的 {len(lines)} 位共 {charts.yuan(amount)}{of_all}；"
         f"最多的是{lines[0].housekeeper}，{charts.yuan(lines[0].to_pay)}。",
         parts,
         of="奖励",

@@ -10,6 +10,7 @@ from modules.figures.days import day_words, days_between
 from modules.figures.distribution import Distribution, distribution_of
 from modules.figures.months import Period
 from modules.figures.ranking import Rank, Ranking
+from modules.figures.stages import stage_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
@@ -24,7 +25,7 @@ PARTS = (
     Column("得奖管家", "count"),
     Column("金额（元）", "yuan"),
     Column("占比", "percent"),
-    Column("其中补发（元）", "yuan", help="没有对应的合同：settle 补发的奖励，或人工调整"),
+    Column("其中补发和调整（元）", "yuan", help="没有对应的合同：settle 补发的奖励，或人工调整"),
 )
 PROVIDERS = (
     Column("服务商"),
@@ -68,7 +69,7 @@ def _show(period: Period, found: Composition, days: tuple[date, date]) -> None:
             Card("奖金合计", charts.yuan(found.payout), "所选日期和渠道的全部奖励；不选时和“发放”的应发合计一致"),
             Card("奖励", f"{sum(part.number for part in found.parts):,} 个"),
             Card("得奖管家", f"{spread.paid:,} 人", f"另有 {spread.none + spread.negative:,} 人签了合同、没有奖金"),
-            Card("得奖者的中位数", charts.yuan(spread.median), "一半的得奖者拿得比这多，一半比这少"),
+            Card("中位数", charts.yuan(spread.median), "在得奖的管家里：一半拿得比这多，一半比这少"),
             Card("奖金 / 合同金额", "—" if share is None else f"{share:.2%}"),
         ]
     )
@@ -193,7 +194,8 @@ def _show_near(period: Period, ranking: Ranking) -> None:
         show_nothing("没有管家离下一档只差一成业绩、一单合同以内")
         return
     worth = sum(one.next_tier.worth for one in near if one.next_tier)
-    then = "活动已结账，下面是差一点的人" if period.closed_at else "活动期已过" if period.is_over else "活动还在进行"
+    is_on = stage_of(period, data.today()) == "open"
+    then = f"活动到 {day_words(period.end)}为止" if is_on else "活动期已过，这些是差一点的人"
     st.caption(f"有 {len(near):,} 位；如果都达到，再发 {charts.yuan(worth)}。{then}。点一行看管家详情。")
     shows_provider = any(one.provider for one in near)
     columns = [

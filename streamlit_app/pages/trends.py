@@ -45,14 +45,20 @@ def _show_cards(course: Course) -> None:
     (contracts, amount), (contracts_before, amount_before) = course.total, course.before_so_far
     against = "比上月" if course.period.is_over else "比上月同期"
     week, week_before = _sums(course.days[-WEEK:]), _sums(course.days[-2 * WEEK : -WEEK])
-    weekly = change(week[1], week_before[1]) if len(course.days) >= 2 * WEEK else None
+    has_weeks = len(course.days) >= 2 * WEEK
+
+    def weekly(title: str, value: str, figure: int) -> Card:
+        grown = change(week[figure], week_before[figure]) if has_weeks else None
+        return Card(title, value, _until(course), grown, "比再前 7 天")
+
     show_cards(
         [
             Card("合同", f"{contracts:,} 单", None, change(contracts, contracts_before), against),
-            Card("合同金额", charts.yuan(amount), None, change(amount, amount_before), against),
+            weekly("最近 7 天合同", f"{week[0]:,} 单", 0),
             Card("平均每天", f"{contracts / len(course.days):.1f} 单", _until(course)),
+            Card("合同金额", charts.yuan(amount), None, change(amount, amount_before), against),
+            weekly("最近 7 天金额", charts.yuan(week[1]), 1),
             Card("平均每单", charts.yuan(round(amount / contracts)) if contracts else "—"),
-            Card("最近 7 天金额", charts.yuan(week[1]), f"{week[0]:,} 单；{_until(course)}", weekly, "比再前 7 天"),
         ]
     )
 
