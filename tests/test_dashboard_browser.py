@@ -17,6 +17,7 @@ from dashboard_browser import Window, chromium, serving, window
 from openpyxl import load_workbook
 from playwright.sync_api import Browser
 
+from modules import corrections
 from modules.clock import parse_moment
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
@@ -156,6 +157,31 @@ def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: 
     statement = tmp_path / "statement.xlsx"
     started.value.save_as(statement)
     assert load_workbook(statement).sheetnames == ["对账单", "合同"]
+
+
+def test_the_payout_sheet_is_downloaded_and_the_source_is_asked_anew(
+    opened: Window, desk: Desk, tmp_path: Path
+) -> None:
+    opened.open("payout", month="2025-05", campaign=BEIJING)
+    with opened.page.expect_download() as started:
+        opened.page.get_by_role("button", name="下载应发表").click()
+    file = tmp_path / started.value.suggested_filename
+    started.value.save_as(file)
+    assert file.name == f"应发表-{BEIJING}.xlsx"
+    workbook = load_workbook(file)
+    assert workbook.sheetnames[0] == "汇总"
+    assert PERSON in workbook.sheetnames
+    sample = SampleMonth("BJ", 2025, 5, 2025)
+    shown = sample.pull(parse_moment("2025-05-31T23:59"))
+    desk.show(shown[2:], BEIJING, sample.columns)
+    campaign = desk.app.campaigns.valid[BEIJING]
+    found = corrections.look(desk.app, campaign, parse_moment("2025-06-05T09:00"), to_change=False).found
+    assert len(found.lost) == 2
+    opened.page.get_by_role("button", name="现在从 Metabase 重新对账").click()
+    opened.alert(f"共 {found.differences} 处出入")
+    opened.settle()
+    opened.shoot("payout-reconciled")
+    desk.show(shown, BEIJING, sample.columns)
 
 
 def ids_in_csv(file: Path) -> set[str]:

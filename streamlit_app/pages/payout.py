@@ -1,13 +1,14 @@
 """发放: what each payee of a campaign is paid, how far the campaign is, and whether ledger and source agree."""
 
 from collections.abc import Iterator
+from operator import attrgetter
 
 import streamlit as st
 
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.explanation_words import ADJUSTMENT, AwardExplanation
-from modules.figures.months import Period
+from modules.figures.months import Period, month_of
 from modules.figures.stages import STAGES, Stage, stage_of
 from modules.payout import COUNTED, NOT_CLOSED, Payout
 from modules.reconciliation import Reconciliation
@@ -110,30 +111,45 @@ def _show_payout(payout: Payout) -> None:
         type="primary",
         icon=":material/download:",
     )
-    lines = sorted(payout.lines, key=lambda line: -line.to_pay)
+    _show_lines(payout)
+    _show_best(payout)
+
+
+def _show_lines(payout: Payout) -> None:
+    """Corrections and adjustments have columns where there are any."""
+    corrected, adjusted = (any(map(attrgetter(name), payout.lines)) for name in ("corrections", "adjustments"))
     columns = [
         *(Column(title) for title in payout.titles()[: 2 if payout.shows_provider else 1]),
         Column("应发（元）", "yuan"),
-        Column("其中补发（元）", "yuan"),
-        Column("其中调整（元）", "yuan"),
+        *([Column("其中补发（元）", "yuan")] if corrected else []),
+        *([Column("其中调整（元）", "yuan")] if adjusted else []),
         *(Column(f"{name}（元）", "yuan") for name in payout.names),
         Column("合同数", "count"),
         Column("累计业绩（元）", "yuan"),
     ]
+    lines = sorted(payout.lines, key=lambda line: -line.to_pay)
     rows: list[list[Cell]] = [
         [
             *payout.who(line),
             line.to_pay,
-            line.corrections,
-            line.adjustments,
+            *([line.corrections] if corrected else []),
+            *([line.adjustments] if adjusted else []),
             *(line.awards[name] for name in payout.names),
             line.contracts,
             line.performance_total,
         ]
         for line in lines
     ]
-    show_table("应发", columns, rows, file_name=f"应发-{payout.campaign}")
-    _show_best(payout)
+    st.caption("点一行看这位管家的对账单")
+    for picked in show_table("应发", columns, rows, file_name=f"应发-{payout.campaign}", select="one"):
+        st.switch_page(
+            "pages/housekeeper.py",
+            query_params={
+                "month": month_of(payout.campaign),
+                "campaign": payout.campaign,
+                "housekeeper": lines[picked].housekeeper,
+            },
+        )
 
 
 def _show_best(payout: Payout) -> None:

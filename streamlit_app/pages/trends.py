@@ -132,7 +132,7 @@ def _compared(course: Course, figure: int) -> str:
     last = f"{month_words(course.before_key.partition('-')[2])}{when}（{words}）"
     if grown is None:
         return f"；{last}没有签约"
-    return f"，和{last}一样" if grown == 0 else f"，比{last}{'多' if grown > 0 else '少'} {abs(grown):.1%}"
+    return f"，和 {last}一样" if grown == 0 else f"，比 {last}{'多' if grown > 0 else '少'} {abs(grown):.1%}"
 
 
 def _until(course: Course) -> str:
