@@ -268,6 +268,11 @@ class TestReconciling:
         ]
         assert [row["已登记"] for row in rejected] == ["否"]
 
+    def test_a_row_that_was_put_right_is_no_difference_any_more(self, changed: Desk) -> None:
+        changed.show([*contracts(1, 2), *contracts(3, amount=4000), *contracts(4)])
+        changed.run()
+        assert "有 1 处出入" in words(open_page("payout"))
+
     def test_without_differences_it_says_so(self, doors: Desk) -> None:
         doors.show(contracts(1))
         doors.run()
