@@ -7,7 +7,7 @@ import streamlit as st
 from modules.log_config import configure_logging
 from streamlit_app import data
 from streamlit_app.frame import guard
-from streamlit_app.sign_in import require_viewer, show_viewer
+from streamlit_app.sign_in import is_known, require_viewer
 
 ICON = Path(__file__).parent / "icon.png"
 """A file of our own: an emoji or a symbol would be fetched from outside."""
@@ -40,11 +40,10 @@ def _log_to_files() -> bool:
 def main() -> None:
     """One run: for whoever may, the chosen page."""
     st.set_page_config(page_title="签约激励看板", page_icon=str(ICON), layout="wide")
-    page = st.navigation(PAGES)
     with guard():
+        page = st.navigation(PAGES, position="sidebar" if is_known() else "hidden")
         _log_to_files()
-        viewer = require_viewer()
-        show_viewer(viewer)
+        require_viewer()
         page.run()
 
 

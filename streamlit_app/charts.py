@@ -43,7 +43,7 @@ def show_bars(says: str, rows: Sequence[tuple[str, float, float]], *, what: str,
         .encode(
             x=alt.X(what, type="quantitative", title=what),
             y=alt.Y("name:N", sort=None, title=None),
-            color=alt.Color(colour, type="quantitative", title=colour, scale=alt.Scale(scheme="blues")),
+            color=alt.Color(colour, type="quantitative", title=colour),
             tooltip=[
                 alt.Tooltip("name:N", title="名称"),
                 alt.Tooltip(what, type="quantitative", format=",.2f"),

@@ -9,13 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import wraps
+from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import streamlit as st
 from sqlalchemy.engine import Connection
 
 from modules.campaign_ledger import open_ledger
-from modules.campaigns import Campaigns, load_campaigns
+from modules.campaigns import BADGES_FILE, Campaigns, load_campaigns
 from modules.clock import shanghai_now
 from modules.database import Database
 from modules.explanation_words import AwardExplanation, explain_award
@@ -45,7 +46,14 @@ def settings() -> Settings:
 
 def configured() -> Campaigns:
     """The campaigns of the configuration as it stands."""
-    return load_campaigns(settings().campaigns_file, today())
+    file = settings().campaigns_file
+    return _campaigns(file, today(), *(one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE)))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _campaigns(file: Path, day: date, *changed: int) -> Campaigns:
+    """Read once for each state of the files. Raises CampaignsFileError."""
+    return load_campaigns(file, day)
 
 
 def now() -> datetime:
@@ -96,6 +104,7 @@ def close() -> None:
     """Forget everything and let go of the databases."""
     forget()
     _database.clear()
+    _campaigns.clear()
 
 
 @figure
@@ -123,8 +132,9 @@ def what_is_wrong(connection: Connection) -> troubles.Troubles:
 
 
 @figure
-def _periods(connection: Connection) -> list[months.Period]:
-    return list(months.periods_of(connection, configured().valid).values())
+def periods(connection: Connection) -> dict[str, months.Period]:
+    """Every campaign with a ledger, by key."""
+    return months.periods_of(connection, configured().valid)
 
 
 def period(key: str) -> months.Period | None:
@@ -135,7 +145,7 @@ def period(key: str) -> months.Period | None:
 def freshness() -> Freshness:
     """How old the newest pull is at this moment."""
     interval = timedelta(minutes=settings().schedule.run_jobs_serially_minutes)
-    return freshness_of(_periods(), now(), interval)
+    return freshness_of(periods().values(), now(), interval)
 
 
 @figure

@@ -42,12 +42,14 @@ def choose_track() -> Track:
 
 def choose_days(period: Period) -> tuple[date, date] | None:
     """The first and the last day that contracts were signed on; None for the whole campaign."""
-    whole = (period.start, period.end)
-    kept = _settle("days", _days_of)
-    if not (isinstance(kept, tuple) and len(kept) == 2 and period.start <= kept[0] <= kept[1] <= period.end):
-        kept = whole
-    st.session_state["days"] = kept
-    picked = st.date_input("签约日期", whole, period.start, period.end, key="days")
+    whole, key = (period.start, period.end), f"days_{period.campaign}"
+    asked, written = st.query_params.get("days", ""), st.session_state.get(_written("days"), "")
+    if asked and asked != written:
+        st.session_state.pop(key, None)  # the address counts, as for all filters
+        written = asked
+    kept = _days_of(written)
+    value = kept if kept and period.start <= kept[0] <= kept[1] <= period.end else whole
+    picked = st.date_input("签约日期", value, period.start, period.end, key=key)
     if len(picked) != 2:  # the second day is still to be picked
         return None
     _write("days", "" if picked == whole else f"{picked[0]}~{picked[1]}")

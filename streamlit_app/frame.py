@@ -12,8 +12,8 @@ from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.figures.freshness import age_words
 from streamlit_app import data
-from streamlit_app.access import Viewer
-from streamlit_app.sign_in import require_viewer
+from streamlit_app.access import AccessError, Viewer
+from streamlit_app.sign_in import require_viewer, show_viewer
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable
         @guarded
         def drawing() -> None:
             viewer = require_viewer()
+            show_viewer(viewer)
             st.title(title, anchor=False)
             st.caption(says)
             _show_freshness()
@@ -49,7 +50,7 @@ def guard() -> Iterator[None]:
     """What goes wrong inside is said in a line; the traceback goes to the log."""
     try:
         yield
-    except EXPECTED_ERRORS as error:
+    except (*EXPECTED_ERRORS, AccessError) as error:
         log.error("看板：%s", words_of(error))  # noqa: TRY400 - the words say it all
         show_fault(words_of(error))
     except Exception:

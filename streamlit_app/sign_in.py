@@ -2,14 +2,12 @@
 
 import time
 from pathlib import Path
-from typing import NoReturn
 
 import streamlit as st
 
 from modules.clock import shanghai_now
 from streamlit_app.access import (
     Access,
-    AccessError,
     Doorkeeper,
     SignIn,
     Viewer,
@@ -26,23 +24,40 @@ _WRONG_TRY_SECONDS = 1.0
 
 def require_viewer() -> Viewer:
     """Whoever may see the page; for anybody else the run ends here, with the form or with why not."""
-    try:
-        sign_in = _read_sign_in()
-    except AccessError as error:
-        _refuse(f"登录设置有错，看板不开放：{error}")
+    sign_in = _read_sign_in()
+    viewer = _known_viewer(sign_in)
+    if viewer is not None:
+        return viewer
     if not sign_in.is_required:
-        if not _comes_from_here():
-            _refuse(
-                "看板没有设置登录，只能在本机打开（http://127.0.0.1:8501）；要让别的电脑访问，请先设置登录，见 README"
-            )
-        return local_viewer()
+        st.error(
+            "看板没有设置登录，只能在本机打开（http://127.0.0.1:端口）；要让别的电脑访问，请先设置登录，见 README",
+            icon=":material/lock:",
+        )
+    elif sign_in.has_oidc and st.user.get("is_logged_in"):
+        email = st.user.get("email") or "（没有邮箱）"
+        st.error(f"账号 {email} 没有看板的权限；请联系管理员把它加进名单", icon=":material/block:")
+        st.button("换一个账号", on_click=st.logout)
+    else:
+        _ask(sign_in)
+    st.stop()
+
+
+def is_known() -> bool:
+    """Whether whoever is there has got past the door. Raises AccessError."""
+    return _known_viewer(_read_sign_in()) is not None
+
+
+def _known_viewer(sign_in: SignIn) -> Viewer | None:
+    if not sign_in.is_required:
+        return local_viewer() if _comes_from_here() else None
     kept = st.session_state.get(_KEPT)
     if isinstance(kept, Viewer) and sign_in.access.knows(kept):
         return kept
-    if sign_in.has_oidc and st.user.is_logged_in:
-        return _by_email(sign_in.access)
-    _ask(sign_in)
-    st.stop()
+    if sign_in.has_oidc and st.user.get("is_logged_in") and st.user.get("email_verified") is not False:
+        email = str(st.user.get("email") or "")
+        role = sign_in.access.role_of(email)
+        return None if role is None else Viewer(str(st.user.get("name") or email), f"看板 {email}", role)
+    return None
 
 
 def show_viewer(viewer: Viewer) -> None:
@@ -55,17 +70,6 @@ def show_viewer(viewer: Viewer) -> None:
         if st.user.get("is_logged_in"):
             st.logout()
         st.rerun()
-
-
-def _by_email(access: Access) -> Viewer:
-    """The role of a person whom the identity provider knows."""
-    email = str(st.user.get("email") or "")
-    role = access.role_of(email) if st.user.get("email_verified") is not False else None
-    if role is None:
-        st.error(f"账号 {email or '（没有邮箱）'} 没有看板的权限；请联系管理员把它加进名单", icon=":material/block:")
-        st.button("换一个账号", on_click=st.logout)
-        st.stop()
-    return Viewer(str(st.user.get("name") or email), f"看板 {email}", role)
 
 
 def _ask(sign_in: SignIn) -> None:
@@ -115,8 +119,3 @@ def _comes_from_here() -> bool:
 
 def _read_sign_in() -> SignIn:
     return sign_in_of(read_secrets(Path(file) for file in st.get_option("secrets.files")))
-
-
-def _refuse(words: str) -> NoReturn:
-    st.error(words, icon=":material/lock:")
-    st.stop()

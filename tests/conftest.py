@@ -40,6 +40,7 @@ CARDS = {BEIJING: 1693, SHANGHAI_MAY: 1694, "BJ-2025-04": 1616, "SH-2025-04": 16
 NOON = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
 FIRST_ID = 1_920_000_000_000_000_000
 RECIPIENTS = ("bj_group", "sh_group", "ops", "bj_contact", "sh_contact")
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 Row = list[object]
 
@@ -202,7 +203,7 @@ class Surroundings:
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test sends goes straight to its stand-ins."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in PROXY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 

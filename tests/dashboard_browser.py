@@ -47,9 +47,9 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(environ: Mapping[str, str], home: Path, *arguments: str) -> Iterator[str]:
+def serving(environ: Mapping[str, str], home: Path, *arguments: str, port: int | None = None) -> Iterator[str]:
     """`main.py dashboard` with this environment; the address that it serves."""
-    port = free_port()
+    port = port or free_port()
     url = f"http://127.0.0.1:{port}"
     command = [sys.executable, "main.py", "dashboard", "--port", str(port), *arguments]
     log = home / f"dashboard-{port}.log"

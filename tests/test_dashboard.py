@@ -4,23 +4,33 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, Desk, contracts
+import streamlit.config
+from argon2 import PasswordHasher
+from conftest import BEIJING, PROXY_VARIABLES, Desk, SetClock, Surroundings, contracts, desk_in, surroundings_in
 from dashboard_stage import asked, cards, open_page, table, words
 from openpyxl import load_workbook
 
+from modules import task_acts
 from modules.clock import SHANGHAI, parse_moment
 from modules.sandbox.sample_contracts import SampleMonth
-from modules.tables import tasks
+from modules.settings import ENVIRONMENT_VARIABLES
+from modules.tables import audit_log, tasks
+from modules.task_board import TaskError
 from streamlit_app import data
+from streamlit_app.access import Viewer
+from streamlit_app.acts import act
 from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
 
 PAGES = sorted(file.stem for file in (Path(data.__file__).parent / "pages").glob("*.py"))
 PERSON = "沈若川"
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 
 @pytest.fixture(autouse=True)
@@ -31,15 +41,48 @@ def nothing_kept() -> Iterator[None]:
     data.close()
 
 
+@pytest.fixture(scope="module")
+def month_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A database with April and May of Beijing, whole, with the messages sent: to copy."""
+    root = tmp_path_factory.mktemp("month") / "installation"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in PROXY_VARIABLES:
+            patch.delenv(name, raising=False)
+        with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database) as desk:
+            for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
+                sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
+                desk.show(sample.pull(parse_moment(moment)), key, sample.columns)
+                assert desk.run(key, moment).outcome == "ok"
+            desk.drain()
+    return root / "data" / "tasks.db"
+
+
 @pytest.fixture
-def month(doors: Desk) -> Desk:
-    """April and May of Beijing, whole, with the messages sent."""
-    for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
-        sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
-        doors.show(sample.pull(parse_moment(moment)), key, sample.columns)
-        assert doors.run(key, moment).outcome == "ok"
-    doors.drain()
-    return doors
+def month(
+    surroundings: Surroundings,
+    month_database: Path,
+    open_desk: Callable[..., AbstractContextManager[Desk]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Desk]:
+    """A desk with these months, whose environment is this process's."""
+    folder = Path(surroundings.environ["DATA_DIR"])
+    folder.mkdir()
+    shutil.copy(month_database, folder / "tasks.db")
+    for name in ENVIRONMENT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in surroundings.environ.items():
+        monkeypatch.setenv(name, value)
+    with open_desk() as opened:
+        yield opened
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Writes the secrets.toml that the pages go by."""
+    file, before = tmp_path / "secrets.toml", streamlit.config.get_option("secrets.files")
+    streamlit.config.set_option("secrets.files", [str(file)])
+    yield lambda text: file.write_text(text, encoding="utf-8") and None
+    streamlit.config.set_option("secrets.files", before)
 
 
 def number(desk: Desk, query: str) -> int:
@@ -166,6 +209,20 @@ class TestRanking:
         page.selectbox[2].select(None).run()
         assert asked(page) == {"month": "2025-04", "campaign": "BJ-2025-04"}
 
+    def test_days_and_track_show_what_was_signed_within(self, month: Desk) -> None:
+        page = open_page("ranking", campaign=BEIJING, days="2025-05-01~2025-05-10", track="平台单")
+        assert asked(page)["days"] == "2025-05-01~2025-05-10"
+        within = f"campaign = '{BEIJING}' AND signed_at < '2025-05-11' AND NOT self_referral"
+        shown = sum(int(str(row["筛选内合同"])) for row in table(page))
+        assert shown == number(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
+        assert 0 < shown < number(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+
+    @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
+    def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
+        page = open_page("ranking", campaign=BEIJING, days=days)
+        assert not page.error
+        assert "days" not in asked(page)
+
     def test_filters_that_do_not_exist_are_left_alone(self, month: Desk) -> None:
         page = open_page("ranking", month="1999-01", campaign="XX-1999-01", award="<script>")
         assert not page.exception
@@ -213,3 +270,42 @@ class TestDownloads:
         assert [cell.value for cell in sheet[1]] == ["合同ID", "金额（元）", "时间", "进度"]
         assert (sheet["A2"].value, sheet["A2"].data_type) == ("1920000000000000001", "s")
         assert sheet["B2"].value == 1234.56
+
+
+class TestDoor:
+    def test_a_file_of_secrets_that_cannot_be_read_shuts_the_door(
+        self, month: Desk, tmp_path: Path, secrets: Callable[[str], None]
+    ) -> None:
+        secrets("[dashboard.users")
+        page = open_page("queue")
+        assert "secrets.toml" in page.error[0].value
+        assert not page.dataframe
+
+    def test_with_users_a_page_shows_the_form_and_nothing_else(
+        self, month: Desk, secrets: Callable[[str], None]
+    ) -> None:
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash("Geheim-und-lang")}"')
+        page = open_page("overview")
+        assert [field.label for field in page.text_input] == ["用户名", "密码"]
+        assert not page.metric
+        page.text_input[0].input("wang")
+        page.text_input[1].input("Geheim-und-lang")
+        page.button[0].click().run()
+        assert page.metric
+        assert "已登录：wang（只能查看）" in words(page)
+
+    def test_an_act_of_a_viewer_is_refused_whatever_the_page_shows(self, month: Desk) -> None:
+        viewer = Viewer("王", "看板 wang", "viewer")
+        with pytest.raises(TaskError, match="只能查看"):
+            act(viewer, task_acts.cancel, [1])
+
+    def test_of_several_tasks_each_is_told_what_became_of_it(self, month: Desk) -> None:
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(status="failed"))
+        done = act(Viewer("李华", "看板 lihua", "operator"), task_acts.retry, [3, 4, 999_999])
+        assert done[0] == "任务 3 已放回队列，下次检查时发送"
+        assert "不能改为" in done[1]
+        assert "没有编号为 999999 的任务" in done[2]
+        assert [(row["who"], row["detail"]) for row in month.table(audit_log)] == [
+            ("看板 lihua", "任务 3：failed → pending")
+        ]

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
-from conftest import BEIJING, SHANGHAI_MAY, Desk, SetClock, desk_in, surroundings_in, wait_until
-from dashboard_browser import Window, chromium, serving, window
+from conftest import BEIJING, PROXY_VARIABLES, SHANGHAI_MAY, Desk, SetClock, desk_in, surroundings_in, wait_until
+from dashboard_browser import Window, chromium, free_port, serving, window
+from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from openpyxl import load_workbook
 from playwright.sync_api import Browser
 
@@ -45,7 +46,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
     """Two months of both cities, with the messages sent but for one that failed and one that is uncertain."""
     root = tmp_path_factory.mktemp("dashboard") / "installation"
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        for name in PROXY_VARIABLES:
             patch.delenv(name, raising=False)
         with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database) as opened:
             for key in ("BJ-2025-04", "SH-2025-04", BEIJING, SHANGHAI_MAY):
@@ -296,6 +297,52 @@ def test_an_operator_who_signed_in_gives_a_verdict_in_their_own_name(
         shown.page.get_by_text("任务 9 已记为已送达").first.wait_for()
     assert desk.app.board.get(9).status == "completed"
     assert desk.table(audit_log)[-1]["who"] == "看板 lihua"
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[IdentityProvider]:
+    with identity_provider() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def company_url(desk: Desk, provider: IdentityProvider, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The dashboard for a company: by its accounts, of which one may look and one may act."""
+    home, port = tmp_path_factory.mktemp("company"), free_port()
+    (home / ".streamlit").mkdir()
+    (home / ".streamlit" / "secrets.toml").write_text(
+        f'[auth]\nredirect_uri = "http://127.0.0.1:{port}/oauth2callback"\n'
+        f'cookie_secret = "{"Geheimnis" * 8}"\nclient_id = "{CLIENT_ID}"\nclient_secret = "{CLIENT_SECRET}"\n'
+        f'server_metadata_url = "{provider.url}/.well-known/openid-configuration"\n'
+        '[dashboard.emails]\n"Boss@example.com" = "viewer"\n"lihua@example.com" = "operator"\n',
+        encoding="utf-8",
+    )
+    with serving(desk.environ, home, port=port) as address:
+        yield address
+
+
+@pytest.mark.parametrize(
+    ("email", "verified", "seen"),
+    [
+        ("boss@example.com", True, "已登录：boss@example.com（只能查看）"),
+        ("lihua@example.com", True, "已登录：lihua@example.com（可操作）"),
+        ("stranger@example.com", True, "账号 stranger@example.com 没有看板的权限"),
+        ("boss@example.com", False, "账号 boss@example.com 没有看板的权限"),
+    ],
+)
+def test_a_company_account_gets_in_only_where_it_is_listed_and_vouched_for(
+    browser: Browser, company_url: str, provider: IdentityProvider, email: str, verified: bool, seen: str
+) -> None:
+    provider.email, provider.verified = email, verified
+    with window(browser, company_url) as shown:
+        shown.open("queue")
+        assert "待发送" not in shown.text()
+        shown.page.get_by_role("button", name="用公司账号登录").click()
+        shown.page.get_by_text(seen).wait_for()
+        assert shown.page.locator("h1").count() == int(seen.startswith("已登录"))
+        if seen.startswith("已登录"):  # unlike a named user, who has to sign in anew
+            shown.page.reload()
+            shown.page.get_by_text(seen).wait_for()
 
 
 def test_an_open_address_without_sign_in_does_not_start(desk: Desk, tmp_path: Path) -> None:

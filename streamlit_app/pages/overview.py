@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import streamlit as st
 
-from modules.figures.months import CityMonth, Totals, change, total_of
+from modules.figures.months import CityMonth, Period, Totals, change, total_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
@@ -54,7 +54,9 @@ def _show_troubles() -> None:
     if wrong.failed or wrong.uncertain:
         st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
         state = "failed" if wrong.failed else "uncertain"
-        st.page_link("pages/queue.py", label="去通知队列处理", query_params={"state": state})
+        st.page_link(
+            "pages/queue.py", label="去通知队列处理", icon=":material/arrow_forward:", query_params={"state": state}
+        )
     for run in wrong.failed_runs:
         st.error(f"{run.job} 上次运行失败：{run.error}", icon=":material/sync_problem:")
     if wrong.rejected:
@@ -64,8 +66,7 @@ def _show_troubles() -> None:
 
 def _show_city(one: CityMonth) -> None:
     period, now, before = one.period, one.totals, one.before or Totals()
-    state = "已结账" if period.closed_at else "活动期已过" if period.is_over else "进行中"
-    about = f"{period.campaign}　{period.start:%m-%d} 至 {period.end:%m-%d}　{state}"
+    about = f"{period.campaign}　{period.start:%m-%d} 至 {period.end:%m-%d}　{_state(period)}"
     st.subheader(f"{period.city}　:gray[{about}]", anchor=False)
     share = now.payout / now.bonus_pool if now.bonus_pool else None
 
@@ -85,6 +86,14 @@ def _show_city(one: CityMonth) -> None:
     )
     if now.changed:
         st.caption(f":material/edit_note: 登记之后有 {now.changed} 个合同改了金额或已消失；上面是登记时的数字")
+
+
+def _state(period: Period) -> str:
+    if period.closed_at:
+        return "已结账"
+    if data.today() <= period.end:
+        return "进行中"
+    return "活动期已过" if period.is_over else f"活动期已过，数据只到 {period.as_of:%m-%d %H:%M}"
 
 
 def _forecast_card(one: CityMonth) -> Card:

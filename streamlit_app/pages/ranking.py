@@ -1,8 +1,10 @@
 """排行榜: the housekeepers of a campaign, best first; a selected row leads to the housekeeper."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
-from modules.figures.ranking import Rank, Ranking
+from modules.figures.ranking import Rank, Ranking, Signed
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
@@ -26,15 +28,25 @@ def main(viewer: Viewer) -> None:
     with bar:
         award = filters.choose_or_all("award", "得过的奖励", ranking.names)
         housekeeper = filters.choose_or_all("housekeeper", "管家", sorted({one.housekeeper for one in ranking.ranks}))
+        track = filters.choose_track()
+    with bar.cell(column_span=2):  # two days need the room
+        days = filters.choose_days(data.periods()[key])
     _show_notes(ranking)
     ranks = [one for one in ranking.ranks if award in (None, *one.awards) and housekeeper in (None, one.housekeeper)]
+    signed = None
+    if days or track:
+        first, last = days or (None, None)
+        signed = data.signed_by_payee(key, first, last, track)
+        ranks = [one for one in ranks if one.payee in signed]
+        ranks.sort(key=lambda one: -signed[one.payee].performance)
     if not ranks:
         show_nothing("没有符合筛选条件的管家" if ranking.ranks else "这个活动还没有登记合同")
         return
-    _show(ranking, ranks)
+    _show(ranking, ranks, signed)
 
 
-def _show(ranking: Ranking, ranks: list[Rank]) -> None:
+def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | None) -> None:
+    """`signed`: what each signed within the chosen days and track; None where neither is chosen."""
     shows_provider = any(one.provider for one in ranking.ranks)
     near = [one for one in ranks if one.next_tier is not None and one.next_tier.is_near]
     show_cards(
@@ -45,8 +57,18 @@ def _show(ranking: Ranking, ranks: list[Rank]) -> None:
             Card("离下一档不远", f"{len(near)} 人", "业绩最多差一成，合同最多差一单"),
         ]
     )
-    columns = _columns(shows_provider=shows_provider, has_tiers=ranking.has_tiers)
-    rows = [_row(one, shows_provider=shows_provider, has_tiers=ranking.has_tiers) for one in ranks]
+    columns = _columns(shows_provider=shows_provider, has_tiers=ranking.has_tiers, shows_signed=signed is not None)
+    rows = [
+        _row(
+            one,
+            signed[one.payee] if signed is not None else None,
+            shows_provider=shows_provider,
+            has_tiers=ranking.has_tiers,
+        )
+        for one in ranks
+    ]
+    if signed is not None:
+        st.caption(":material/filter_alt: “筛选内”三列只算所选日期和渠道里签的合同；其余各列是整个活动的")
     for picked in show_table("排行榜", columns, rows, file_name=f"排行榜-{ranking.campaign}", select="one"):
         st.switch_page(
             "pages/housekeeper.py",
@@ -71,11 +93,13 @@ def _show_notes(ranking: Ranking) -> None:
         st.caption(f":material/lock: 活动已于 {ranking.closed_at:%Y-%m-%d %H:%M} 结账，数字不再变化")
 
 
-def _columns(*, shows_provider: bool, has_tiers: bool) -> list[Column]:
+def _columns(*, shows_provider: bool, has_tiers: bool, shows_signed: bool) -> list[Column]:
+    chosen = [Column("筛选内合同", "count"), Column("筛选内金额（元）", "yuan"), Column("筛选内业绩（元）", "yuan")]
     return [
         Column("名次", "count"),
         Column("管家"),
         *([Column("服务商")] if shows_provider else []),
+        *(chosen if shows_signed else []),
         Column("合同数", "count", help="登记过的合同，后来取消的也在内；不含历史合同"),
         Column("累计业绩（元）", "yuan", help="仍然有效的合同的计入业绩金额"),
         Column("应发（元）", "yuan", help="全部奖励、补发和人工调整，和“发放”一致"),
@@ -84,13 +108,14 @@ def _columns(*, shows_provider: bool, has_tiers: bool) -> list[Column]:
     ]
 
 
-def _row(one: Rank, *, shows_provider: bool, has_tiers: bool) -> list[Cell]:
+def _row(one: Rank, signed: Signed | None, *, shows_provider: bool, has_tiers: bool) -> list[Cell]:
     tier = one.next_tier
     progress: list[Cell] = ["全部已得", 1.0, ""] if tier is None else [tier.name, tier.progress, one.missing]
     return [
         one.place,
         one.housekeeper,
         *([one.provider] if shows_provider else []),
+        *([signed.contracts, signed.amount, signed.performance] if signed else []),
         one.contracts,
         one.performance,
         one.payout,
