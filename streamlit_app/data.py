@@ -137,11 +137,6 @@ def periods(connection: Connection) -> dict[str, months.Period]:
     return months.periods_of(connection, configured().valid)
 
 
-def period(key: str) -> months.Period | None:
-    """A campaign's days and state; None where it has no ledger."""
-    return next((one for one in _periods() if one.campaign == key), None)
-
-
 def freshness() -> Freshness:
     """How old the newest pull is at this moment."""
     interval = timedelta(minutes=settings().schedule.run_jobs_serially_minutes)

@@ -46,7 +46,7 @@ def main(viewer: Viewer) -> None:
     with filters.bar():
         month = filters.choose_month()
         key = filters.choose_campaign(month) if month else None
-    period = data.period(key) if key else None
+    period = data.periods().get(key) if key else None
     if period is None:
         show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，这里就有了")
         return

@@ -43,13 +43,14 @@ def main(viewer: Viewer) -> None:
     with bar:
         month = filters.choose_month()
         key = filters.choose_campaign(month) if month else None
-    period = data.period(key) if key else None
+    period = data.periods().get(key) if key else None
     if period is None:
         show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，这里就有了")
         return
     with bar:
-        days = filters.choose_days(period)
         track = filters.choose_track()
+    with bar.cell(column_span=2):  # two days need the room
+        days = filters.choose_days(period)
     first, last = days or (None, None)
     found = data.composition_of(Cut(period.campaign, first, last, track))
     if track:
