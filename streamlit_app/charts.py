@@ -12,6 +12,9 @@ ROOM_FOR_WORDS = 1.25
 """How much longer than its longest bar a chart is that writes the amount behind each."""
 
 
+MOST_TICKS = 5
+"""On an axis of amounts that lies flat."""
+
 LEGENDS_IN_A_ROW = 3
 """As many as a phone has room for."""
 
@@ -87,7 +90,10 @@ def show_amounts(says: str, rows: Sequence[tuple[str, str, int]], *, of: str, or
     longest, shortest = frame[title].max(), frame[title].min()
     base = alt.Chart(frame).encode(
         x=alt.X(
-            title, type="quantitative", scale=alt.Scale(domain=[min(shortest, 0), max(longest, 0) * ROOM_FOR_WORDS])
+            title,
+            type="quantitative",
+            axis=alt.Axis(tickCount=MOST_TICKS),
+            scale=alt.Scale(domain=[min(shortest, 0), max(longest, 0) * ROOM_FOR_WORDS]),
         ),
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=160)),
         tooltip=[
@@ -135,7 +141,7 @@ def show_stacks(
     scale = alt.Scale(domain=list(names))
     label = alt.Axis(labelLimit=160, labelOverlap=not flat, labelAngle=0)
     if flat:
-        across = alt.X(title, type="quantitative", title=title, stack="zero")
+        across = alt.X(title, type="quantitative", title=title, stack="zero", axis=alt.Axis(tickCount=MOST_TICKS))
         down = alt.Y("name:N", sort=list(names), scale=scale, title=None, axis=label)
         show_chart(says, bars.encode(x=across, y=down).properties(height=30 * len(names) + 130))
     else:
