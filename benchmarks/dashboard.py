@@ -23,6 +23,8 @@ from modules.clock import SHANGHAI
 from modules.database import Database
 from modules.explanations import explain_housekeeper
 from modules.figures import months, queue, ranking, troubles
+from modules.figures.composition import Cut, composition_of
+from modules.figures.course import course_of
 from modules.ledger_records import read_awards
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import calculate
@@ -91,6 +93,8 @@ def _queries(database: Database, campaigns: Campaigns) -> Iterator[Row]:
             "总览: what is wrong": lambda: troubles.troubles_of(connection),
             "排行榜": lambda: ranking.ranking_of(open_ledger(connection, campaigns, KEY), read_awards(connection, KEY)),
             "管家详情": lambda: explain_housekeeper(connection, campaigns, someone.housekeeper, KEY),
+            "奖励构成": lambda: composition_of(connection, Cut(KEY)),
+            "趋势": lambda: course_of(connection, campaigns.valid, KEY, ""),
             "通知队列: by state": lambda: queue.by_status(connection),
         }
         for question, ask in asked.items():
@@ -109,7 +113,7 @@ def _pages(folder: Path) -> Iterator[Row]:
 
     os.environ |= {"DATA_DIR": str(folder), "DATABASE_URL": f"sqlite:///{folder / 'tasks.db'}"}
     os.environ["CAMPAIGNS_FILE"] = str(folder / "campaigns.py")
-    for name in ("overview", "ranking", "housekeeper", "queue"):
+    for name in ("overview", "ranking", "housekeeper", "rewards", "trends", "payout", "queue"):
         first, again = [], []
         for _ in range(REPEATS):
             data.close()

@@ -19,7 +19,10 @@ PAGES = {
         st.Page(FOLDER / "overview.py", title="总览", icon=":material/monitoring:", default=True),
         st.Page(FOLDER / "ranking.py", title="排行榜", icon=":material/leaderboard:", url_path="ranking"),
         st.Page(FOLDER / "housekeeper.py", title="管家详情", icon=":material/badge:", url_path="housekeeper"),
+        st.Page(FOLDER / "rewards.py", title="奖励构成", icon=":material/donut_small:", url_path="rewards"),
+        st.Page(FOLDER / "trends.py", title="趋势", icon=":material/trending_up:", url_path="trends"),
         st.Page(FOLDER / "simulation.py", title="方案模拟", icon=":material/tune:", url_path="simulation"),
+        st.Page(FOLDER / "payout.py", title="发放", icon=":material/payments:", url_path="payout"),
     ],
     "运行": [
         st.Page(FOLDER / "queue.py", title="通知队列", icon=":material/outgoing_mail:", url_path="queue"),

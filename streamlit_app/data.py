@@ -23,11 +23,27 @@ from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campai
 from modules.check import Findings, check_everything
 from modules.clock import shanghai_now
 from modules.database import Database
+from modules.explanation_words import AwardExplanation, explain_award
 from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
-from modules.figures import months, paid, queue, ranking, runs, sla, sla_texts, troubles
+from modules.figures import (
+    composition,
+    course,
+    differences,
+    months,
+    paid,
+    queue,
+    ranking,
+    runs,
+    sla,
+    sla_texts,
+    troubles,
+)
 from modules.figures.freshness import Freshness, freshness_of
 from modules.heartbeat import DaemonState, daemon_state
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
+from modules.payout import Payout, payout_of
+from modules.payout_workbook import sheets_of, workbook_bytes
+from modules.reconciliation import Reconciliation
 from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
 from modules.settings import Settings, load_settings
 from modules.simulation_bench import Bench
@@ -188,6 +204,49 @@ def statement(connection: Connection, key: str, housekeeper: str) -> Statement:
 def contract_explained(connection: Connection, key: str, contract_id: str) -> ContractAnswer:
     """What counted of a contract, what it won and what not. Raises JobRefusedError where it is not known."""
     return explain_contract(connection, configured(), contract_id, key)
+
+
+@figure
+def composition_of(connection: Connection, cut: composition.Cut) -> composition.Composition:
+    """What a campaign's payout is made of."""
+    return composition.composition_of(connection, cut)
+
+
+@figure
+def course_of(connection: Connection, key: str, track: ranking.Track) -> course.Course | None:
+    """A campaign day by day, beside the month before; None where it has no ledger."""
+    return course.course_of(connection, configured().valid, key, track)
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a campaign pays; what of it people or `settle` granted without a contract, the last first; and how its
+    ledger differed from the source at the last good pull (None where there was none)."""
+
+    payout: Payout
+    beside: tuple[AwardExplanation, ...]
+    known: Reconciliation | None
+
+
+@figure
+def settlement(connection: Connection, key: str) -> Settlement:
+    """Raises JobRefusedError where the campaign has no configuration to read it by."""
+    ledger, awards = open_ledger(connection, configured(), key), read_awards(connection, key)
+    return Settlement(
+        payout=payout_of(ledger, awards),
+        beside=tuple(
+            explain_award(key, ledger.campaign, award) for award in reversed(awards) if award.contract_id is None
+        ),
+        known=differences.known_differences(connection, ledger, awards),
+    )
+
+
+@figure
+def payout_workbook(connection: Connection, key: str) -> bytes:
+    """The file that `payout --xlsx` writes. Raises JobRefusedError."""
+    ledger, awards = open_ledger(connection, configured(), key), read_awards(connection, key)
+    explained = (explain_award(key, ledger.campaign, award) for award in awards)
+    return workbook_bytes(sheets_of(payout_of(ledger, awards), explained))
 
 
 @figure

@@ -14,6 +14,9 @@ APP = ROOT / "streamlit_app" / "app.py"
 SECRETS = (Path.home() / ".streamlit" / "secrets.toml", ROOT / ".streamlit" / "secrets.toml")
 """Where Streamlit looks for them; the later one is stronger."""
 
+NOBODY = "http://127.0.0.1:9"
+"""No server answers there: the demo's stand-in is gone, and the real Metabase knows nothing of the demo's contracts."""
+
 DEMO_DIR = ROOT / "data" / "demo"
 SHORTEST_PASSWORD = 10
 
@@ -47,6 +50,7 @@ def demo_environment() -> dict[str, str]:
         "DATA_DIR": str(DEMO_DIR),
         "DATABASE_URL": f"sqlite:///{database.as_posix()}",
         "CAMPAIGNS_FILE": str(ROOT / "modules" / "config.py"),
+        "METABASE_URL": NOBODY,
     }
 
 

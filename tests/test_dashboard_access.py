@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from argon2 import PasswordHasher
@@ -152,10 +153,12 @@ class TestLaunch:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(launch, "DEMO_DIR", tmp_path)
+        monkeypatch.setenv("METABASE_URL", "https://metabase.example.com")
         with pytest.raises(JobRefusedError, match="请先运行 demo"):
             launch.demo_environment()
         (tmp_path / "tasks.db").touch()
         assert launch.demo_environment()["DATABASE_URL"] == f"sqlite:///{tmp_path / 'tasks.db'}"
+        assert is_this_machine(urlsplit(launch.demo_environment()["METABASE_URL"]).hostname)
 
     @pytest.mark.parametrize(("typed", "refusal"), [(["kurz", "kurz"], "太短"), ([PASSWORD, PASSWORD + "x"], "不一样")])
     def test_a_short_or_mistyped_password_gets_no_hash(

@@ -20,6 +20,7 @@ from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_p
 from openpyxl import load_workbook
 from playwright.sync_api import Browser, expect
 
+from modules import corrections
 from modules.clock import parse_moment
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
@@ -31,7 +32,10 @@ PAGES = {
     "": "总览",
     "ranking": "排行榜",
     "housekeeper": "管家详情",
+    "rewards": "奖励构成",
+    "trends": "趋势",
     "simulation": "方案模拟",
+    "payout": "发放",
     "queue": "通知队列",
     "sla": "服务商SLA",
     "status": "运行状况",
@@ -54,7 +58,8 @@ def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
                 city, month = key[:2], int(key[-2:])
                 moment = f"2025-{month:02d}-{30 if month == 4 else 31}T23:59"
                 sample = SampleMonth(city, 2025, month, 2025)
-                opened.show(sample.pull(parse_moment(moment)), key, sample.columns)
+                opened.clock.now = parse_moment(moment)
+                opened.show(sample.pull(opened.clock.now), key, sample.columns)
                 assert opened.run(key, moment).outcome == "ok"
             run_violations(opened, date(2025, 4, 1), date(2025, 5, 30), [date(2025, 4, 20), date(2025, 5, 14)])
             opened.drain()
@@ -177,6 +182,31 @@ def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: 
     statement = tmp_path / "statement.xlsx"
     started.value.save_as(statement)
     assert load_workbook(statement).sheetnames == ["对账单", "合同"]
+
+
+def test_the_payout_sheet_is_downloaded_and_the_source_is_asked_anew(
+    opened: Window, desk: Desk, tmp_path: Path
+) -> None:
+    opened.open("payout", month="2025-05", campaign=BEIJING)
+    with opened.page.expect_download() as started:
+        opened.page.get_by_role("button", name="下载应发表").click()
+    file = tmp_path / started.value.suggested_filename
+    started.value.save_as(file)
+    assert file.name == f"应发表-{BEIJING}.xlsx"
+    workbook = load_workbook(file)
+    assert workbook.sheetnames[0] == "汇总"
+    assert PERSON in workbook.sheetnames
+    sample = SampleMonth("BJ", 2025, 5, 2025)
+    shown = sample.pull(parse_moment("2025-05-31T23:59"))
+    desk.show(shown[2:], BEIJING, sample.columns)
+    campaign = desk.app.campaigns.valid[BEIJING]
+    found = corrections.look(desk.app, campaign, parse_moment("2025-06-05T09:00"), to_change=False).found
+    assert len(found.lost) == 2
+    opened.page.get_by_role("button", name="现在从 Metabase 重新对账").click()
+    opened.alert(f"共 {found.differences} 处出入")
+    opened.settle()
+    opened.shoot("payout-reconciled")
+    desk.show(shown, BEIJING, sample.columns)
 
 
 def ids_in_csv(file: Path) -> set[str]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modules.campaign_ledger import open_ledger
+from modules.campaigns import load_badge_lists
 from modules.clock import SHANGHAI, parse_moment
 from modules.database import Database, DatabaseError
 from modules.figures import months, queue, ranking
@@ -272,7 +273,7 @@ class TestRanking:
         desk.run()
         first, second = self.ranked(desk).ranks
         assert (first.place, first.housekeeper, first.contracts, first.performance) == (1, "甲", 6, 9_000_000)
-        assert first.next_tier == ranking.NextTier("优秀奖", 0.75, 0, 3_000_000)
+        assert first.next_tier == ranking.NextTier("优秀奖", 0.75, 0, 3_000_000, 12_000_000, 40_000)
         assert first.awards["达标奖"] == 1
         assert second.next_tier is not None
         assert (second.next_tier.progress, second.next_tier.contracts) == (pytest.approx(1 / 3), 4)
@@ -291,13 +292,21 @@ class TestRanking:
         }
 
     @pytest.mark.parametrize(
-        ("near", "progress", "contracts_missing", "fen"),
-        [(True, 0.9, 0, 100), (False, 0.89, 0, 100), (True, 0.5, 1, 0), (False, 0.5, 2, 0), (False, 0.5, 1, 100)],
+        ("near", "contracts_missing", "fen"),
+        [(True, 0, 100), (False, 0, 101), (True, 1, 0), (True, 1, 100), (False, 2, 0)],
     )
-    def test_near_is_within_a_tenth_or_one_contract(
-        self, near: bool, progress: float, contracts_missing: int, fen: int
+    def test_near_is_within_a_tenth_of_the_threshold_and_one_contract(
+        self, near: bool, contracts_missing: int, fen: int
     ) -> None:
-        assert ranking.NextTier("达标奖", progress, contracts_missing, fen).is_near == near
+        assert ranking.NextTier("达标奖", 0.5, contracts_missing, fen, 1000, 200).is_near == near
+
+    def test_a_badge_makes_the_next_tier_worth_more(self, desk: Desk) -> None:
+        elite = next(iter(load_badge_lists()["elite"]))
+        desk.show(contracts(1, serviceHousekeeper=elite))
+        desk.run()
+        tier = self.ranked(desk).ranks[0].next_tier
+        assert tier is not None
+        assert (tier.name, tier.worth) == ("达标奖", 40_000)
 
     def test_days_and_track_choose_what_was_signed(self, any_database: Database) -> None:
         put_contract(any_database, 1, signed_at=parse_moment("2025-05-01T00:00"))

@@ -16,6 +16,7 @@ from modules.clock import SHANGHAI
 from modules.ledger_records import AwardRecord
 from modules.payout import award_names, lines_of
 from modules.rewards.campaign import Campaign
+from modules.rewards.engine import award_by_name
 from modules.rewards.rule import Position
 from modules.rewards.rules import Tiers
 from modules.tables import performance
@@ -28,18 +29,21 @@ Track = Literal["", "platform", "self_referral"]
 class NextTier:
     """The lowest tier that a payee has not been granted, and what is missing: contracts, and performance in fen.
 
-    `progress` is between 0 and 1: the smaller of the two shares.
+    `progress` is between 0 and 1: the smaller of the two shares. `threshold` is the performance that it takes, `worth`
+    what it pays the payee, in fen.
     """
 
     name: str
     progress: float
     contracts: int
     fen: int
+    threshold: int
+    worth: int
 
     @property
     def is_near(self) -> bool:
-        """Within 10 %, or one contract."""
-        return self.progress >= 0.9 or (self.contracts <= 1 and self.fen == 0)
+        """At most one contract and a tenth of the threshold are missing."""
+        return self.contracts <= 1 and self.fen * 10 <= self.threshold
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking
                 provider=line.provider or "",
                 contracts=line.contracts,
                 performance=line.performance_total,
-                next_tier=next_tier(campaign, position),
+                next_tier=next_tier(campaign, line.payee, position),
                 missing=_missing(ledger, campaign, position),
                 awards=granted.get(line.payee, {}),
                 payout=line.to_pay,
@@ -127,10 +131,10 @@ def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking
     )
 
 
-def next_tier(campaign: Campaign | None, position: Position | None) -> NextTier | None:
+def next_tier(campaign: Campaign | None, payee: str, position: Position | None) -> NextTier | None:
     """None where there is no ladder, or every step of it has been granted."""
     section = campaign.tiered_rewards if campaign and campaign.has_tiers else None
-    if section is None or position is None:
+    if campaign is None or section is None or position is None:
         return None
     is_platform = section.stats == "platform_only"
     count = position.platform_count if is_platform else position.count
@@ -141,7 +145,8 @@ def next_tier(campaign: Campaign | None, position: Position | None) -> NextTier 
             shares += [count / section.min_contracts] if section.min_contracts else []
             shares += [total / tier.threshold] if tier.threshold else []
             contracts, fen = max(section.min_contracts - count, 0), max(tier.threshold - total, 0)
-            return NextTier(tier.name, max(min(shares), 0.0), contracts, fen)
+            worth = award_by_name(campaign, payee, Tiers.kind, tier.name, {}).amount
+            return NextTier(tier.name, max(min(shares), 0.0), contracts, fen, tier.threshold, worth)
     return None
 
 

@@ -54,7 +54,7 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
             Card("管家", f"{len(ranks):,} 人"),
             Card("合同", f"{sum(one.contracts for one in ranks):,} 单"),
             Card("应发合计", charts.yuan(sum(one.payout for one in ranks))),
-            Card("离下一档不远", f"{len(near)} 人", "进度到九成，或只差一单"),
+            Card("离下一档不远", f"{len(near)} 人", "业绩最多差一成，合同最多差一单"),
         ]
     )
     columns = _columns(shows_provider=shows_provider, has_tiers=ranking.has_tiers, shows_signed=signed is not None)
