@@ -7,7 +7,7 @@ import io
 import subprocess
 import sys
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -21,10 +21,10 @@ from openpyxl import load_workbook
 from playwright.sync_api import Browser, expect
 
 from modules import corrections
-from modules.clock import parse_moment
+from modules.clock import parse_moment, shanghai_now
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
-from modules.tables import audit_log, performance, tasks
+from modules.tables import audit_log, job_runs, performance, tasks
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,19 @@ def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
                 ):
                     values = {"status": status, "last_error": reason}
                     connection.execute(sa.update(tasks).where(tasks.c.id == number).values(values))
+                connection.execute(sa.insert(job_runs), list(runs_until(shanghai_now())))
             yield opened
+
+
+def runs_until(now: datetime) -> Iterator[dict[str, object]]:
+    """A week of runs: most went well, some failed, and the last of each job went well."""
+    for job, hours in ((BEIJING, 1), (SHANGHAI_MAY, 1), ("housekeeping", 24), ("generate_daily_service_report", 24)):
+        for back in range(150, 0, -hours):
+            started = now - timedelta(hours=back)
+            failed = back % 40 == 0 or (hours == 24 and back > 120)
+            error = "连不上 Metabase（ConnectTimeout），下次再试" if failed else None
+            outcome = {"outcome": "failed" if failed else "ok", "error": error, "failures": int(failed)}
+            yield {"job": job, "slot": started, "started_at": started, "ended_at": started, "counts": "{}", **outcome}
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 from conftest import BEIJING, NOON, Desk, SetClock, contract, contracts
@@ -12,6 +13,7 @@ from dashboard_stage import cards, figure_of, open_page, table, words
 
 import jobs
 from modules import health
+from modules.clock import SHANGHAI, format_moment
 from modules.figures import runs
 from modules.heartbeat import Pulse
 from modules.process_lock import daemon_lock
@@ -47,17 +49,25 @@ def busy(doors: Desk) -> Desk:
     return doors
 
 
+def moment_of(cell: object) -> str | None:
+    """A moment as it is shown, as text."""
+    return None if pd.isna(cell) else format_moment(pd.Timestamp(str(cell)).to_pydatetime().replace(tzinfo=SHANGHAI))
+
+
 class TestJobs:
     def test_they_are_those_of_the_command_with_last_and_next_run(self, busy: Desk) -> None:
         page = open_page("status")
         states = health.job_states(busy.app, NOON, jobs.fixed_jobs(busy.app))
         rows = table(page, JOBS)
-        assert [row["任务"] for row in rows] == [one.job for one in states]
+        assert [row["编号"] for row in rows] == [one.job for one in states]
         for row, one in zip(rows, states, strict=True):
-            assert row["下次运行"] == (one.next_run or "")[:16]
-            assert row["上次开始"] == (one.last_started or "")[:16]
-            assert row["上次成功"] == (one.last_success or "")[:16]
-        (beijing,) = [row for row in rows if row["任务"] == BEIJING]
+            for title, moment in (
+                ("下次运行", one.next_run),
+                ("上次开始", one.last_started),
+                ("上次成功", one.last_success),
+            ):
+                assert moment_of(row[title]) == moment
+        (beijing,) = [row for row in rows if row["编号"] == BEIJING]
         assert (beijing["状态"], beijing["上次结果"], beijing["拉到的合同"]) == ("活动期内", "失败", 4)
         assert beijing["上次的错误"]
 

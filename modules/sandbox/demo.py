@@ -1,4 +1,5 @@
-"""The demo: two months of two cities against the stand-ins, in pulls that grow, into a data folder of its own."""
+"""The demo: two months of two cities against the stand-ins, in pulls that grow, and the violations of May, into a data
+folder of its own."""
 
 import calendar
 import os
@@ -6,14 +7,15 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 from pydantic import SecretStr
 from sqlalchemy.engine import Connection
 
+from modules import service_provider_sla_monitor as monitor
 from modules.application import Application, open_application
 from modules.clock import SHANGHAI
 from modules.rewards.campaign import Campaign
@@ -22,12 +24,15 @@ from modules.sandbox import metabase
 from modules.sandbox.metabase import MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import SampleMonth
+from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.settings import ROOT, Settings, load_settings
 from modules.tables import awards, performance, rejected_rows
 from modules.views import performance_file
 
 DEMO_SEED = 2025
 PULL_DAYS = (6, 12, 18, 24, 31)
+VIOLATION_DAYS = [date(2025, 5, day) for day in range(1, 31) if day != 15]
+"""One day is missed, so that it is seen how a day without data looks."""
 CARDS = {"BJ-2025-04": 1616, "BJ-2025-05": 1693, "SH-2025-04": 1617, "SH-2025-05": 1694}
 
 RunCampaign = Callable[[Application, Campaign, datetime], object]
@@ -65,7 +70,7 @@ class DemoResult:
 
 
 def run_demo(run_campaign: RunCampaign, drain: Drain, on_step: OnStep) -> DemoResult:
-    """Run all four shipped campaigns and drain the queue."""
+    """Run all four shipped campaigns and the reports on violations, and drain the queue."""
     started = time.monotonic()
     os.environ["NO_PROXY"] = "127.0.0.1"  # the stand-ins are on this machine, whatever proxy it uses
     data_dir = ROOT / "data" / "demo"
@@ -77,6 +82,10 @@ def run_demo(run_campaign: RunCampaign, drain: Drain, on_step: OnStep) -> DemoRe
             _show_contracts(source, key, moment)
             run_campaign(app, app.campaigns.valid[key], moment)
             drain(app)
+        on_step("服务违规", len(moments), len(moments))
+        for day in VIOLATION_DAYS:
+            _report_violations(app, source, day)
+        drain(app)
         return DemoResult(
             campaigns=tuple(_result(app, key) for key in CARDS),
             delivered=len(robot.messages),
@@ -132,6 +141,13 @@ def _show_contracts(source: MetabaseStandIn, key: str, moment: datetime) -> None
     city, year, month = key.split("-")
     sample = SampleMonth(city, int(year), int(month), DEMO_SEED, faulty=True)
     source.set_card(CARDS[key], sample.columns, sample.pull(moment))
+
+
+def _report_violations(app: Application, source: MetabaseStandIn, day: date) -> None:
+    """The daily report, on the morning after the day."""
+    source.set_card(SLA_CARD, VIOLATION_COLUMNS, sample_violations(day, DEMO_SEED))
+    slot = datetime(day.year, day.month, day.day, 11, tzinfo=SHANGHAI) + timedelta(days=1)
+    monitor.run(replace(app, clock=lambda: slot), slot, app.database.writing)
 
 
 def _result(app: Application, key: str) -> CampaignResult:

@@ -8,7 +8,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from modules.clock import format_moment, in_shanghai
+from modules.clock import format_moment, in_shanghai, parse_moment
 from modules.figures.freshness import age_words
 from modules.figures.runs import Tally, failed_share
 from modules.health import JobState
@@ -27,15 +27,15 @@ FAILURES_SHOWN, REJECTED_SHOWN = 100, 1000
 
 JOBS = (
     Column("任务"),
-    Column("说明"),
-    Column("什么时候运行", help="活动的起止日，或固定的时刻"),
     Column("状态"),
     Column("上次结果"),
-    Column("上次开始"),
-    Column("上次成功"),
-    Column("下次运行", help="后台程序在运行时"),
-    Column("拉到的合同", "count", help="最近一次成功拉取的行数"),
+    Column("上次开始", "moment"),
+    Column("下次运行", "moment", help="后台程序在运行时"),
+    Column("上次成功", "moment"),
     Column("上次的错误", wide=True),
+    Column("拉到的合同", "count", help="最近一次成功拉取的行数"),
+    Column("什么时候运行", help="活动的起止日，或固定的时刻"),
+    Column("编号", help="命令里用的名字，如 run 编号"),
 )
 FAILURES = (
     Column("时间", "moment"),
@@ -124,16 +124,16 @@ def _show_jobs(states: Sequence[JobState]) -> None:
 
 def _job_row(one: JobState) -> list[Cell]:
     return [
-        one.job,
         one.title,
-        one.period,
         _activity(one),
         OUTCOMES.get(one.last_outcome, one.last_outcome) if one.last_outcome is not None else "没跑过",
-        _short(one.last_started),
-        _short(one.last_success),
-        _short(one.next_run),
-        one.contracts_pulled,
+        _moment(one.last_started),
+        _moment(one.next_run),
+        _moment(one.last_success),
         one.last_error or "",
+        one.contracts_pulled,
+        one.period,
+        one.job,
     ]
 
 
@@ -268,8 +268,8 @@ def _marked(number: int) -> str:
     return f"🔴 {number}" if number else "0"
 
 
-def _short(moment: str | None) -> str:
-    return moment[:16] if moment else ""
+def _moment(text: str | None) -> datetime | None:
+    return parse_moment(text) if text else None
 
 
 def _seer(seen_by: str) -> str:
