@@ -51,7 +51,9 @@ def show_table(
     config = {column.title: _config(column) for column in columns}
     selected: list[int] = []
     if select == "none":
-        st.dataframe(frame, hide_index=True, height=height, column_config=config, key=f"table_{name}", alt=name)
+        st.dataframe(
+            frame, hide_index=True, height=height, column_config=config, key=f"table_{name}", placeholder="", alt=name
+        )
     else:
         state = st.dataframe(
             frame,
@@ -61,6 +63,7 @@ def show_table(
             key=f"table_{name}",
             on_select="rerun",
             selection_mode="single-row" if select == "one" else "multi-row",
+            placeholder="",
             alt=name,
         )
         selected = [index for index in state.selection.rows if index < len(rows)]

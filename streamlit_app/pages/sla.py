@@ -239,7 +239,7 @@ def _told_words(week: Week, texts: Sequence[WeekText]) -> str:
 
 
 def _show_text(one: WeekText) -> None:
-    name = f"{'🏅 表扬' if one.is_praise else '📊 周报'}　{one.provider}"
+    name = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{one.provider}"
     with st.expander(f"{name}　:gray[{_state_words(one)}]"):
         st.code(one.text, language=None, wrap_lines=True)
 

@@ -55,7 +55,7 @@ def main(viewer: Viewer) -> None:
     _show_troubles()
     _show_jobs(states)
     _show_runs(states)
-    _show_failures()
+    _show_failures(states)
     _show_rejected()
     _show_findings()
     _show_versions()
@@ -184,14 +184,16 @@ def _runs_words(found: Sequence[Tally], titles: dict[str, str]) -> str:
     return f"{words}，失败 {sum(failed.values())} 次（{share:.1%}）；{most}。"
 
 
-def _show_failures() -> None:
+def _show_failures(states: Sequence[JobState]) -> None:
     st.subheader("最近的错误", anchor=False)
     found = data.run_failures(FAILURES_SHOWN)
     if not found:
         show_nothing("没有任务出过错")
         return
+    titles = {one.job: one.title for one in states}
     rows: list[list[Cell]] = [
-        [one.at, one.job, OUTCOMES.get(one.outcome, one.outcome), one.failures or None, one.error] for one in found
+        [one.at, titles.get(one.job, one.job), OUTCOMES.get(one.outcome, one.outcome), one.failures or None, one.error]
+        for one in found
     ]
     show_table("最近的错误", FAILURES, rows, file_name="最近的错误")
 
