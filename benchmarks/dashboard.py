@@ -113,7 +113,7 @@ def _pages(folder: Path) -> Iterator[Row]:
 
     os.environ |= {"DATA_DIR": str(folder), "DATABASE_URL": f"sqlite:///{folder / 'tasks.db'}"}
     os.environ["CAMPAIGNS_FILE"] = str(folder / "campaigns.py")
-    for name in ("overview", "ranking", "housekeeper", "rewards", "trends", "payout", "queue"):
+    for name in ("overview", "ranking", "housekeeper", "rewards", "trends", "simulation", "payout", "queue"):
         first, again = [], []
         for _ in range(REPEATS):
             data.close()

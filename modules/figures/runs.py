@@ -52,9 +52,10 @@ def failures(connection: Connection, number: int) -> list[Failure]:
     """The last so many runs with an error, the newest first."""
     at = sa.func.coalesce(job_runs.c.ended_at, job_runs.c.started_at, type_=job_runs.c.started_at.type)
     columns = (job_runs.c.job, at, job_runs.c.outcome, job_runs.c.error, job_runs.c.failures)
-    chosen = sa.select(*columns).where(job_runs.c.error.is_not(None)).order_by(job_runs.c.id.desc()).limit(number)
+    chosen = sa.select(*columns).where(job_runs.c.error.is_not(None)).order_by(at.desc(), job_runs.c.id.desc())
+    newest = chosen.limit(number)
     return [
-        Failure(job, at, outcome or "", error, count) for job, at, outcome, error, count in connection.execute(chosen)
+        Failure(job, at, outcome or "", error, count) for job, at, outcome, error, count in connection.execute(newest)
     ]
 
 
