@@ -97,9 +97,7 @@ def _of_kind(connection: Connection, start: str, *, is_praise: bool) -> list[Wee
         parts.setdefault(row.group_key, []).append(row)
     found = [_of_task(key.removeprefix(start), rows, is_praise=is_praise) for key, rows in parts.items()]
     gone = sa.select(spent_keys.c.group_key).where(spent_keys.c.group_key.startswith(start, autoescape=True))
-    for key in connection.scalars(gone):
-        if key not in parts:
-            found.append(WeekText(key.removeprefix(start), is_praise, "", "purged", COMPLETED))
+    found += [WeekText(key.removeprefix(start), is_praise, "", "purged", COMPLETED) for key in connection.scalars(gone)]
     return sorted(found, key=lambda one: one.provider)
 
 
