@@ -393,6 +393,7 @@ def test_status_and_jobs_tell_how_the_last_runs_ended(world: World) -> None:
         assert (ended.code, ended.err) == (code, "")
         assert "BJ-2025-05" in ended.out
         assert "问题卡" in ended.out
+    assert "…" not in world.run("jobs", COLUMNS="60").out, "what has no room is folded, not cut"
 
 
 # -- check -----------------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def test_the_exit_code_tells_a_running_a_frozen_a_stopped_and_a_killed_daemon_ap
     assert (killed.code, killed.json["daemon"]["asked_to_end"]) == (3, False)
     assert "异常中断" in killed.json["daemon"]["words"]
     assert killed.json["version"] == "1.0.0"
-    assert len(killed.json["config_hash"]) == 12
+    assert len(killed.json["config_hash"]) == 16
 
 
 def test_the_daemon_answers_healthz_where_settings_want_it_and_not_after_its_end(world: World) -> None:
