@@ -502,7 +502,7 @@ def test_check_online_names_what_it_cannot_reach(world: World) -> None:
 def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     """In a copy of the program, as the demo's data folder lies below it."""
     copy = tmp_path / "program"
-    for name in ("modules", "config"):
+    for name in ("modules", "config", "streamlit_app"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("main.py", "jobs.py", "task_scheduler.py", "task_manager.py"):
         shutil.copy(ROOT / name, copy / name)
