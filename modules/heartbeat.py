@@ -76,7 +76,9 @@ def judge(heartbeat: Heartbeat | None, now: datetime, *, is_alive: bool) -> Daem
         return DaemonState("dead", f"没有在运行：异常中断，{last}；请看 logs/app.log，再重新启动", heartbeat)
     if heartbeat is None or abs(now - heartbeat.at) > SILENT_AFTER:
         process = f"进程 {heartbeat.pid}" if heartbeat else "进程"
-        return DaemonState("silent", f"没有反应：{process} 还在，{last}；请结束这个进程，再重新启动", heartbeat)
+        return DaemonState(
+            "silent", f"没有反应：{process} 还在，{last}；请看磁盘是否已满，没有满就结束这个进程，再重新启动", heartbeat
+        )
     if heartbeat.worker_alive is False:
         return DaemonState("silent", "发送线程已停，消息发不出去；请重新启动后台程序", heartbeat)
     return DaemonState("running", "正在运行", heartbeat)

@@ -285,6 +285,20 @@ def test_without_a_second_recipient_it_says_what_to_set(world: World) -> None:
     assert "同一个机器人" in world.run("status", **{f"WECOM_KEY_{SECOND.upper()}": robot_key("ops")}).err
 
 
+def test_a_data_folder_that_can_not_be_used_is_told_once_as_well(world: World, tmp_path: Path) -> None:
+    (world.data_dir / "state").parent.mkdir(exist_ok=True)
+    (world.data_dir / "state").write_text("in the way", encoding="utf-8")
+    elsewhere = tmp_path / "tmp"
+    elsewhere.mkdir()
+    assert [check(world, TMPDIR=str(elsewhere)) for _ in range(2)] == [1, 1]
+    [text] = told(world)
+    assert "打不开数据库" in text
+    (world.data_dir / "state").unlink()
+    assert check(world, TMPDIR=str(elsewhere)) == 3
+    assert sum("数据库又能打开了" in text for text in told(world)) == 1
+    assert list(elsewhere.glob("told-directly*")) == []
+
+
 def test_where_the_database_can_not_be_opened_it_tells_so_directly_once_and_takes_it_back(world: World) -> None:
     world.run("status")
     whole = world.database.read_bytes()
