@@ -56,8 +56,16 @@ def fixed_jobs_of(settings: Settings, configured: Alerts) -> list[Job]:
 
 
 def fixed_job(app: Application, key: str) -> Job | None:
-    """The fixed job of this name, switched off or not."""
-    return next((job for job in fixed_jobs(app) if job.key == key), None)
+    """The fixed job of this name, switched off or not. Raises JobRefusedError where nothing of this name can be run, be
+    it a campaign, as it is not there or is an alert with a fault."""
+    fixed = {job.key: job for job in fixed_jobs(app)}
+    faults = app.alerts.faults_with(key)
+    if faults:
+        raise JobRefusedError("提醒的配置有错，未运行：\n" + "\n".join(map(str, faults)))
+    if key not in fixed and key not in app.campaigns.valid and not app.campaigns.faults_with(key):
+        known = "、".join([*app.campaigns.valid, *fixed])
+        raise JobRefusedError(f"没有名为 {key} 的活动或任务；现有：{known}")
+    return fixed.get(key)
 
 
 def _daily(key: str, title: str, told: DailyJob, run: RunJob) -> Job:
@@ -113,7 +121,7 @@ def run_fixed_now(key: str) -> FixedJobReport:
     with open_application() as app:
         job = fixed_job(app, key)
         if job is None:
-            raise JobRefusedError(f"没有任务 {key}；用 main.py jobs 查看有哪些")
+            raise JobRefusedError(f"{key} 是活动，不是固定的任务；请用 run_now 运行")
         return run_fixed_job(app, job, app.clock(), RunOptions())
 
 

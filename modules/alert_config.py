@@ -113,6 +113,10 @@ class Alerts:
         """Those that are to be scheduled."""
         return tuple(alert for alert in self.valid.values() if alert.enabled)
 
+    def faults_with(self, name: str) -> list[Fault]:
+        """The faults of one alert."""
+        return [fault for fault in self.faults if fault.path.startswith(alert_path(name))]
+
 
 def alert_path(key: object, location: Location = ()) -> str:
     """`ALERT_CONFIGS["check_technician_status"].columns.id.position`."""

@@ -1,12 +1,14 @@
 """What operations are told when the configuration was read anew. Pure: two states → words."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from modules.clock import format_moment
 from modules.configuration import Configuration
 from modules.live_configuration import Reread
+
+NAMED_AT_MOST = 5
 
 
 @dataclass(frozen=True)
@@ -39,10 +41,26 @@ def news(reread: Reread) -> News:
 
 def kept_words(configuration: Configuration) -> str:
     """What runs by an earlier version than the files; empty where nothing does."""
-    by_moment: dict[str, list[str]] = {}
-    for name, since in configuration.kept.items():
-        by_moment.setdefault(format_moment(since), []).append(name)
-    return "；".join(f"{'、'.join(names)} 仍按 {moment} 的配置运行" for moment, names in by_moment.items())
+    return "；".join(kept_lines({name: format_moment(since) for name, since in configuration.kept.items()}))
+
+
+def kept_lines(kept: Mapping[str, str]) -> list[str]:
+    """`Configuration.kept`, its moments as text: a line for each part and moment, which names a few of its entries."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for name, moment in kept.items():
+        part, _, key = name.partition(" ")
+        grouped.setdefault((part, moment), []).append(key)
+    return [f"{f'{part} {_some(keys)}'.strip()} 仍按 {moment} 的配置运行" for (part, moment), keys in grouped.items()]
+
+
+def _some(names: Sequence[str]) -> str:
+    named = "、".join(names[:NAMED_AT_MOST])
+    return named if len(names) <= NAMED_AT_MOST else f"{named} 等 {len(names)} 个"
+
+
+def start_alert(configuration: Configuration) -> str:
+    """What operations are told where the files have faults when the daemon starts."""
+    return "\n".join(["启动时配置文件有错，有错的部分没有运行；请修改，不用重启。", *map(str, configuration.faults)])
 
 
 def removed(reread: Reread, part: str) -> Mapping[str, object]:

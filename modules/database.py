@@ -4,6 +4,7 @@ Writers on SQLite take the write lock at once (BEGIN IMMEDIATE), so that nobody 
 somebody else has written in between. Migrations: modules/migrations (Alembic).
 """
 
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
@@ -23,6 +24,8 @@ from modules.kept_connections import KeptConnections
 from modules.network_share import network_share
 from modules.prepared import Prepared, on_driver, prepare
 from modules.tables import audit_log
+
+log = logging.getLogger(__name__)
 
 SQLITE_WAIT_SECONDS = 30
 """How long a writer waits for another one before it says that the database is locked."""
@@ -102,6 +105,7 @@ class Database:
                 wait_for_turn(connection, MIGRATIONS_LOCK)  # of programs that start at once the first does it
                 config.attributes["connection"] = connection
                 command.upgrade(config, revision)
+            log.info("数据库的表已升级到第 %s 版", newest)
         except sa.exc.DBAPIError as error:
             raise DatabaseError(in_words(error)) from error
         except CommandError as error:

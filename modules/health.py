@@ -91,7 +91,8 @@ def states_of(
     states = []
     for campaign in running.values():
         is_active = campaign.card_id is not None and campaign.is_active(now.date()) and not closed.get(campaign.key)
-        period = f"{campaign.start}～{campaign.end:%m-%d}"
+        end = campaign.end.strftime("%m-%d" if campaign.end.year == campaign.start.year else "%Y-%m-%d")
+        period = f"{campaign.start}～{end}"
         states.append(state(campaign.key, campaign.title, period, active=is_active, campaign=campaign))
     return states + [state(job.key, job.title, job.timing_words, active=job.enabled) for job in fixed]
 

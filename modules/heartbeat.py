@@ -69,13 +69,16 @@ def judge(heartbeat: Heartbeat | None, now: datetime, *, is_alive: bool) -> Daem
     last = f"最后一次心跳 {format_moment(heartbeat.at)}" if heartbeat else "没有心跳"
     if not is_alive:
         if heartbeat is None:
-            return DaemonState("dead", "没有在运行", None)
+            return DaemonState("dead", "没有在运行，请启动", None)
         if heartbeat.stopped:
-            words = f"没有在运行：{format_moment(heartbeat.at)} 被正常停止"
+            words = f"没有在运行：{format_moment(heartbeat.at)} 被正常停止；若不是有意，请重新启动"
             return DaemonState("dead", words, heartbeat, was_asked_to_end=True)
         return DaemonState("dead", f"没有在运行：异常中断，{last}；请看 logs/app.log，再重新启动", heartbeat)
     if heartbeat is None or abs(now - heartbeat.at) > SILENT_AFTER:
-        return DaemonState("silent", f"没有反应：进程还在，{last}；请结束这个进程，再重新启动", heartbeat)
+        process = f"进程 {heartbeat.pid}" if heartbeat else "进程"
+        return DaemonState(
+            "silent", f"没有反应：{process} 还在，{last}；请看磁盘是否已满，没有满就结束这个进程，再重新启动", heartbeat
+        )
     if heartbeat.worker_alive is False:
         return DaemonState("silent", "发送线程已停，消息发不出去；请重新启动后台程序", heartbeat)
     return DaemonState("running", "正在运行", heartbeat)

@@ -13,9 +13,12 @@ if TYPE_CHECKING:
 KEPT_FOR = timedelta(days=90)
 
 
-def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, int]:
-    """Nothing is forgotten before the back-up is there. Raises BackupError."""
-    backups = soundness.back_up(app.settings, slot)
+def run(app: "Application", _slot: datetime, writing: Writing) -> Mapping[str, int]:
+    """As of now, not of the slot: what is copied is the database of this moment.
+
+    Nothing is forgotten before the back-up is there. Raises BackupError.
+    """
+    backups = soundness.back_up(app.settings, app.clock())
     before = app.clock() - KEPT_FOR
     with writing() as connection:
         pruned_runs = job_runs.prune(connection, before)

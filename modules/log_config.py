@@ -71,6 +71,7 @@ def configure_logging(settings: Settings, *, console: bool) -> None:
             },
             "loggers": {
                 "send_messages": {"handlers": ["send_messages"]},
+                "alembic": {"level": "WARNING"},  # it tells of each look, and `database` of each change
                 "filelock": {"level": "WARNING"},  # it tells of each lock, and writing that takes a lock
             },
             "root": {"level": level, "handlers": ["app", "console"] if console else ["app"]},

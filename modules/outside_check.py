@@ -5,16 +5,15 @@ has told, and sends through the lane of that recipient alone. Where the database
 """
 
 import logging
-import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
 from sqlalchemy.engine import Connection
 
 from modules.application import Application
-from modules.clock import SHANGHAI, format_moment
+from modules.clock import format_moment
+from modules.direct_note import DirectNote
 from modules.errors import JobRefusedError
 from modules.heartbeat import DaemonState
 from modules.lanes import Lane
@@ -66,7 +65,7 @@ def look_and_tell(app: Application, daemon: DaemonState, now: datetime, send_now
         seen = _look(connection, app.settings, daemon, now)
         told = settle(connection, app.settings, eyes, seen.troubles, now, seen.untold)
         _withdraw_direct_word(connection, app.settings, second, now)
-    _direct_note(app.settings).unlink(missing_ok=True)
+    DirectNote(app.settings).remove()
     for lane in app.sender.lanes():
         send_now(app, lane.only(second))
     return told
@@ -75,25 +74,20 @@ def look_and_tell(app: Application, daemon: DaemonState, now: datetime, send_now
 def tell_directly(settings: Settings, reason: str, now: datetime) -> bool:
     """The database can't be opened: tell the second recipient without the queue, at most every few hours.
 
-    Returns whether it was told. A note is left before the message leaves: an empty file, for which a full disk has
-    room. Raises JobRefusedError without a second recipient.
+    Returns whether it was told. A note is left before the message leaves. Raises JobRefusedError without a second
+    recipient.
     """
-    second, note = require_second(settings), _direct_note(settings)
-    told_at = _moment_of(note)
+    second, note = require_second(settings), DirectNote(settings)
+    told_at = note.told_at
     if told_at is not None and abs(now - told_at) < DIRECT_EVERY:
         return False
-    try:
-        note.parent.mkdir(parents=True, exist_ok=True)
-        note.touch()
-        os.utime(note, (now.timestamp(), now.timestamp()))
-    except OSError as error:
-        log.warning("记不下已经告知的时间：%s；下次检查会再告知一次", error.strerror or error)
+    note.leave(now)
     text = f"⚠️ 打不开数据库，签约激励调度程序的状态不明：{reason}"
     outcome = MessageSender(settings).send(0, second, BROADCAST, text, lambda: None)
     if isinstance(outcome, Sent | Unknown):
         return True
     log.error("没能告知 %s：%s", second, outcome.reason)
-    note.unlink(missing_ok=True)
+    note.remove()
     return False
 
 
@@ -123,18 +117,7 @@ def _operations_trouble(words: str) -> Trouble:
 
 
 def _withdraw_direct_word(connection: Connection, settings: Settings, second: str, now: datetime) -> None:
-    told_at = _moment_of(_direct_note(settings))
+    told_at = DirectNote(settings).told_at
     if told_at is not None:
         key = f"{KEYS_START}direct:{told_at:%Y%m%d%H%M%S}:end"
         enqueue(connection, message_for(settings, second, key, "✅ 已解除：数据库又能打开了"), now)
-
-
-def _direct_note(settings: Settings) -> Path:
-    return settings.state_dir / "told-directly"
-
-
-def _moment_of(note: Path) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(note.stat().st_mtime, SHANGHAI)
-    except OSError:
-        return None

@@ -1,7 +1,7 @@
 """The daemon's looks at its files: what changed is taken, said, and written down for `status`.
 
-Campaigns, badge lists and templates are renewed while it runs; a change of settings is only noticed, as it takes a
-restart.
+Campaigns, alerts, badge lists, providers and templates are renewed while it runs; a change of settings is only noticed,
+as it takes a restart.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 from modules.application import Application
 from modules.clock import format_moment
-from modules.configuration_news import News, news, removed
+from modules.configuration_news import news, removed, start_alert
 from modules.configuration_parts import CAMPAIGNS
 from modules.file_looks import LOCKED, FileLooks
 from modules.file_utils import write_atomically
@@ -45,7 +45,10 @@ class Rereader:
         self._settings_at_start = self._settings_looks.look()
         self._settings_seen: tuple[str, ...] = ()
         self._settings_changed: tuple[str, ...] = ()
-        self._to_do: list[Callable[[], None]] = []
+        faults, now = tuple(map(str, app.configuration.faults)), app.clock()
+        self._to_do: list[Callable[[], None]] = [
+            partial(_alert, app, faults, start_alert(app.configuration), now),
+        ]
         self._written = ""
         self._trouble = ""
         self._is_over = threading.Event()
@@ -96,7 +99,7 @@ class Rereader:
             log.log(level, "%s", line)
         now = self._app.clock()  # what needs the database is done once it can be: it may be locked just now
         self._to_do.append(partial(_warn_of_unfinished, self._app, removed(reread, CAMPAIGNS.title), now))
-        self._to_do.append(partial(_alert, self._app, told, now))
+        self._to_do.append(partial(_alert, self._app, told.to_mend, told.alert, now))
 
     def _look_at_settings(self) -> None:
         look = self._settings_looks.look()
@@ -158,11 +161,12 @@ def _warn_of_unfinished(app: Application, gone: Mapping[str, object], now: datet
         log.warning("%s 已从活动配置里删除，但还没有到期，也没有结账：不再运行它；若不是有意，请把它放回去", key)
 
 
-def _alert(app: Application, told: News, now: datetime) -> None:
-    if told.to_mend:
-        name = hashlib.sha256("\n".join(told.to_mend).encode()).hexdigest()[:8]
+def _alert(app: Application, faults: Sequence[str], text: str, now: datetime) -> None:
+    """Tell operations, once a day of the same faults: also where the daemon is started again and again."""
+    if faults:
+        name = hashlib.sha256("\n".join(faults).encode()).hexdigest()[:8]
         with app.database.writing() as connection:
-            enqueue(connection, app.announcer.alert(f"files:{name}", told.alert, now), now)
+            enqueue(connection, app.announcer.alert(f"files:{name}", text, now), now)
 
 
 def _state_file(settings: Settings) -> Path:

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from modules.announcer import Announcements
 from modules.check import Findings
+from modules.configuration_news import kept_lines
 from modules.health import JobState
 from modules.heartbeat import DaemonState
 from modules.rewards.engine import Outcome
@@ -96,13 +97,17 @@ def show_accepted(key: str, accepted: Sequence[Fault]) -> None:
         out.print(f"[green]已确认[/] {escape(str(fault))}", soft_wrap=True)
     if any("已经发过" in fault.text for fault in accepted):
         out.print("[yellow]注意[/] 改了名的奖励按新的名称算，得过旧名称的人还会再得一次。", soft_wrap=True)
-    restart = "后台程序要重启才会用上新的配置。"
-    out.print(restart if accepted else f"{key} 没有需要确认的改动，什么也没有改变；{restart}", soft_wrap=True)
+    out.print(
+        "后台程序下次取数就按新的配置运行，不用重启。" if accepted else f"{key} 没有需要确认的改动，什么也没有改变。",
+        soft_wrap=True,
+    )
 
 
 def show_jobs(states: Sequence[JobState]) -> None:
     """The jobs and their last runs."""
-    table = Table("任务", "活动期", "问题卡", "运行期", "上次运行", "结果", "下次运行")
+    titles = ("活动期", "问题卡", "运行期", "上次运行", "结果", "下次运行")
+    folded = (Column(title, overflow="fold") for title in titles)  # in a narrow window nothing is left out
+    table = Table(Column("任务", overflow="fold", min_width=16), *folded)
     for state in states:
         last, following = (moment[5:16] if moment else "-" for moment in (state.last_started, state.next_run))
         card, outcome = str(state.card_id or "-"), OUTCOMES[state.last_outcome]
@@ -195,8 +200,8 @@ def show_status(status: Mapping[str, Any]) -> None:
     for fault in status["config_faults"]:
         out.print(f"[red]配置有错[/] {escape(fault)}", soft_wrap=True)
     running_by = status["configuration"] or {"kept": {}, "settings_changed": []}
-    for name, since in running_by["kept"].items():
-        out.print(f"[yellow]沿用旧配置[/] {escape(name)} 仍按 {since} 的配置运行", soft_wrap=True)
+    for line in kept_lines(running_by["kept"]):
+        out.print(f"[yellow]沿用旧配置[/] {escape(line)}", soft_wrap=True)
     if running_by["settings_changed"]:
         files = "、".join(running_by["settings_changed"])
         out.print(f"[yellow]需要重启[/] {escape(files)} 已改动，重启后台程序后才生效", soft_wrap=True)

@@ -155,7 +155,8 @@ def _settle_one(
         _change(connection, known, {"ended_at": now})
         if known.told_at is not None:
             since = format_moment(known.since)
-            _enqueue(connection, settings, eyes, f"{known.id}:end", f"✅ 已解除（{since} 开始）：{known.what}", now)
+            what = known.what.partition("；请")[0]  # nobody is to do any more what was asked for
+            _enqueue(connection, settings, eyes, f"{known.id}:end", f"✅ 已解除（{since} 开始）：{what}", now)
             told.ended.append(known.key)
         return
     values: dict[str, object] = {"what": found.words}

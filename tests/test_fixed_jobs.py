@@ -24,6 +24,7 @@ from modules.fixed_run import FixedJobReport, run_fixed_job
 from modules.job_lane import JobLane
 from modules.sandbox.metabase import Fault
 from modules.settle_report import LINES_SHOWN
+from modules.soundness import read_report
 from modules.tables import job_runs, tasks
 from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, contract, contracts
 
@@ -213,6 +214,19 @@ def test_restarted_after_its_time_the_daemon_catches_up_within_the_grace(
         desk.clock.advance(days=1)  # 12:30: over its grace
         tick(desk)
         assert [row["outcome"] for row in desk.table(job_runs)] == ["ok", "missed"]
+
+
+def test_a_back_up_is_of_the_moment_when_it_was_made(desk: Desk) -> None:
+    """Not of the slot: one that was caught up would be told as older than it is."""
+    job = jobs.fixed_job(desk.app, "housekeeping")
+    assert job is not None
+    run_fixed_job(desk.app, job, NOON - timedelta(hours=9), RunOptions())
+    assert read_report(desk.app.settings.state_dir).backed_up_at == NOON
+
+
+def test_a_name_that_nothing_has_is_answered_with_all_that_can_be_run(desk: Desk) -> None:
+    with pytest.raises(JobRefusedError, match=r"没有名为 nope 的活动或任务；现有：BJ-2025-04、.*housekeeping"):
+        jobs.fixed_job(desk.app, "nope")
 
 
 def test_a_run_by_hand_takes_no_slot_and_options_of_campaigns_are_refused(

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import jobs
 from modules import ledger
 from modules.campaigns import CampaignsFileError
-from modules.configuration_news import kept_words, news
+from modules.configuration_news import kept_lines, kept_words, news
 from modules.configuration_parts import Places
 from modules.live_configuration import LOCKED_SECONDS, SETTLE_SECONDS, LiveConfiguration, Reread
 from modules.rereading import Rereader, daemon_configuration
@@ -267,6 +267,15 @@ def test_a_version_that_is_kept_for_long_keeps_its_time(files: Files) -> None:
     files.take()
     assert dict(files.live.current.kept) == {f"活动 {BJ}": start}
     assert kept_words(files.live.current).startswith(f"活动 {BJ} 仍按 {start:%Y-%m-%d %H:%M:%S}")
+
+
+def test_of_many_that_are_kept_a_few_are_named() -> None:
+    kept = {"模板": "11:00", **{f"服务商 第{number}家": "12:00" for number in range(1, 8)}, "服务商 第8家": "13:00"}
+    assert kept_lines(kept) == [
+        "模板 仍按 11:00 的配置运行",
+        "服务商 第1家、第2家、第3家、第4家、第5家 等 7 个 仍按 12:00 的配置运行",
+        "服务商 第8家 仍按 13:00 的配置运行",
+    ]
 
 
 def test_a_kept_version_and_a_new_one_never_count_the_same_contracts(files: Files) -> None:
@@ -571,6 +580,20 @@ def test_a_fault_is_said_once_and_so_is_its_mending(office: Office, caplog: pyte
     assert len(office.alerts()) == 1
     assert (office.state["faults"], office.state["kept"]) == ([], {})
     assert office.state["hash"] == office.desk.app.configuration.hash
+
+
+def test_a_fault_that_is_there_at_the_start_is_told_to_operations_once_a_day(
+    open_desk: Opening, clock: SetClock, tmp_path: Path
+) -> None:
+    (tmp_path / "installation").mkdir(exist_ok=True)
+    write_campaigns(tmp_path / "installation", "MAY['titel'] = 1")
+    with open_desk(CAMPAIGNS_FILE=str(tmp_path / "installation" / "campaigns.py")) as desk:
+        for _start in range(2):
+            office = Office(desk, clock)
+            office.looks()
+        (alert,) = office.alerts()
+        assert "启动时配置文件有错" in alert
+        assert f'REWARD_CONFIGS["{BJ}"].titel: 未知的键' in alert
 
 
 def test_what_is_paid_while_the_file_is_broken_is_paid_by_the_last_good_one(office: Office) -> None:

@@ -88,6 +88,12 @@ def test_a_trouble_is_told_once_reminded_of_daily_and_taken_back(any_database: D
     ]
 
 
+def test_who_hears_that_it_is_over_is_not_asked_to_do_anything(any_database: Database, conf: Settings) -> None:
+    look(any_database, conf, Trouble("x", "没有反应；请结束这个进程，再重新启动"))
+    look(any_database, conf, after=DAY)
+    assert queued(any_database)[-1] == "✅ 已解除（2025-05-20 12:00:00 开始）：没有反应"
+
+
 def test_one_that_is_over_before_anybody_lost_patience_is_never_told(any_database: Database, conf: Settings) -> None:
     slow = Trouble("x", "慢", patience=PATIENT)
     look(any_database, conf, slow)

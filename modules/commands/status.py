@@ -14,7 +14,7 @@ from modules.clock import shanghai_now
 from modules.commands.shared import AsJson, opened
 from modules.database import DatabaseError
 from modules.errors import FAILED, words_of
-from modules.heartbeat import daemon_state
+from modules.heartbeat import DaemonState, daemon_state
 from modules.log_config import configure_logging
 from modules.outside_check import SendNow
 from modules.settings import Settings, load_settings
@@ -56,9 +56,10 @@ def _shown(found: dict[str, Any], *, as_json: bool) -> int:
 def _checked(settings: Settings, send_now: SendNow, *, as_json: bool) -> int:
     """The check from outside; the exit code is that of `status`, or 1 where the database can't be used."""
     outside_check.require_second(settings)
-    configure_logging(settings, console=False)
-    daemon = daemon_state(settings, shanghai_now())
+    daemon: DaemonState | None = None
     try:
+        configure_logging(settings, console=False)
+        daemon = daemon_state(settings, shanghai_now())
         with open_application(settings) as app:
             told = outside_check.look_and_tell(app, daemon, app.clock(), send_now)
     except (DatabaseError, sa.exc.DBAPIError, OSError) as error:
@@ -66,6 +67,6 @@ def _checked(settings: Settings, send_now: SendNow, *, as_json: bool) -> int:
         log.error("定时检查打不开数据库：%s", words)  # noqa: TRY400 - the words say it all
         outside_check.tell_directly(settings, words, shanghai_now())
         terminal.print_error(words)
-        return daemon.exit_code or FAILED
+        return (daemon.exit_code if daemon else 0) or FAILED
     terminal.show_check(daemon, told, as_json=as_json)
     return daemon.exit_code
