@@ -27,6 +27,7 @@ from modules.clock import SHANGHAI
 from modules.configuration_parts import PROVIDERS, Found
 from modules.contracts import ColumnsError
 from modules.database import Database
+from modules.errors import JobFailedError
 from modules.message_text import split_message
 from modules.process_lock import daemon_lock
 from modules.request_module import MetabaseError
@@ -338,6 +339,18 @@ def test_a_day_that_is_pulled_after_all_has_data(any_sla: SlaDesk) -> None:
     any_sla.run(MONDAY + 2 * DAY, violation(1))
     assert set(any_sla.days().values()) == {"data"}
     assert list(any_sla.told()) == ["sla-day:2025-05-13:甲装饰"]
+
+
+def test_a_pull_that_outlasts_its_day_is_nobodys(sla: SlaDesk) -> None:
+    def rows_of_the_next_day() -> Sequence[Row]:
+        sla.desk.clock.advance(minutes=2)
+        return [violation(1)]
+
+    sla.desk.source.set_card(SLA_CARD, VIOLATION_COLUMNS, rows_of_the_next_day)
+    sla.desk.clock.now = datetime(2025, 5, 13, 23, 59, tzinfo=SHANGHAI)
+    with pytest.raises(JobFailedError, match="取数过了半夜 24 点"):
+        monitor.run(sla.app, slot_of(MONDAY + DAY), sla.app.database.writing)
+    assert (sla.days(), sla.told()) == ({}, {})
 
 
 def test_the_card_of_the_settings_is_pulled(
