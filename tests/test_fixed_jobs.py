@@ -74,6 +74,8 @@ def test_it_is_told_once_whoever_asks_again(desk: Desk) -> None:
 def test_a_day_that_was_missed_is_made_up_for_within_a_week(desk: Desk, days: int, told: int) -> None:
     assert run(desk, "settle_report", LAST_DAY + timedelta(days=days)).counts["reports"] == told
     assert len(reports(desk)) == told
+    said = "今天是结算期最后一天" if days == 0 else "的结算期已于 2025-06-03 结束"
+    assert all(said in text for text in reports(desk))
 
 
 def test_of_many_differences_the_first_are_shown(desk: Desk) -> None:
