@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import random
 import threading
 import time as system_time
@@ -132,6 +134,17 @@ def test_a_failure_is_on_record_and_the_next_job_runs(desk: Desk) -> None:
     bad, good = desk.table(job_runs)
     assert (bad["outcome"], bad["error"], bad["failures"]) == ("failed", "ZeroDivisionError: no", 1)
     assert good["outcome"] == "ok"
+
+
+def test_a_full_disk_is_on_record_in_words(desk: Desk) -> None:
+    def fills(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/state/session.json")
+
+    lane(desk, job("fills", fills)).run_due()
+    [run] = desk.table(job_runs)
+    assert run["error"] == (
+        "读写不了 /data/state/session.json（No space left on device）；请检查 DATA_DIR、磁盘空间和权限"
+    )
 
 
 def test_a_job_that_is_switched_off_does_not_run(desk: Desk) -> None:
