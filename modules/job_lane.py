@@ -39,7 +39,8 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Chore:
-    """What every process does for itself at each slot, after the jobs of a lane, and notes nowhere."""
+    """What every process does for itself at each slot, and notes nowhere. It has no time limit: it needs a lane of its
+    own, so that one that hangs stops nothing else."""
 
     timing: Every
     act: Callable[[], None]
@@ -193,26 +194,27 @@ class JobLane:
 class JobLanes:
     """All lanes of the daemon: the campaigns share one, each fixed job has its own, also one that is added later.
 
-    `watch` is the lane of what looks after the house. `fixed_keys` says which fixed jobs there are at the moment,
+    `chores` are the lanes of what looks after the house. `fixed_keys` says which fixed jobs there are at the moment,
     `lane_of` makes the lane of one.
     """
 
     def __init__(
         self,
         campaigns: JobLane,
-        watch: JobLane,
+        chores: Sequence[JobLane],
         fixed_keys: Callable[[], Sequence[str]],
         lane_of: Callable[[str], JobLane],
     ) -> None:
         self.campaigns = campaigns
-        self._watch = watch
+        self._chores = chores
         self._fixed_keys = fixed_keys
         self._lane_of = lane_of
         self._fixed: dict[str, JobLane] = {}
 
     def wake_fixed(self) -> None:
-        """Look what is due of the fixed jobs, and whether all is well."""
-        self._watch.wake()
+        """Look what is due of the fixed jobs and the chores."""
+        for lane in self._chores:
+            lane.wake()
         for key in self._fixed_keys():
             if key not in self._fixed:
                 self._fixed[key] = self._lane_of(key)
@@ -222,12 +224,12 @@ class JobLanes:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Lanes are at work inside the block; at its end what runs has a few seconds to get out of its transaction."""
-        self.campaigns.start()
-        self._watch.start()
+        for lane in (self.campaigns, *self._chores):
+            lane.start()
         try:
             yield
         finally:
-            lanes = (self.campaigns, self._watch, *self._fixed.values())
+            lanes = (self.campaigns, *self._chores, *self._fixed.values())
             for lane in lanes:
                 lane.ask_to_stop()
             deadline = time.monotonic() + PATIENCE_SECONDS + 2

@@ -55,8 +55,16 @@ def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, in
     pull = parse_violations(table.columns, table.rows)
     with writing() as connection:
         counts = _store_and_tell(app, connection, today, pull, len(table.rows))
-    app.views.refresh_state(STATE_FILE, overview)
+    refresh_file(app)
     return counts
+
+
+def refresh_file(app: "Application") -> None:
+    """The JSON file of what is stored, where anything is."""
+    with app.database.reading() as connection:
+        is_used = first_known_day(connection) is not None
+    if is_used:
+        app.views.refresh_state(STATE_FILE, overview)
 
 
 def _store_and_tell(

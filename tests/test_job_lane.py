@@ -20,7 +20,7 @@ from modules.application import Application
 from modules.clock import SHANGHAI
 from modules.collector import paused_collector
 from modules.due_slots import Daily, Every, current_slot
-from modules.job_lane import JobLane, JobLanes
+from modules.job_lane import PATIENCE_SECONDS, Chore, JobLane, JobLanes
 from modules.job_runs import SlotLostError, Writing, take
 from modules.scheduled_job import Job, RunJob
 from modules.slot_run import SlotRun
@@ -284,13 +284,32 @@ def test_a_run_that_is_broken_off_begins_no_transaction_though_its_slot_is_still
     assert written(desk) == []
 
 
+def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+
+    def hangs() -> None:
+        begun.set()
+        let_go.wait(60)
+
+    files = JobLane("files", desk.app, list, Chore(EVERY, hangs))
+    lanes = alone(lane(desk, job("report", succeeds)), files)
+    with lanes.running():
+        lanes.wake_fixed()
+        assert begun.wait(20)
+        lanes.campaigns.wake()
+        wait_until(lambda: outcomes(desk) == [("report", "ok")])
+        asked = system_time.monotonic()
+    assert system_time.monotonic() - asked < PATIENCE_SECONDS + 5
+    let_go.set()
+    assert files.join(20)
+
+
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
-def alone(campaigns: JobLane) -> JobLanes:
+def alone(campaigns: JobLane, *chores: JobLane) -> JobLanes:
     """Lanes without fixed jobs."""
-    watch = JobLane("watch", campaigns._app, list)
-    return JobLanes(campaigns, watch, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
+    return JobLanes(campaigns, chores, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
 
 
 def test_at_the_end_what_is_between_transactions_is_broken_off(desk: Desk, hanging: Hanging) -> None:

@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection
 
+import jobs
 from modules import service_provider_sla_monitor as monitor
 from modules.application import Application
 from modules.check import check_providers
@@ -630,6 +631,14 @@ def test_the_file_shows_the_last_five_weeks(sla: SlaDesk) -> None:
 def test_a_run_beside_a_living_daemon_leaves_the_file_to_it(sla: SlaDesk) -> None:
     with daemon_lock(sla.desk.app.settings.state_dir):
         sla.run(MONDAY + DAY, violation(1))
+    path = sla.desk.data_dir / "state" / "sla_violations.json"
+    assert not path.exists()
+    jobs.bring_files_up_to_date(sla.app)
+    assert json.loads(path.read_text(encoding="utf-8"))["days"].keys() == {"2025-05-12"}
+
+
+def test_where_nothing_was_pulled_there_is_no_file(sla: SlaDesk) -> None:
+    jobs.bring_files_up_to_date(sla.app)
     assert not (sla.desk.data_dir / "state" / "sla_violations.json").exists()
 
 
