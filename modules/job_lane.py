@@ -146,11 +146,10 @@ class JobLane:
                 run.break_off(PATIENCE_SECONDS)
                 return self._ended_in_time(run) or job_runs.interrupted()
             if time.monotonic() - run.started >= limit:
-                run.break_off(0)
-                return self._given_up(run, timedelta(seconds=limit))
+                self._let_go(run)
+                return self._given_up(run, limit)
             if not self._keeps(run):
-                run.break_off(0)
-                self._hanging[run.job.key] = run
+                self._let_go(run)
                 log.error("%s 的时段 %s 已由别的程序接手，这里的运行作废", run.job.key, run.claim.slot)
                 return None
         if self._stopping.is_set():
@@ -162,10 +161,14 @@ class JobLane:
         run.done.wait(_POLL_SECONDS)
         return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else None
 
-    def _given_up(self, run: SlotRun, limit: timedelta) -> Ended:
+    def _let_go(self, run: SlotRun) -> None:
+        """It is void and goes on alone, be it for ever."""
+        run.break_off(0)
         self._hanging[run.job.key] = run
         resume_collector()
-        words = f"超过 {limit.total_seconds():g} 秒还没有结束，已放弃，没有结束的部分不会写入"
+
+    def _given_up(self, run: SlotRun, limit: float) -> Ended:
+        words = f"超过 {limit:g} 秒还没有结束，已放弃，没有结束的部分不会写入"
         hanging = sorted(key for key, earlier in self._hanging.items() if earlier.hangs)
         log.error("%s：%s；卡住的任务：%s", run.job.key, words, "、".join(hanging) or "无")
         return Ended(FAILED, {}, words)

@@ -240,12 +240,18 @@ def test_a_transaction_that_outlasts_the_time_limit_does_not_commit(desk: Desk) 
     assert outcomes(desk) == [("slow", "failed")]
 
 
-def test_a_job_that_hangs_with_the_collector_paused_leaves_it_running(desk: Desk, hanging: Hanging) -> None:
-    def pausing(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
-        with paused_collector():
-            return hanging(app, slot, writing)
+def pausing(run: RunJob) -> RunJob:
+    """The same, with the garbage collector paused."""
 
-    lane(desk, job("hangs", pausing, SHORT)).run_due()
+    def act(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
+        with paused_collector():
+            return run(app, slot, writing)
+
+    return act
+
+
+def test_a_job_that_hangs_with_the_collector_paused_leaves_it_running(desk: Desk, hanging: Hanging) -> None:
+    lane(desk, job("hangs", pausing(hanging), SHORT)).run_due()
     assert gc.isenabled()
 
 
@@ -263,11 +269,11 @@ def test_a_slot_that_another_program_took_over_is_lost_to_the_first(
     desk: Desk, hanging: Hanging, working: Callable[..., JobLane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modules.job_lane.RENEW_SECONDS", 0.05)
-    working(job("report", hanging)).wake()
+    working(job("report", pausing(hanging))).wake()
     wait_until(lambda: hanging.begun == 1)
     with desk.app.database.writing() as connection:  # as `take` of another program leaves it
         connection.execute(sa.update(job_runs).values(locked_by="another/1"))
-    wait_until(lambda: any(thread.name == "report" for thread in threading.enumerate()))
+    wait_until(gc.isenabled)
     hanging.let_go.set()
     wait_until(lambda: hanging.ended == ["refused"])
     assert written(desk) == []

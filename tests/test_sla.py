@@ -648,8 +648,9 @@ def test_where_nothing_was_pulled_there_is_no_file(sla: SlaDesk) -> None:
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"appeal_time": 1080}, "sla.appeal_time: 1080 不是文字，请加引号写成文字"),
-        ({"appeal_time": "25:00"}, "sla.appeal_time: 25:00 读不懂，应像 18:00，并加引号"),
+        ({"appeal_time": 1080}, 'sla.appeal_time: 应是带引号的时间，如 "11:00"'),
+        ({"appeal_time": "25:00"}, 'sla.appeal_time: 应是带引号的时间，如 "11:00"'),
+        ({"appeal_time": "18"}, 'sla.appeal_time: 应是带引号的时间，如 "11:00"'),
         ({"appeal_days": -1}, "sla.appeal_days: -1 太小，应不小于 0"),
         ({"appeal_contact": ""}, "sla.appeal_contact: '' 不能为空"),
         ({"card": 1514}, "sla.card: 未知的键，是否想写 card_id？"),
