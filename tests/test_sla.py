@@ -28,7 +28,7 @@ from modules.clock import SHANGHAI
 from modules.configuration_parts import PROVIDERS, Found
 from modules.contracts import ColumnsError
 from modules.database import Database
-from modules.errors import JobFailedError
+from modules.errors import JobFailedError, JobRefusedError
 from modules.message_text import split_message
 from modules.process_lock import daemon_lock
 from modules.request_module import MetabaseError
@@ -340,6 +340,13 @@ def test_a_day_that_is_pulled_after_all_has_data(any_sla: SlaDesk) -> None:
     any_sla.run(MONDAY + 2 * DAY, violation(1))
     assert set(any_sla.days().values()) == {"data"}
     assert list(any_sla.told()) == ["sla-day:2025-05-13:甲装饰"]
+
+
+def test_a_day_that_has_not_come_is_refused(sla: SlaDesk) -> None:
+    sla.desk.clock.now = slot_of(MONDAY)
+    with pytest.raises(JobRefusedError, match="2025-05-13 还没有到"):
+        monitor.run(sla.app, slot_of(MONDAY + DAY), sla.app.database.writing)
+    assert sla.days() == {}
 
 
 def test_a_pull_that_outlasts_its_day_is_nobodys(sla: SlaDesk) -> None:
