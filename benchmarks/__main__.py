@@ -1,4 +1,5 @@
-"""`python -m benchmarks rewards`, `… cycle`, `… queue`: tables of seconds and ratios; with `--json` for programs."""
+"""`python -m benchmarks rewards`, `… cycle`, `… queue`, `… dashboard`: tables of seconds and ratios; with `--json` for
+programs."""
 
 import argparse
 import json
@@ -6,9 +7,14 @@ import json
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cycle, queue, rewards
+from benchmarks import cycle, dashboard, queue, rewards
 
-MEASURES = {"rewards": rewards.measure_all, "cycle": cycle.measure_all, "queue": queue.measure_all}
+MEASURES = {
+    "rewards": rewards.measure_all,
+    "cycle": cycle.measure_all,
+    "queue": queue.measure_all,
+    "dashboard": dashboard.measure_all,
+}
 
 
 def main() -> None:
