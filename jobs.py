@@ -90,11 +90,12 @@ def _at(times: Sequence[time], told: DailyJob | AlertJobs) -> Daily:
 
 
 def lanes(app: Application) -> JobLanes:
-    """Campaigns run one after another in one lane, each fixed job in a lane of its own."""
-    chore = Chore(Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app))
-    campaigns = JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()), chore)
-    watch = JobLane("watch", app, list, Chore(Every(WATCH_INTERVAL), partial(look_for_troubles, app)))
-    return JobLanes(campaigns, watch, lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
+    """Campaigns run one after another in one lane, each fixed job and each chore in a lane of its own."""
+    campaigns = JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()))
+    files = Chore(Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app))
+    watch = Chore(Every(WATCH_INTERVAL), partial(look_for_troubles, app))
+    chores = [JobLane("files", app, list, files), JobLane("watch", app, list, watch)]
+    return JobLanes(campaigns, chores, lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
 
 
 def _fixed_lane(app: Application, key: str) -> JobLane:
@@ -102,9 +103,10 @@ def _fixed_lane(app: Application, key: str) -> JobLane:
 
 
 def bring_files_up_to_date(app: Application) -> None:
-    """The files of all campaigns; those that have settled are archived, old archived ones deleted."""
+    """All files, whoever wrote what they show; those of settled campaigns are archived, old archived ones deleted."""
     now = app.clock()
     app.views.refresh(app.campaigns.valid)
+    service_provider_sla_monitor.refresh_file(app)
     for campaign in app.campaigns.valid.values():
         if now.date() > campaign.last_settle_day:
             app.views.archive_settled(campaign.key, now)

@@ -163,10 +163,18 @@ def _tick(app: Application, stop: StopSwitch, vitals: Vitals) -> None:
     with lanes.running(), rereader.running(app.settings.schedule.campaign_interval):
         scheduler.run_all()
         while not stop.is_thrown:
-            scheduler.run_pending()
+            look(scheduler)
             vitals.beat(app, app.clock())
             time.sleep(TICK_SECONDS)
         log.info("收到停止信号，正在收尾")
+
+
+def look(scheduler: schedule.Scheduler) -> None:
+    """Run what is due. The library counts by the machine's local time: where that was set back, or summer time has
+    ended, it would wait until it is as late as before."""
+    if (scheduler.idle_seconds or 0) > LOOK_SECONDS:
+        scheduler.run_all()
+    scheduler.run_pending()
 
 
 def run_jobs_serially(lanes: JobLanes) -> None:

@@ -15,7 +15,7 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules import config_guard, job_runs, ledger
+from modules import config_guard, ledger
 from modules.announcer import Announcements, nothing_to_say
 from modules.application import Application
 from modules.campaign_pull import (
@@ -30,8 +30,9 @@ from modules.collector import paused_collector
 from modules.database import record_act
 from modules.errors import JobRefusedError
 from modules.job_outcome import outcome_of
-from modules.job_runs import Ended, Writing
+from modules.job_runs import Writing
 from modules.log_context import logged_as
+from modules.noted_run import run_noted
 from modules.outbox import count_tasks, enqueue, known_keys
 from modules.request_module import Table
 from modules.rewards.campaign import Campaign
@@ -112,19 +113,6 @@ def find_campaign(app: Application, key: str, as_of: datetime, options: RunOptio
 
 def run_campaign(app: Application, campaign: Campaign, as_of: datetime, options: RunOptions) -> JobReport:
     """A run that somebody asked for, noted. Never raises for what Metabase, its data or the database do."""
-    run_id = None if options.dry_run else _start_run(app, campaign.key, as_of)
-    with logged_as(f"{campaign.key}#{run_id}" if run_id else campaign.key):
-        return _run_noted(app, campaign, as_of, options, run_id)
-
-
-def run_slot(app: Application, campaign: Campaign, as_of: datetime, writing: Writing) -> Mapping[str, int]:
-    """The daemon's run, noted by who asks for it. Raises what comes of it (`job_outcome.RUN_ERRORS` and others)."""
-    return _attempt(app, campaign, as_of, RunOptions(), writing).counts()
-
-
-def _run_noted(
-    app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, run_id: int | None
-) -> JobReport:
     started = time.monotonic()
     reports: list[JobReport] = []
 
@@ -132,14 +120,18 @@ def _run_noted(
         reports.append(_attempt(app, campaign, as_of, options, app.database.writing))
         return reports[0].counts()
 
-    try:
-        ended = outcome_of(campaign.key, act)
-    except BaseException:  # the program is being closed: note it and go
-        _end_run(app, campaign.key, run_id, job_runs.interrupted())
-        raise
+    if options.dry_run:
+        with logged_as(campaign.key):
+            ended = outcome_of(campaign.key, act)
+    else:
+        ended = run_noted(app, campaign.key, as_of, act)
     report = reports[0] if reports else JobReport(campaign.key, "failed", error=ended.error)
-    _end_run(app, campaign.key, run_id, replace(ended, counts=report.counts()))
     return replace(report, seconds=round(time.monotonic() - started, 3))
+
+
+def run_slot(app: Application, campaign: Campaign, as_of: datetime, writing: Writing) -> Mapping[str, int]:
+    """The daemon's run, noted by who asks for it. Raises what comes of it (`job_outcome.RUN_ERRORS` and others)."""
+    return _attempt(app, campaign, as_of, RunOptions(), writing).counts()
 
 
 def _attempt(app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, writing: Writing) -> JobReport:
@@ -221,24 +213,6 @@ def _report(
         tasks=tasks,
         preview=preview,
     )
-
-
-def _start_run(app: Application, job: str, slot: datetime) -> int | None:
-    """Note that a run began; None where even that can't be written: the run itself will then say why."""
-    try:
-        return job_runs.note_start(app.database, job, slot, app.clock())
-    except sa.exc.OperationalError:
-        log.exception("无法记录运行 %s", job)
-        return None
-
-
-def _end_run(app: Application, job: str, run_id: int | None, ended: Ended) -> None:
-    if run_id is None:
-        return
-    try:
-        job_runs.note_end(app.database, run_id, ended, app.clock())
-    except sa.exc.OperationalError:
-        log.exception("无法记录运行 %s 的结果", job)
 
 
 def closed_campaigns(app: Application) -> frozenset[str]:

@@ -1,4 +1,4 @@
-"""A fixed job that a person runs: now, and noted as no slot, so that the daemon's own run comes all the same."""
+"""A fixed job that a person runs, and what is said of it."""
 
 import time
 from collections.abc import Mapping
@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from modules import job_runs
 from modules.campaign_run import RunOptions
 from modules.errors import JobRefusedError
-from modules.job_outcome import outcome_of
-from modules.log_context import logged_as
+from modules.noted_run import run_noted
 from modules.scheduled_job import Job
 
 if TYPE_CHECKING:
@@ -39,12 +37,5 @@ def run_fixed_job(app: "Application", job: Job, as_of: datetime, options: RunOpt
             f"{job.key} 不是活动，只能加 --at；--dry-run、--force、--accept-shrink、--silent 用于活动"
         )
     started = time.monotonic()
-    run_id = job_runs.note_start(app.database, job.key, as_of, app.clock())
-    with logged_as(f"{job.key}#{run_id}"):
-        try:
-            ended = outcome_of(job.key, lambda: job.run(app, as_of, app.database.writing))
-        except BaseException:
-            job_runs.note_end(app.database, run_id, job_runs.interrupted(), app.clock())
-            raise
-    job_runs.note_end(app.database, run_id, ended, app.clock())
+    ended = run_noted(app, job.key, as_of, lambda: job.run(app, as_of, app.database.writing))
     return FixedJobReport(job.key, ended.outcome, ended.counts, round(time.monotonic() - started, 3), ended.error)

@@ -1,6 +1,6 @@
 """How the program is doing: jobs, queue, files, configuration. What `main.py status` and `jobs` show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -61,9 +61,8 @@ def states_of(
     running = _running(settings, configured)
     timings: dict[str, Timing] = dict.fromkeys(running, Every(settings.schedule.campaign_interval))
     timings |= {job.key: job.timing for job in fixed}
-    newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
-    last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
-    succeeded = _last_successes(connection)
+    last = {key: connection.execute(_newest_run(key)).mappings().one_or_none() for key in timings}
+    succeeded = _last_successes(connection, timings)
     pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).all())
     closed = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.closed_at)).all())
     following = {
@@ -71,7 +70,7 @@ def states_of(
     }
 
     def state(key: str, title: str, period: str, *, active: bool, campaign: Campaign | None = None) -> JobState:
-        run, success, closed_at = last.get(key), succeeded.get(key), closed.get(key)
+        run, success, closed_at = last[key], succeeded.get(key), closed.get(key)
         return JobState(
             job=key,
             title=title,
@@ -107,7 +106,7 @@ def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, A
     waiting = app.board.oldest(PENDING)
     with app.database.reading() as connection:
         troubles = open_troubles(connection)
-        succeeded = _last_successes(connection)
+        succeeded = _last_successes(connection, [*app.campaigns.valid, *(job.key for job in fixed)])
         last_error = connection.execute(_LAST_ERROR).mappings().one_or_none()
     return {
         "at": format_moment(now),
@@ -172,9 +171,15 @@ _LAST_ERROR = (
 )
 
 
-def _last_successes(connection: Connection) -> dict[str, datetime]:
-    successes = sa.select(job_runs.c.job, sa.func.max(job_runs.c.ended_at)).where(job_runs.c.outcome == "ok")
-    return dict(connection.execute(successes.group_by(job_runs.c.job)).all())
+def _newest_run(job: str) -> sa.Select[Any]:
+    """By job, along the index: in three months each has some 40,000 runs."""
+    of_job = sa.select(job_runs).where(job_runs.c.job == job)
+    return of_job.order_by(job_runs.c.started_at.desc(), job_runs.c.id.desc()).limit(1)
+
+
+def _last_successes(connection: Connection, jobs: Iterable[str]) -> dict[str, datetime]:
+    runs = {job: connection.execute(_newest_run(job).where(job_runs.c.outcome == "ok")).one_or_none() for job in jobs}
+    return {job: run.ended_at for job, run in runs.items() if run is not None}
 
 
 def _text(moment: datetime | None) -> str | None:
@@ -191,7 +196,3 @@ def rejected(app: Application) -> list[dict[str, str]]:
     standing = sa.select(*columns).where(rejected_rows.c.resolved_at.is_(None)).order_by(rejected_rows.c.id)
     with app.database.reading() as connection:
         return [dict(row) for row in connection.execute(standing).mappings()]
-
-
-def _runs(ids: sa.Select[tuple[int]]) -> sa.Select[tuple[object, ...]]:
-    return sa.select(job_runs).where(job_runs.c.id.in_(ids))

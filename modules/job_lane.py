@@ -39,7 +39,8 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class Chore:
-    """What every process does for itself at each slot, after the jobs of a lane, and notes nowhere."""
+    """What every process does for itself at each slot, and notes nowhere. It has no time limit: it needs a lane of its
+    own, so that one that hangs stops nothing else."""
 
     timing: Every
     act: Callable[[], None]
@@ -145,11 +146,10 @@ class JobLane:
                 run.break_off(PATIENCE_SECONDS)
                 return self._ended_in_time(run) or job_runs.interrupted()
             if time.monotonic() - run.started >= limit:
-                run.break_off(0)
-                return self._given_up(run, timedelta(seconds=limit))
+                self._let_go(run)
+                return self._given_up(run, limit)
             if not self._keeps(run):
-                run.break_off(0)
-                self._hanging[run.job.key] = run
+                self._let_go(run)
                 log.error("%s 的时段 %s 已由别的程序接手，这里的运行作废", run.job.key, run.claim.slot)
                 return None
         if self._stopping.is_set():
@@ -161,10 +161,14 @@ class JobLane:
         run.done.wait(_POLL_SECONDS)
         return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else None
 
-    def _given_up(self, run: SlotRun, limit: timedelta) -> Ended:
+    def _let_go(self, run: SlotRun) -> None:
+        """It is void and goes on alone, be it for ever."""
+        run.break_off(0)
         self._hanging[run.job.key] = run
         resume_collector()
-        words = f"超过 {limit.total_seconds():g} 秒还没有结束，已放弃，没有结束的部分不会写入"
+
+    def _given_up(self, run: SlotRun, limit: float) -> Ended:
+        words = f"超过 {limit:g} 秒还没有结束，已放弃，没有结束的部分不会写入"
         hanging = sorted(key for key, earlier in self._hanging.items() if earlier.hangs)
         log.error("%s：%s；卡住的任务：%s", run.job.key, words, "、".join(hanging) or "无")
         return Ended(FAILED, {}, words)
@@ -193,26 +197,27 @@ class JobLane:
 class JobLanes:
     """All lanes of the daemon: the campaigns share one, each fixed job has its own, also one that is added later.
 
-    `watch` is the lane of what looks after the house. `fixed_keys` says which fixed jobs there are at the moment,
+    `chores` are the lanes of what looks after the house. `fixed_keys` says which fixed jobs there are at the moment,
     `lane_of` makes the lane of one.
     """
 
     def __init__(
         self,
         campaigns: JobLane,
-        watch: JobLane,
+        chores: Sequence[JobLane],
         fixed_keys: Callable[[], Sequence[str]],
         lane_of: Callable[[str], JobLane],
     ) -> None:
         self.campaigns = campaigns
-        self._watch = watch
+        self._chores = chores
         self._fixed_keys = fixed_keys
         self._lane_of = lane_of
         self._fixed: dict[str, JobLane] = {}
 
     def wake_fixed(self) -> None:
-        """Look what is due of the fixed jobs, and whether all is well."""
-        self._watch.wake()
+        """Look what is due of the fixed jobs and the chores."""
+        for lane in self._chores:
+            lane.wake()
         for key in self._fixed_keys():
             if key not in self._fixed:
                 self._fixed[key] = self._lane_of(key)
@@ -222,12 +227,12 @@ class JobLanes:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Lanes are at work inside the block; at its end what runs has a few seconds to get out of its transaction."""
-        self.campaigns.start()
-        self._watch.start()
+        for lane in (self.campaigns, *self._chores):
+            lane.start()
         try:
             yield
         finally:
-            lanes = (self.campaigns, self._watch, *self._fixed.values())
+            lanes = (self.campaigns, *self._chores, *self._fixed.values())
             for lane in lanes:
                 lane.ask_to_stop()
             deadline = time.monotonic() + PATIENCE_SECONDS + 2

@@ -9,9 +9,8 @@ import sqlalchemy as sa
 
 from modules.backups import BackupError
 from modules.config_guard import ConfigNotAcceptedError
-from modules.database import in_words
 from modules.due_slots import FAILED
-from modules.errors import PULL_ERRORS, JobFailedError, JobRefusedError
+from modules.errors import PULL_ERRORS, JobFailedError, JobRefusedError, words_of
 from modules.job_runs import OK, Ended, SlotLostError
 from modules.ledger import CampaignClosedError
 
@@ -38,9 +37,9 @@ def outcome_of(job: str, run: Callable[[], Mapping[str, int]]) -> Ended:
     except RUN_ERRORS as error:
         log.error("%s 运行失败：%s", job, error)  # noqa: TRY400 - the words say it all
         ended = Ended(FAILED, {}, str(error))
-    except sa.exc.DBAPIError as error:
+    except (sa.exc.DBAPIError, OSError) as error:
         log.exception("%s 运行失败", job)
-        ended = Ended(FAILED, {}, in_words(error))
+        ended = Ended(FAILED, {}, words_of(error))
     except Exception as error:  # a job is the isolation boundary
         log.exception("%s 运行失败", job)
         ended = Ended(FAILED, {}, f"{type(error).__name__}: {error}")

@@ -42,6 +42,9 @@ SLOTS_LOCK = 0x7A55
 LEASE = timedelta(seconds=60)
 """How long a slot stays with a holder that says nothing."""
 
+CLOCKS_AGREE = timedelta(days=1)
+"""A daily slot that lies ahead by more was run by a clock that was wrong; one by less may be of a clock put right."""
+
 OK, MISSED = "ok", "missed"
 MISSED_WORDS = "错过了：到点时程序没有运行，过了补跑时限；要补跑请用 run 加 --at"
 
@@ -102,7 +105,9 @@ def take(database: Database, job: str, timing: Timing, worker: str, now: datetim
         if slot is None:
             _note_missed(connection, job, missed_slot(timing, now, last), now)
             return None
-        if is_overtaken_by_clock(slot, last):
+        if isinstance(timing, Daily):
+            _retire_from(connection, job, now + CLOCKS_AGREE)
+        elif is_overtaken_by_clock(slot, last):
             _retire_from(connection, job, slot)
         holder = f"{worker}/{uuid.uuid4().hex[:12]}"
         until = _lease_moment(connection, now) + LEASE

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy.engine import Connection
 
 from modules.clock import in_shanghai
+from modules.errors import JobFailedError, JobRefusedError
 from modules.job_runs import Writing
 from modules.outbox import Message, enqueue, known_keys
 from modules.rejections import store_rejected
@@ -38,20 +39,34 @@ STATE_FILE = "sla_violations.json"
 
 
 def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, int]:
-    """The run of this slot; its violations are those of the day before. Raises MetabaseError, ColumnsError.
+    """The run of this slot; its violations are those of the day before. Raises MetabaseError, ColumnsError,
+    JobFailedError, JobRefusedError.
 
     A day whose pull fails stays unknown: a later run writes down that it has no data. The question shows the day
     before it is asked, so a slot belongs to its day; only a person may want another one, with `--at`.
     """
     today = in_shanghai(slot).date()
-    if in_shanghai(app.clock()).date() != today:
+    asked_on = in_shanghai(app.clock()).date()
+    if asked_on < today:
+        raise JobRefusedError(f"{today} 还没有到，问题卡也还没有它前一天的违规；请改正 --at")
+    if asked_on != today:
         log.warning("问题卡只显示昨天的违规，这次却要记在 %s 的前一天名下；请确认这是有意的", today)
     table = app.metabase.fetch_card(app.settings.sla.card_id)
+    if in_shanghai(app.clock()).date() != asked_on:  # a slow pull, or the machine was asleep in it
+        raise JobFailedError(f"取数过了半夜 24 点，分不清取到的是哪一天的违规，没有记在 {today} 的前一天名下")
     pull = parse_violations(table.columns, table.rows)
     with writing() as connection:
         counts = _store_and_tell(app, connection, today, pull, len(table.rows))
-    app.views.refresh_state(STATE_FILE, overview)
+    refresh_file(app)
     return counts
+
+
+def refresh_file(app: "Application") -> None:
+    """The JSON file of what is stored, where anything is."""
+    with app.database.reading() as connection:
+        is_used = first_known_day(connection) is not None
+    if is_used:
+        app.views.refresh_state(STATE_FILE, overview)
 
 
 def _store_and_tell(

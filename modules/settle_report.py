@@ -43,7 +43,9 @@ def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, in
             failed.append(f"{campaign.key} 对账没有做成：{in_words(error)}")
         else:
             with writing() as connection:
-                enqueue(connection, app.maker.report(report_key(campaign.key), report_text(found)), app.clock())
+                enqueue(
+                    connection, app.maker.report(report_key(campaign.key), report_text(campaign, found)), app.clock()
+                )
             told, differences = told + 1, differences + found.differences
     if failed:
         raise JobFailedError("；".join(failed))
@@ -68,10 +70,13 @@ def _to_report(app: "Application", slot: datetime) -> list[Campaign]:
     return [one for one in ended if report_key(one.key) not in told and one.key not in is_closed]
 
 
-def report_text(found: Reconciliation) -> str:
+def report_text(campaign: Campaign, found: Reconciliation) -> str:
     """The report: counts, the first differences of each kind, and what to do next."""
+    last_day = campaign.last_settle_day
+    is_today = in_shanghai(found.at).date() == last_day
+    occasion = "今天是结算期最后一天" if is_today else f"的结算期已于 {last_day} 结束"
     lines = [
-        f"📋 {found.campaign} 今天是结算期最后一天，对账结果（截至 {format_moment(found.at)}）",
+        f"📋 {found.campaign} {occasion}，对账结果（截至 {format_moment(found.at)}）",
         f"源数据 {found.fetched} 行，台账 {found.registered} 个合同，{found.differences} 处不一致。",
     ]
     if found.is_shrunken:

@@ -125,7 +125,7 @@ def _week_values(week: Period) -> dict[str, str]:
 
 def _appeal_values(told_on: date, settings: SlaSettings) -> dict[str, str]:
     deadline = told_on + timedelta(days=settings.appeal_days)
-    return {"appeal_deadline": f"{deadline} {settings.appeal_time}", "appeal_contact": settings.appeal_contact}
+    return {"appeal_deadline": f"{deadline} {settings.appeal_time:%H:%M}", "appeal_contact": settings.appeal_contact}
 
 
 def _day_text(day: date) -> str:

@@ -172,6 +172,7 @@ class Desk:
         self.clock.now = at or self.clock.now
         before = len(self.table(job_runs))
         jobs.lanes(self.app).campaigns.run_due()
+        jobs.bring_files_up_to_date(self.app)
         return self.table(job_runs)[before:]
 
     def drain(self) -> task_scheduler.Drained:

@@ -205,7 +205,7 @@ FILES_WRITTEN = 6  # the last pull, the performance and the send states, each wi
 RUN_STEPS = [
     ("modules.application:_settle_dead_workers", "before", 1, 4),
     ("modules.application:_settle_dead_workers", "after", 1, 4),
-    ("modules.campaign_run:_start_run", "after", 1, 4),
+    ("modules.noted_run:_start", "after", 1, 4),
     ("modules.ledger:read", "after", 1, 4),
     ("modules.request_module:MetabaseClient.fetch_card", "before", 1, 4),
     ("modules.request_module:MetabaseClient.fetch_card", "after", 1, 4),
@@ -220,8 +220,8 @@ RUN_STEPS = [
     *[("os:fsync", "after", number, 8) for number in range(1, FILES_WRITTEN + 1)],  # written, not in its place
     ("modules.views:Views.refresh", "before", 1, 8),
     ("modules.views:Views.refresh", "after", 1, 8),
-    ("modules.campaign_run:_end_run", "before", 1, 8),
-    ("modules.campaign_run:_end_run", "after", 1, 8),
+    ("modules.noted_run:_end", "before", 1, 8),
+    ("modules.noted_run:_end", "after", 1, 8),
 ]
 
 

@@ -27,6 +27,7 @@ from modules.data_processing_module import (
     process_data_apr_beijing,
     process_data_shanghai_apr,
 )
+from modules.errors import JobRefusedError
 from modules.file_utils import csv_text, read_csv_rows
 from modules.notification_module import (
     PerformanceFileError,
@@ -34,8 +35,11 @@ from modules.notification_module import (
     notify_awards_shanghai_generate_message_march,
 )
 from modules.rewards.money import plain_yuan
+from modules.sandbox.metabase import Fault
+from modules.sandbox.sample_alerts import TECHNICIANS
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
-from modules.tables import audit_log, tasks
+from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS
+from modules.tables import audit_log, job_runs, sla_violations, tasks
 from modules.task_board import TaskError
 from modules.task_states import CANCELLED, COMPLETED, PENDING, UNCERTAIN
 from modules.view_contents import PERFORMANCE_TITLES
@@ -618,3 +622,60 @@ def test_the_doors_of_the_four_campaigns(doors: Desk, door: Callable[[], jobs.Jo
     assert f"POST /api/card/{CARDS[key]}/query" in doors.source.calls
     assert (doors.data_dir / f"PerformanceData-{key}.csv").exists()
     assert door().registered == 0
+
+
+def told(doors: Desk) -> list[tuple[str, str]]:
+    """Recipient and first line of each message in the queue."""
+    return [(row["recipient"], row["message"].partition("\n")[0]) for row in doors.table(tasks)]
+
+
+def test_the_door_of_the_technicians(doors: Desk) -> None:
+    columns = ["_id", "updateTime", "technician", "company", "phone", "updateContent"]
+    earlier, later = (
+        [number, f"{shanghai_now():%Y-%m-%d} 09:0{number}", "沈若川", "北京广厦同心装饰", None, "上线"]
+        for number in (1, 2)
+    )
+    doors.source.set_card(TECHNICIANS, columns, [earlier])
+    assert jobs.check_technician_status().summary() | {"seconds": 0} == {
+        "job": "check_technician_status",
+        "outcome": "ok",
+        "fetched": 1,
+        "new": 0,
+        "baseline": 1,
+        "keyless": 0,
+        "tasks": 0,
+        "seconds": 0,
+        "error": None,
+    }
+    doors.source.set_card(TECHNICIANS, columns, [earlier, later])
+    assert jobs.check_technician_status().counts["tasks"] == 2
+    assert told(doors) == [("bj_group", "🟢 上线：沈若川"), ("ops", "🟢 上线：沈若川")]
+    assert jobs.check_technician_status().counts["tasks"] == 0
+    assert [run["scheduled"] for run in doors.table(job_runs)] == [False] * 3, "the daemon's own runs come all the same"
+
+
+def test_the_door_of_the_technicians_without_their_alert(doors: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = doors.root / "config.py"
+    file.write_text("REWARD_CONFIGS = {}\nALERT_CONFIGS = {}\n", encoding="utf-8")
+    monkeypatch.setenv("CAMPAIGNS_FILE", str(file))
+    with pytest.raises(JobRefusedError, match="没有任务 check_technician_status"):
+        jobs.check_technician_status()
+
+
+def test_the_door_of_the_service_levels(doors: Desk) -> None:
+    yesterday = shanghai_now().date() - timedelta(days=1)
+    values = {"_id": 1, "orderNum": "GD000001", "orgName": "北京广厦同心装饰", "msg": "超时未上门"}
+    row = [values.get(name) for name in VIOLATION_COLUMNS]
+    doors.source.set_card(SLA_CARD, VIOLATION_COLUMNS, [row])
+    report = jobs.generate_daily_service_report()
+    assert (report.job, report.outcome, report.counts["registered"]) == ("generate_daily_service_report", "ok", 1)
+    assert [stored["day"] for stored in doors.table(sla_violations)] == [yesterday]
+    assert told(doors)[0] == ("bj_group", f"📋 北京广厦同心装饰：{yesterday} 有 1 条服务违规")
+    assert jobs.generate_daily_service_report().counts["tasks"] == 0
+
+
+def test_a_door_tells_what_failed(doors: Desk) -> None:
+    doors.source.inject(Fault.FORBIDDEN, card=SLA_CARD)
+    report = jobs.generate_daily_service_report()
+    assert report.outcome == "failed"
+    assert str(SLA_CARD) in (report.error or "")

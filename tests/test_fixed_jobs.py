@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, closing
 from datetime import date, datetime, timedelta
 from functools import partial
@@ -11,18 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 import yaml
 
 import jobs
 from modules import closing as campaign_closing
 from modules import health
+from modules.application import Application
 from modules.backups import BACKUPS_KEPT, BackupError, back_up, kept
 from modules.campaign_run import RunOptions
 from modules.clock import SHANGHAI
+from modules.due_slots import Every
 from modules.errors import JobRefusedError
 from modules.fixed_run import FixedJobReport, run_fixed_job
 from modules.job_lane import JobLane
+from modules.job_runs import Writing
 from modules.sandbox.metabase import Fault
+from modules.scheduled_job import Job
 from modules.settle_report import LINES_SHOWN
 from modules.soundness import read_report
 from modules.tables import job_runs, tasks
@@ -75,6 +80,8 @@ def test_it_is_told_once_whoever_asks_again(desk: Desk) -> None:
 def test_a_day_that_was_missed_is_made_up_for_within_a_week(desk: Desk, days: int, told: int) -> None:
     assert run(desk, "settle_report", LAST_DAY + timedelta(days=days)).counts["reports"] == told
     assert len(reports(desk)) == told
+    said = "今天是结算期最后一天" if days == 0 else "的结算期已于 2025-06-03 结束"
+    assert all(said in text for text in reports(desk))
 
 
 def test_of_many_differences_the_first_are_shown(desk: Desk) -> None:
@@ -240,6 +247,18 @@ def test_a_run_by_hand_takes_no_slot_and_options_of_campaigns_are_refused(
         assert job is not None
         with pytest.raises(JobRefusedError, match="--dry-run"):
             run_fixed_job(desk.app, job, NOON, RunOptions(dry_run=True))
+
+
+def test_a_run_by_hand_that_cannot_be_noted_is_no_failure(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    def run_last(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
+        with writing() as connection:
+            connection.execute(sa.text("ALTER TABLE job_runs RENAME TO moved_away"))
+        return {"rows": 1}
+
+    odd = Job("odd", "测试", Every(timedelta(minutes=3)), timedelta(minutes=1), run_last)
+    report = run_fixed_job(desk.app, odd, NOON, RunOptions())
+    assert (report.outcome, report.counts, report.error) == ("ok", {"rows": 1}, None)
+    assert "无法记录运行 odd 的结果" in caplog.text
 
 
 def test_the_list_of_jobs_says_when_each_runs_next(open_with: Callable[..., AbstractContextManager[Desk]]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import gc
+import os
 import random
 import threading
 import time as system_time
@@ -18,7 +20,7 @@ from modules.application import Application
 from modules.clock import SHANGHAI
 from modules.collector import paused_collector
 from modules.due_slots import Daily, Every, current_slot
-from modules.job_lane import JobLane, JobLanes
+from modules.job_lane import PATIENCE_SECONDS, Chore, JobLane, JobLanes
 from modules.job_runs import SlotLostError, Writing, take
 from modules.scheduled_job import Job, RunJob
 from modules.slot_run import SlotRun
@@ -134,6 +136,17 @@ def test_a_failure_is_on_record_and_the_next_job_runs(desk: Desk) -> None:
     assert good["outcome"] == "ok"
 
 
+def test_a_full_disk_is_on_record_in_words(desk: Desk) -> None:
+    def fills(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "/data/state/session.json")
+
+    lane(desk, job("fills", fills)).run_due()
+    [run] = desk.table(job_runs)
+    assert run["error"] == (
+        "读写不了 /data/state/session.json（No space left on device）；请检查 DATA_DIR、磁盘空间和权限"
+    )
+
+
 def test_a_job_that_is_switched_off_does_not_run(desk: Desk) -> None:
     lane(desk, job("off", succeeds, enabled=False)).run_due()
     assert outcomes(desk) == []
@@ -227,12 +240,18 @@ def test_a_transaction_that_outlasts_the_time_limit_does_not_commit(desk: Desk) 
     assert outcomes(desk) == [("slow", "failed")]
 
 
-def test_a_job_that_hangs_with_the_collector_paused_leaves_it_running(desk: Desk, hanging: Hanging) -> None:
-    def pausing(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
-        with paused_collector():
-            return hanging(app, slot, writing)
+def pausing(run: RunJob) -> RunJob:
+    """The same, with the garbage collector paused."""
 
-    lane(desk, job("hangs", pausing, SHORT)).run_due()
+    def act(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
+        with paused_collector():
+            return run(app, slot, writing)
+
+    return act
+
+
+def test_a_job_that_hangs_with_the_collector_paused_leaves_it_running(desk: Desk, hanging: Hanging) -> None:
+    lane(desk, job("hangs", pausing(hanging), SHORT)).run_due()
     assert gc.isenabled()
 
 
@@ -250,11 +269,11 @@ def test_a_slot_that_another_program_took_over_is_lost_to_the_first(
     desk: Desk, hanging: Hanging, working: Callable[..., JobLane], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modules.job_lane.RENEW_SECONDS", 0.05)
-    working(job("report", hanging)).wake()
+    working(job("report", pausing(hanging))).wake()
     wait_until(lambda: hanging.begun == 1)
     with desk.app.database.writing() as connection:  # as `take` of another program leaves it
         connection.execute(sa.update(job_runs).values(locked_by="another/1"))
-    wait_until(lambda: any(thread.name == "report" for thread in threading.enumerate()))
+    wait_until(gc.isenabled)
     hanging.let_go.set()
     wait_until(lambda: hanging.ended == ["refused"])
     assert written(desk) == []
@@ -271,13 +290,32 @@ def test_a_run_that_is_broken_off_begins_no_transaction_though_its_slot_is_still
     assert written(desk) == []
 
 
+def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) -> None:
+    begun, let_go = threading.Event(), threading.Event()
+
+    def hangs() -> None:
+        begun.set()
+        let_go.wait(60)
+
+    files = JobLane("files", desk.app, list, Chore(EVERY, hangs))
+    lanes = alone(lane(desk, job("report", succeeds)), files)
+    with lanes.running():
+        lanes.wake_fixed()
+        assert begun.wait(20)
+        lanes.campaigns.wake()
+        wait_until(lambda: outcomes(desk) == [("report", "ok")])
+        asked = system_time.monotonic()
+    assert system_time.monotonic() - asked < PATIENCE_SECONDS + 5
+    let_go.set()
+    assert files.join(20)
+
+
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
-def alone(campaigns: JobLane) -> JobLanes:
+def alone(campaigns: JobLane, *chores: JobLane) -> JobLanes:
     """Lanes without fixed jobs."""
-    watch = JobLane("watch", campaigns._app, list)
-    return JobLanes(campaigns, watch, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
+    return JobLanes(campaigns, chores, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
 
 
 def test_at_the_end_what_is_between_transactions_is_broken_off(desk: Desk, hanging: Hanging) -> None:

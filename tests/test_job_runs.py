@@ -150,6 +150,23 @@ def test_after_the_clock_was_set_back_an_interval_job_runs_by_the_new_clock(any_
     assert [row["scheduled"] for row in rows(any_database)] == [False] * 3 + [True] * 7
 
 
+def test_a_daily_slot_that_a_clock_far_ahead_took_runs_when_its_day_comes(any_database: Database) -> None:
+    days = [8, 0, 1, 7, 8]
+    for day in days:
+        now = NOW + timedelta(days=day)
+        runs.end(any_database, taken(any_database, now), OK, now)
+    assert [row["scheduled"] for row in rows(any_database)] == [False, True, True, True, True]
+
+
+def test_a_daily_slot_is_not_run_again_where_the_clock_was_put_right_by_less_than_a_day(any_database: Database) -> None:
+    tomorrow = NOW + timedelta(days=1)
+    for now in (NOW, tomorrow):
+        runs.end(any_database, taken(any_database, now), OK, now)
+    for hours in range(-23, 4):
+        assert take(any_database, tomorrow + timedelta(hours=hours)) is None
+    assert [row["scheduled"] for row in rows(any_database)] == [True, True]
+
+
 def test_what_a_person_ran_takes_no_slot(any_database: Database) -> None:
     run_id = runs.note_start(any_database, "report", ELEVEN, NOW)
     runs.note_end(any_database, run_id, OK, NOW)

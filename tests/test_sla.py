@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection
 
+import jobs
 from modules import service_provider_sla_monitor as monitor
 from modules.application import Application
 from modules.check import check_providers
@@ -27,6 +28,7 @@ from modules.clock import SHANGHAI
 from modules.configuration_parts import PROVIDERS, Found
 from modules.contracts import ColumnsError
 from modules.database import Database
+from modules.errors import JobFailedError, JobRefusedError
 from modules.message_text import split_message
 from modules.process_lock import daemon_lock
 from modules.request_module import MetabaseError
@@ -340,6 +342,25 @@ def test_a_day_that_is_pulled_after_all_has_data(any_sla: SlaDesk) -> None:
     assert list(any_sla.told()) == ["sla-day:2025-05-13:甲装饰"]
 
 
+def test_a_day_that_has_not_come_is_refused(sla: SlaDesk) -> None:
+    sla.desk.clock.now = slot_of(MONDAY)
+    with pytest.raises(JobRefusedError, match="2025-05-13 还没有到"):
+        monitor.run(sla.app, slot_of(MONDAY + DAY), sla.app.database.writing)
+    assert sla.days() == {}
+
+
+def test_a_pull_that_outlasts_its_day_is_nobodys(sla: SlaDesk) -> None:
+    def rows_of_the_next_day() -> Sequence[Row]:
+        sla.desk.clock.advance(minutes=2)
+        return [violation(1)]
+
+    sla.desk.source.set_card(SLA_CARD, VIOLATION_COLUMNS, rows_of_the_next_day)
+    sla.desk.clock.now = datetime(2025, 5, 13, 23, 59, tzinfo=SHANGHAI)
+    with pytest.raises(JobFailedError, match="取数过了半夜 24 点"):
+        monitor.run(sla.app, slot_of(MONDAY + DAY), sla.app.database.writing)
+    assert (sla.days(), sla.told()) == ({}, {})
+
+
 def test_the_card_of_the_settings_is_pulled(
     open_desk: Callable[..., AbstractContextManager[Desk]], surroundings: Any
 ) -> None:
@@ -617,6 +638,14 @@ def test_the_file_shows_the_last_five_weeks(sla: SlaDesk) -> None:
 def test_a_run_beside_a_living_daemon_leaves_the_file_to_it(sla: SlaDesk) -> None:
     with daemon_lock(sla.desk.app.settings.state_dir):
         sla.run(MONDAY + DAY, violation(1))
+    path = sla.desk.data_dir / "state" / "sla_violations.json"
+    assert not path.exists()
+    jobs.bring_files_up_to_date(sla.app)
+    assert json.loads(path.read_text(encoding="utf-8"))["days"].keys() == {"2025-05-12"}
+
+
+def test_where_nothing_was_pulled_there_is_no_file(sla: SlaDesk) -> None:
+    jobs.bring_files_up_to_date(sla.app)
     assert not (sla.desk.data_dir / "state" / "sla_violations.json").exists()
 
 
@@ -626,8 +655,9 @@ def test_a_run_beside_a_living_daemon_leaves_the_file_to_it(sla: SlaDesk) -> Non
 @pytest.mark.parametrize(
     ("section", "words"),
     [
-        ({"appeal_time": 1080}, "sla.appeal_time: 1080 不是文字，请加引号写成文字"),
-        ({"appeal_time": "25:00"}, "sla.appeal_time: 25:00 读不懂，应像 18:00，并加引号"),
+        ({"appeal_time": 1080}, 'sla.appeal_time: 应是带引号的时间，如 "11:00"'),
+        ({"appeal_time": "25:00"}, 'sla.appeal_time: 应是带引号的时间，如 "11:00"'),
+        ({"appeal_time": "18"}, 'sla.appeal_time: 应是带引号的时间，如 "11:00"'),
         ({"appeal_days": -1}, "sla.appeal_days: -1 太小，应不小于 0"),
         ({"appeal_contact": ""}, "sla.appeal_contact: '' 不能为空"),
         ({"card": 1514}, "sla.card: 未知的键，是否想写 card_id？"),

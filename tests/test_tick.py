@@ -1,0 +1,45 @@
+"""The tick: the daemon looks what is due every second, whatever becomes of the machine's clock and zone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import schedule
+
+import main
+from tests.conftest import wait_until
+
+SHANGHAI_TIME, AN_HOUR_EARLIER, AN_HOUR_LATER = "CST-8", "CST-7", "CST-9"
+"""Zones as the C library knows them: their hour is what the machine's local time jumps by."""
+
+
+@pytest.fixture
+def local_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets the zone of the machine, as far as this process sees it."""
+
+    def set_zone(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    set_zone(SHANGHAI_TIME)
+    yield set_zone
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", [AN_HOUR_EARLIER, AN_HOUR_LATER])
+def test_when_local_time_jumps_the_daemon_goes_on_looking(local_time: Callable[[str], None], zone: str) -> None:
+    looks: list[float] = []
+    scheduler = schedule.Scheduler()
+    scheduler.every(main.LOOK_SECONDS).seconds.do(lambda: looks.append(time.monotonic()))
+    scheduler.run_all()
+    local_time(zone)
+
+    def has_looked_twice() -> bool:
+        main.look(scheduler)
+        return len(looks) >= 3
+
+    wait_until(has_looked_twice, seconds=5)
+    assert looks[-1] - looks[0] >= main.LOOK_SECONDS / 2, "once, and then at its pace"
