@@ -19,7 +19,7 @@ from modules import health, terminal
 from modules.application import Application, open_application
 from modules.campaign_run import JobReport, RunOptions, find_campaign, run_campaign
 from modules.check import accept_changes, check_everything
-from modules.clock import shanghai_now
+from modules.clock import Clock, shanghai_now
 from modules.commands import corrections, payouts, simulation, takeover, tasks
 from modules.commands.shared import AsJson, At, DryRun, moment, opened
 from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
@@ -68,7 +68,7 @@ def daemon(
         raise JobRefusedError("--no-worker 只用于启动后台程序，不能和命令一起用")
 
 
-def run_daemon(*, sends: bool = True) -> None:
+def run_daemon(*, sends: bool = True, clock: Clock = shanghai_now) -> None:
     """Pull every few minutes and, where it `sends`, drain the queue beside it, until Ctrl-C or SIGTERM."""
     settings = load_settings()
 
@@ -80,7 +80,7 @@ def run_daemon(*, sends: bool = True) -> None:
         with _sending(app, app.sender.lanes()):
             _tick(app, stop)
 
-    _until_stopped(settings, work, owns_folder=True)
+    _until_stopped(settings, work, owns_folder=True, clock=clock)
 
 
 @cli.command()
@@ -103,7 +103,13 @@ def worker(
     _until_stopped(load_settings(), work, owns_folder=False)
 
 
-def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch], None], *, owns_folder: bool) -> None:
+def _until_stopped(
+    settings: Settings,
+    work: Callable[[Application, StopSwitch], None],
+    *,
+    owns_folder: bool,
+    clock: Clock = shanghai_now,
+) -> None:
     """Open the application and work until a signal asks to end; the daemon owns its data folder alone."""
     configure_logging(settings, console=True)
     stop = StopSwitch()
@@ -113,7 +119,7 @@ def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch],
             with stop.breaking_in():
                 if owns_folder:
                     opened_parts.enter_context(daemon_lock(settings.state_dir))
-                app = opened_parts.enter_context(open_application(settings, is_daemon=owns_folder))
+                app = opened_parts.enter_context(open_application(settings, clock=clock, is_daemon=owns_folder))
             work(app, stop)
     except StopRequestedError:
         log.info("启动途中收到停止信号")
