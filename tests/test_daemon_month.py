@@ -13,6 +13,7 @@ import signal
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.schedule_settings import FixedJobs
 from tests.clocked_program import set_clock
-from tests.program import Running, World, await_that, open_world
+from tests.program import Running, World, await_that, open_world, robot_key
 
 pytestmark = pytest.mark.slow
 
@@ -62,7 +63,9 @@ START = at(-1, 11)
 SLOTS = [START, *(datetime.combine(day, moment, SHANGHAI) for day in DAYS for moment in TIMES)]
 
 
-KILLS = 30
+SEED = 6  # of the violations: one of the providers that are written to has none in the whole week
+CONTACTS = {robot_key("bj_contact"), robot_key("sh_contact")}
+KILLS = ("pull", "message", "anything") * 9 + ("notice",) * 3
 ON_ITS_WAY = 0.005
 """Seconds that each request and each answer of the stand-ins takes, so that many a kill finds one there."""
 
@@ -86,15 +89,22 @@ def due(moment: datetime) -> dict[str, datetime]:
 
 
 class DistantRobot(RobotStandIn):
-    """Takes any number of messages, after a while; `reached` tells that one has come."""
+    """Takes any number of messages, after a while; `reached` tells that one has come.
+
+    Notices to the contacts, whom they make pay, wait until `gate` is open; `holds` tells that one does.
+    """
 
     def __init__(self, keys: Iterable[str]) -> None:
         super().__init__(list(keys), rate_limit=False)
-        self.reached = threading.Event()
+        self.reached, self.holds, self.gate = threading.Event(), threading.Event(), threading.Event()
+        self.gate.set()
 
     def answer(self, request: Request) -> Answer | None:
         self.reached.set()
         self.hold(ON_ITS_WAY)
+        if request.query.get("key") in CONTACTS and not self.gate.is_set():
+            self.holds.set()
+            self.gate.wait(60)
         answer = super().answer(request)
         self.hold(ON_ITS_WAY)
         return answer
@@ -106,6 +116,7 @@ class Life:
     def __init__(self, world: World, robot: DistantRobot) -> None:
         self.world, self.robot = world, robot
         self.moment = START
+        self.excused: set[tuple[str, str | None]] = set()
         self.asked = threading.Event()
         self.clock_file = world.folder / "clock"
         self.daemon: Running | None = None
@@ -115,7 +126,7 @@ class Life:
         for card, month, _, _ in CAMPAIGNS.values():
             self._show(card, COLUMNS, lambda month=month: month.pull(self.moment))
         self._show(TECHNICIANS, TECHNICIAN_COLUMNS, lambda: technician_changes(self.moment))
-        self._show(SLA_CARD, VIOLATION_COLUMNS, lambda: sample_violations(self.moment.date() - timedelta(days=1)))
+        self._show(SLA_CARD, VIOLATION_COLUMNS, lambda: sample_violations(self.moment.date() - timedelta(days=1), SEED))
 
     def _show(self, card: int, columns: Sequence[str], rows: Callable[[], list[list[object]]]) -> None:
         def answer() -> list[list[object]]:
@@ -126,6 +137,7 @@ class Life:
         self.world.metabase.set_card(card, columns, answer)
 
     def start(self) -> None:
+        self.forget_signs()
         self.daemon = self.world.start(prelude=self._call("daemon"))
 
     def status(self) -> Any:
@@ -144,6 +156,7 @@ class Life:
 
     def go(self, moment: datetime) -> None:
         """It becomes this moment."""
+        self.forget_signs()
         self.moment = moment
         self.set_clock(moment)
 
@@ -168,12 +181,25 @@ class Life:
         ended = {(run["job"], datetime.fromisoformat(run["slot"])): run["outcome"] for run in self.runs()}
         return {job: ended.get((job, slot)) for job, slot in due(moment).items()}
 
+    def forget_signs(self) -> None:
+        """From now on `asked` and `robot.reached` tell of something new."""
+        self.asked.clear()
+        self.robot.reached.clear()
+        self.robot.holds.clear()
+
+    def what_was_struck(self) -> Counter[str]:
+        """What a kill found in the middle: runs of slots, messages on their way."""
+        runs = sum(run["outcome"] is None for run in self.runs())
+        return Counter(run=runs, message=sum(task["sending_at"] is not None for task in self.world.tasks("running")))
+
     def settle(self, moment: datetime | None = None) -> None:
         """Wait until what is due has been run and what is queued has been sent."""
 
         def is_done() -> bool:
-            assert self.daemon is not None and not self.daemon.has_ended(), self.daemon and self.daemon.ended()
-            if set(self.outcomes(moment or self.moment).values()) != {"ok"}:
+            assert self.daemon is not None
+            assert not self.daemon.has_ended(), self.daemon.ended()
+            outcomes = self.outcomes(moment or self.moment)
+            if any(outcome != "ok" and (job, outcome) not in self.excused for job, outcome in outcomes.items()):
                 return False
             waiting = self.world.tasks("pending", "running")
             if any(task["run_at"] for task in waiting):
@@ -234,8 +260,7 @@ def check_messages(life: Life, kills: int) -> None:
     for task in tasks:
         if task["on_uncertain"] == "hold":
             assert sent[task["message"]] <= texts[task["message"]]
-    unsure = [task for task in tasks if task["status"] == "uncertain"]
-    assert len(unsure) <= kills
+    assert sum(task["status"] == "uncertain" for task in tasks) <= kills
     assert sent.total() <= len(tasks) + kills
 
 
@@ -297,36 +322,115 @@ def undisturbed(folder: Path) -> dict[str, object]:
         return remains(twin.world)
 
 
+def be_off(killed: Life, until: datetime) -> None:
+    """A crash, and some slots later somebody starts it again; what could be missed is caught up."""
+    if killed.moment >= until:
+        return
+    killed.kill()
+    killed.go(until)
+    check_status(killed, runs=False)
+    killed.start()
+    killed.settle()
+
+
+def set_back(killed: Life, to: datetime) -> None:
+    """The box takes it for earlier for a while, over a crash too. The daemon goes on, and nothing is doubled by it."""
+    for _ in range(2):
+        killed.set_clock(to)
+        killed.settle(to)
+        killed.kill()
+        killed.start()
+        killed.settle(to)
+        killed.set_clock(killed.moment)
+        killed.settle()
+
+
+def live_through_an_outage(killed: Life, moment: datetime) -> None:
+    """Metabase is down at these slots. What it was not asked by day is asked again; a campaign has its next slot."""
+    killed.world.metabase.stop()
+    killed.go(moment)
+    failing = {SLA, TECHNICIAN, *(active(moment) if moment.time() == time(14) else [])}
+    await_that(lambda: all(killed.outcomes(moment)[job] == "failed" for job in failing))
+    jobs = check_status(killed, runs=True)
+    assert jobs[SLA]["next_run"] == format_moment(moment + timedelta(minutes=10))
+    assert "Metabase" in jobs[SLA]["last_error"]
+    killed.world.metabase.start()
+    if moment == OUTAGE[-1]:
+        killed.go(moment + timedelta(minutes=12))
+        killed.excused = {(campaign, "failed") for campaign in active(moment)}  # until their next slot
+        killed.settle()
+
+
 def kills_by_moment(rng: random.Random) -> dict[datetime, list[str]]:
-    """Which moments have kills, and in the middle of what."""
-    kinds = ["pull", "send", "anything"] * (KILLS // 3)
-    moments = [START, START, *rng.choices([slot for slot in SLOTS if slot not in OFF], k=KILLS - 2)]
+    """Which moments have kills, and in the middle of what. The first one has notices for sure, being the first pull."""
+    slots = [slot for slot in SLOTS if slot not in (*OFF, *OUTAGE)]
     found: dict[datetime, list[str]] = {}
-    for moment, kind in zip(moments, rng.sample(kinds, KILLS), strict=True):
-        found.setdefault(moment, []).append(kind)
+    for kind in rng.sample(KILLS, len(KILLS)):
+        found.setdefault(START if kind == "notice" else rng.choice(slots), []).append(kind)
     return found
 
 
-def kill_in_the_middle(life: Life, kind: str, rng: random.Random) -> None:
+def kill_in_the_middle(killed: Life, kind: str, rng: random.Random) -> None:
     """Soon after a pull has begun or a message is on its way; where none comes, or of anything, at some moment."""
+    within = 0.0
     match kind:
         case "pull":
-            life.asked.wait(1.5)
+            killed.asked.wait(1.5)
             within = 0.15
-        case "send":
-            life.robot.reached.wait(1.5)
+        case "message":
+            killed.robot.reached.wait(1.5)
             within = 3 * ON_ITS_WAY
+        case "notice":
+            killed.robot.gate.clear()
+            assert killed.robot.holds.wait(30)
         case _:
             within = 1.5
-    assert life.daemon is not None
-    life.daemon.has_ended(within=rng.uniform(0, within))
-    life.kill()
+    assert killed.daemon is not None
+    killed.daemon.has_ended(within=rng.uniform(0, within))
+    killed.kill()
+    killed.robot.gate.set()
+
+
+def disturbed(folder: Path, rng: random.Random) -> tuple[Counter[str], dict[str, object]]:
+    """The same with all that goes wrong; returns what the kills struck, and what remains."""
+    kills, struck = kills_by_moment(rng), Counter[str]()
+    with life(folder) as killed:
+        assert all(job["last_success"] is None for job in check_status(killed, runs=False).values())
+        killed.start()
+        for moment in SLOTS:
+            if moment in OUTAGE:
+                live_through_an_outage(killed, moment)
+                continue
+            if moment in OFF:
+                be_off(killed, until=OFF[moment])
+                continue
+            killed.go(moment)
+            for kind in kills.get(moment, []):
+                kill_in_the_middle(killed, kind, rng)
+                struck += killed.what_was_struck()
+                check_status(killed, runs=False)
+                killed.start()
+            killed.settle()
+            killed.excused = set()
+            if moment in SET_BACK:
+                set_back(killed, SET_BACK[moment])
+            if moment.time() == time(11):
+                check_settled_status(killed)
+        killed.stop()
+        check_status(killed, runs=False)
+        assert killed.world.tasks("uncertain")
+        check_messages(killed, len(KILLS))
+        check_slots(killed)
+        return struck, remains(killed.world)
 
 
 def test_killed_thirty_times_the_turn_of_the_month_ends_as_if_undisturbed(tmp_path: Path) -> None:
-    import time as t
-    t0=t.monotonic()
-    expected = undisturbed(tmp_path / "twin")
-    print("twin", t.monotonic()-t0)
-    for k,v in expected.items(): print(k, len(v))
-    for k in expected["tasks"]: print(k["dedup_key"])
+    with ThreadPoolExecutor(1) as beside:  # both wait most of the time
+        twin = beside.submit(undisturbed, tmp_path / "twin")
+        struck, found = disturbed(tmp_path / "killed", random.Random(20250501))
+        expected = twin.result()
+    assert struck["message"] >= 3
+    assert struck["run"] >= 3
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert found[name] == value, name
