@@ -16,6 +16,9 @@ from modules.job_runs import Writing
 from modules.rewards.campaign import Campaign
 from modules.schedule_settings import AlertJobs, DailyJob
 from modules.scheduled_job import Job, RunJob
+from modules.watch_round import watch_once
+
+WATCH_INTERVAL = timedelta(minutes=1)
 
 
 def campaign_jobs(app: Application, now: datetime) -> list[Job]:
@@ -76,7 +79,8 @@ def lanes(app: Application) -> JobLanes:
     """Campaigns run one after another in one lane, each fixed job in a lane of its own."""
     chore = Chore(Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app))
     campaigns = JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()), chore)
-    return JobLanes(campaigns, lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
+    watch = JobLane("watch", app, list, Chore(Every(WATCH_INTERVAL), partial(look_for_troubles, app)))
+    return JobLanes(campaigns, watch, lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
 
 
 def _fixed_lane(app: Application, key: str) -> JobLane:
@@ -91,6 +95,11 @@ def bring_files_up_to_date(app: Application) -> None:
         if now.date() > campaign.last_settle_day:
             app.views.archive_settled(campaign.key, now)
     app.views.prune(now)
+
+
+def look_for_troubles(app: Application) -> None:
+    """Whether anything is wrong with the house; operations hear of what has begun and what is over."""
+    watch_once(app, app.clock())
 
 
 def run_fixed_now(key: str) -> FixedJobReport:

@@ -7,8 +7,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from functools import partial
 from io import TextIOWrapper
-from typing import Annotated
+from typing import Annotated, Any
 
 import schedule
 import typer
@@ -20,19 +22,20 @@ from modules.application import Application, open_application
 from modules.campaign_run import JobReport, RunOptions, find_campaign, run_campaign
 from modules.check import accept_changes, check_everything
 from modules.clock import Clock, shanghai_now
-from modules.commands import corrections, payouts, simulation, takeover, tasks
+from modules.commands import corrections, payouts, simulation, status, takeover, tasks
 from modules.commands.shared import AsJson, At, DryRun, moment, opened
 from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
 from modules.fixed_run import FixedJobReport, run_fixed_job
+from modules.heartbeat import Pulse
 from modules.job_lane import JobLanes
 from modules.lanes import SENDER_NAMES, Lane, chosen_senders
 from modules.log_config import configure_logging
-from modules.process_lock import daemon_lock
 from modules.rereading import Rereader
 from modules.sandbox.demo import run_demo
 from modules.settings import Settings, load_settings, settings_files
 from modules.stopping import StopRequestedError, StopSwitch
 from modules.task_states import PENDING
+from modules.vitals import Vitals, living, signs_of_life
 
 log = logging.getLogger("main")
 
@@ -51,7 +54,18 @@ cli = typer.Typer(
 
 for commands in (corrections, payouts, simulation, takeover):
     commands.register(cli)
-tasks.register(cli, send_now=lambda app, lane: task_scheduler.check_tasks(app, lanes=[lane]))
+
+
+def _send_now(app: Application, lane: Lane) -> task_scheduler.Drained:
+    return task_scheduler.check_tasks(app, lanes=[lane])
+
+
+def _status(app: Application, now: datetime) -> dict[str, Any]:
+    return health.status(app, now, jobs.fixed_jobs(app))
+
+
+tasks.register(cli, _send_now)
+status.register(cli, _send_now, _status)
 
 
 @cli.callback(invoke_without_command=True)
@@ -71,16 +85,16 @@ def daemon(
 def run_daemon(*, sends: bool = True, clock: Clock = shanghai_now) -> None:
     """Pull every few minutes and, where it `sends`, drain the queue beside it, until Ctrl-C or SIGTERM."""
     settings = load_settings()
+    pulse = Pulse(settings)
 
     def work(app: Application, stop: StopSwitch) -> None:
         _report_configuration(app)
-        if not sends:
-            _tick(app, stop)
-            return
-        with _sending(app, app.sender.lanes()):
-            _tick(app, stop)
+        with ExitStack() as opened_parts:
+            sending = opened_parts.enter_context(_sending(app, app.sender.lanes())) if sends else None
+            signs = signs_of_life(app, pulse, lambda: sending.is_alive if sending else None, partial(_status, app))
+            _tick(app, stop, opened_parts.enter_context(signs))
 
-    _until_stopped(settings, work, owns_folder=True, clock=clock)
+    _until_stopped(settings, work, pulse, clock)
 
 
 @cli.command()
@@ -100,26 +114,22 @@ def worker(
                 time.sleep(TICK_SECONDS)
         log.info("收到停止信号，正在收尾")
 
-    _until_stopped(load_settings(), work, owns_folder=False)
+    _until_stopped(load_settings(), work, None, shanghai_now)
 
 
 def _until_stopped(
-    settings: Settings,
-    work: Callable[[Application, StopSwitch], None],
-    *,
-    owns_folder: bool,
-    clock: Clock = shanghai_now,
+    settings: Settings, work: Callable[[Application, StopSwitch], None], pulse: Pulse | None, clock: Clock
 ) -> None:
-    """Open the application and work until a signal asks to end; the daemon owns its data folder alone."""
+    """Open the application and work until a signal asks to end; the daemon, which has a pulse, owns its data folder."""
     configure_logging(settings, console=True)
     stop = StopSwitch()
     stop.listen()
     try:
         with ExitStack() as opened_parts:
             with stop.breaking_in():
-                if owns_folder:
-                    opened_parts.enter_context(daemon_lock(settings.state_dir))
-                app = opened_parts.enter_context(open_application(settings, clock=clock, is_daemon=owns_folder))
+                if pulse is not None:
+                    opened_parts.enter_context(living(settings, pulse, clock))
+                app = opened_parts.enter_context(open_application(settings, clock=clock, is_daemon=pulse is not None))
             work(app, stop)
     except StopRequestedError:
         log.info("启动途中收到停止信号")
@@ -127,16 +137,16 @@ def _until_stopped(
 
 
 @contextmanager
-def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[None]:
+def _sending(app: Application, lanes: Sequence[Lane]) -> Iterator[task_scheduler.Worker]:
     """Messages go out in another thread; at the end the message in hand is finished."""
     thread = task_scheduler.start(app, lanes)
     try:
-        yield
+        yield thread
     finally:
         thread.stop(app.settings.longest_send_seconds)
 
 
-def _tick(app: Application, stop: StopSwitch) -> None:
+def _tick(app: Application, stop: StopSwitch, vitals: Vitals) -> None:
     """The schedule library only ticks; which slot is due is decided in modules/due_slots.py."""
     scheduler = schedule.Scheduler()
     rereader = Rereader(app, settings_files())
@@ -150,10 +160,12 @@ def _tick(app: Application, stop: StopSwitch) -> None:
         app.settings.schedule.task_check_seconds,
         "，".join(f"{job.title}{job.timing_words}" for job in jobs.fixed_jobs(app) if job.enabled) or "没有其他任务",
     )
+    vitals.beat(app, app.clock())
     with lanes.running(), rereader.running(app.settings.schedule.campaign_interval):
         scheduler.run_all()
         while not stop.is_thrown:
             scheduler.run_pending()
+            vitals.beat(app, app.clock())
             time.sleep(TICK_SECONDS)
         log.info("收到停止信号，正在收尾")
 
@@ -274,17 +286,6 @@ def drain(as_json: AsJson = False) -> None:
         app.views.refresh(app.campaigns.valid)  # where nothing was sent, a crash may have left them behind
         pending = app.board.counts()[PENDING]
     terminal.print_json({**sent.__dict__, "pending": pending})
-
-
-@cli.command()
-def status(as_json: AsJson = False) -> None:
-    """看后台程序、任务、队列和文件的状态。"""
-    with opened(tolerant=True) as app:
-        found = health.status(app, app.clock(), jobs.fixed_jobs(app))
-    if as_json:
-        terminal.print_json(found)
-    else:
-        terminal.show_status(found)
 
 
 def main() -> None:

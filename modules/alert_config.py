@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, StringConstraints, ValidationError, model_validator
 
 from modules.campaigns import SHIPPED_FILE, duplicate_keys, execute, syntax_tree
-from modules.message_maker import OPERATIONS
+from modules.recipients import OPERATIONS
 from modules.rewards.faults import Fault, Location, PathPart, faults_of, join_path, nearest
 from modules.rewards.sections import WholeNumber
+from modules.schedule_settings import FixedJobs
 from modules.settings_section import Section
 
 CONFIG_NAME = "ALERT_CONFIGS"
@@ -151,6 +152,8 @@ def parse_alerts(
 def _parse_one(key: str, entry: object, recipients: Container[str]) -> tuple[Alert | None, list[Fault]]:
     if not _KEY.fullmatch(key):
         return None, [Fault(alert_path(key), "名称应由小写字母、数字和下划线组成，例如 pending_orders")]
+    if key in FixedJobs.model_fields:
+        return None, [Fault(alert_path(key), "是程序自己的任务的名称，请换一个名称")]
     if not isinstance(entry, Mapping):
         return None, [Fault(alert_path(key), "应是一组键和值")]
     faults = []

@@ -11,7 +11,7 @@ from modules.alert_config import Alert
 from modules.alert_rows import AlertRow
 from modules.campaigns import normalise_name
 from modules.clock import in_shanghai
-from modules.message_maker import OPERATIONS
+from modules.recipients import OPERATIONS
 
 RecipientOf = Callable[[str], str | None]
 """The recipient for a value of the column that decides; None where nobody is named for it."""

@@ -28,7 +28,7 @@ from modules.campaign_pull import (
 )
 from modules.collector import paused_collector
 from modules.database import record_act
-from modules.errors import JobRefusedError, PullShrankError
+from modules.errors import JobRefusedError
 from modules.job_outcome import outcome_of
 from modules.job_runs import Ended, Writing
 from modules.log_context import logged_as
@@ -38,9 +38,6 @@ from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Outcome, calculate
 
 log = logging.getLogger(__name__)
-
-ALERTS: dict[type[Exception], str] = {PullShrankError: "shrink", config_guard.ConfigNotAcceptedError: "config"}
-"""What a person must decide on before a campaign runs again: told to operations too, under this name."""
 
 
 @dataclass(frozen=True)
@@ -146,13 +143,8 @@ def _run_noted(
 
 
 def _attempt(app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, writing: Writing) -> JobReport:
-    try:
-        with paused_collector():
-            return retry_when_overtaken(campaign.key, lambda: _run(app, campaign, as_of, options, writing))
-    except tuple(ALERTS) as error:
-        if not options.dry_run:
-            _alert(app, f"{ALERTS[type(error)]}:{campaign.key}", f"{campaign.key} 运行失败：{error}", writing)
-        raise
+    with paused_collector():
+        return retry_when_overtaken(campaign.key, lambda: _run(app, campaign, as_of, options, writing))
 
 
 def _run(app: Application, campaign: Campaign, as_of: datetime, options: RunOptions, writing: Writing) -> JobReport:
@@ -212,15 +204,6 @@ def _mark_announced(connection: Connection, broadcast_keys: Sequence[str | None]
     for key, is_sent in known_keys(connection, keys).items():
         if is_sent:
             ledger.mark_notified(connection, key, now)
-
-
-def _alert(app: Application, fault: str, text: str, writing: Writing) -> None:
-    """Queue word to operations; where that can't be written, the log and the report have it."""
-    try:
-        with writing() as connection:
-            enqueue(connection, app.announcer.alert(fault, text, app.clock()), app.clock())
-    except sa.exc.OperationalError:
-        log.exception("无法把告警放进队列：%s", text)
 
 
 def _report(

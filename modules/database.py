@@ -5,7 +5,7 @@ somebody else has written in between. Migrations: modules/migrations (Alembic).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -19,8 +19,9 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.engine import Connection, Dialect, Engine
 
+from modules.kept_connections import KeptConnections
 from modules.network_share import network_share
-from modules.prepared import Prepared, prepare
+from modules.prepared import Prepared, on_driver, prepare
 from modules.tables import audit_log
 
 SQLITE_WAIT_SECONDS = 30
@@ -47,6 +48,7 @@ class Database:
             raise DatabaseError("DATABASE_URL 不是可用的数据库地址；请照 .env.example 改正，或留空用 SQLite") from error
         except OSError as error:
             raise DatabaseError(f"数据库文件夹建不了（{error}）；请检查 DATA_DIR 和 DATABASE_URL") from error
+        self._kept = None if self.is_server else KeptConnections(self.engine)
 
     @property
     def is_server(self) -> bool:
@@ -59,20 +61,17 @@ class Database:
         url = self.engine.url
         return url.database or "" if url.drivername.startswith("sqlite") else url.render_as_string(hide_password=True)
 
-    @contextmanager
-    def reading(self) -> Iterator[Connection]:
+    def reading(self) -> AbstractContextManager[Connection]:
         """A transaction that sees one state of the database and writes nothing."""
-        as_one = {"isolation_level": "REPEATABLE READ"} if self.is_server else {}  # SQLite does so anyway
-        with self.engine.connect().execution_options(**as_one) as connection, connection.begin():
-            self._begin_on_sqlite(connection, "BEGIN")
-            yield connection
+        if self._kept is not None:
+            return self._kept.transaction("BEGIN")
+        return self._pooled(isolation_level="REPEATABLE READ")
 
-    @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self) -> AbstractContextManager[Connection]:
         """A transaction that writes all or nothing; on SQLite it is the only writer from its first moment on."""
-        with self.engine.connect() as connection, connection.begin():
-            self._begin_on_sqlite(connection, "BEGIN IMMEDIATE")
-            yield connection
+        if self._kept is not None:
+            return self._kept.transaction("BEGIN IMMEDIATE")
+        return self._pooled()
 
     def upgrade(self, revision: str = "head") -> None:
         """Bring the tables up to date; an old tasks.db of the present system keeps its rows. Raises DatabaseError."""
@@ -93,12 +92,15 @@ class Database:
             raise DatabaseError(f"数据库是更新的版本写的（{error}）；请升级本程序，没有写入任何东西") from error
 
     def close(self) -> None:
+        """Let go of the files, or of the server. What is still under way, or begins later, opens one for itself."""
+        if self._kept is not None:
+            self._kept.close()
         self.engine.dispose()
 
-    def _begin_on_sqlite(self, connection: Connection, statement: str) -> None:
-        """Not by an event of the engine: as soon as one is listened to, every statement pays for looking at all."""
-        if not self.is_server:
-            connection.exec_driver_sql(statement)
+    @contextmanager
+    def _pooled(self, **options: Any) -> Iterator[Connection]:
+        with self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
 
 
 def wait_for_turn(connection: Connection, lock: int) -> None:
@@ -115,12 +117,29 @@ def record_act(connection: Connection, now: datetime, who: str, action: str, det
 
 def in_words(error: sa.exc.DBAPIError) -> str:
     """What the database complains of, on one line, without the statement and its data; and what to do."""
-    reason = " ".join(str(error.orig).split())
+    return reason_in_words(str(error.orig))
+
+
+def reason_in_words(said: str) -> str:
+    """The same from the driver's own words."""
+    reason = " ".join(said.split())
     if "locked" in reason:
         return f"数据库被别的程序占用（{reason}）；请关闭打开它的程序后再试，没有写入任何东西"
+    if "malformed" in reason or "not a database" in reason:
+        return damage_in_words(reason)
     if "full" in reason:
         return f"磁盘已满（{reason}）；请清理磁盘后再试，没有写入任何东西"
+    if "disk I/O" in reason:
+        return f"磁盘读写出错（{reason}），可能已满或已坏；请清理并检查磁盘后再试，没有写入任何东西"
     return f"数据库出错（{reason}）；请检查 DATABASE_URL 和数据文件夹，没有写入任何东西"
+
+
+def damage_in_words(reason: str) -> str:
+    """What to do about a SQLite file that is damaged, on one line."""
+    return (
+        f"数据库文件 tasks.db 已损坏（{reason}）；请停止后台程序，不要删除任何文件，"
+        "按操作手册“备份与恢复”用 data/backups 里最近的备份恢复，没有写入任何东西"
+    )
 
 
 def insert_missing(connection: Connection, table: sa.Table, index: list[str]) -> Any:
@@ -153,6 +172,8 @@ def insert_columns(
     prepared = _insert_of(connection.dialect, table, tuple(columns), tuple(missing_by or ()))
     bound = [columns[name] if bind is None else _each(bind, columns[name]) for name, bind in prepared.binds]
     rows = [prepared.row(row) for row in zip(*bound, strict=True)]
+    if len(rows) == 1:
+        return on_driver(connection, prepared.text, rows[0]).rowcount
     return connection.exec_driver_sql(prepared.text, rows).rowcount if rows else 0
 
 
@@ -164,7 +185,7 @@ def _insert_of(dialect: Dialect, table: sa.Table, columns: tuple[str, ...], miss
 
 def _each(bind: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     """Each value processed; one that is the same in all rows, as the time of a run, only once."""
-    if values and all(value is values[0] for value in values):
+    if len(values) > 1 and all(value is values[0] for value in values):
         return [bind(values[0])] * len(values)
     return [bind(value) for value in values]
 
@@ -199,7 +220,7 @@ def _sqlite_engine(url: str) -> Engine:
                 f"数据库文件 {file} 在网络共享 {share} 上：SQLite 的锁在那里不可靠，几个程序同时写会损坏数据；"
                 "请把 DATA_DIR 改到本机磁盘，几台机器共用请用 PostgreSQL（DATABASE_URL）"
             )
-    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_WAIT_SECONDS})
+    engine = sa.create_engine(url, connect_args={"timeout": SQLITE_WAIT_SECONDS}, poolclass=sa.NullPool)
 
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

@@ -6,17 +6,21 @@ from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.engine import Connection
 
+from modules import heartbeat, rereading
 from modules.application import Application
 from modules.clock import format_moment
 from modules.due_slots import Every, Timing, next_slot
 from modules.job_runs import last_run
 from modules.process_lock import daemon_is_alive
-from modules.rereading import daemon_state
 from modules.rewards.campaign import Campaign
 from modules.scheduled_job import Job
+from modules.soundness import read_report
 from modules.tables import campaigns, job_runs, rejected_rows
 from modules.task_states import PENDING
+from modules.troubles import open_troubles
+from modules.version import version
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,7 @@ def job_states(app: Application, now: datetime, fixed: Sequence[Job]) -> list[Jo
     with app.database.reading() as connection:
         newest = sa.select(sa.func.max(job_runs.c.id)).group_by(job_runs.c.job)
         last = {row["job"]: row for row in connection.execute(_runs(newest)).mappings()}
-        successes = sa.select(job_runs.c.job, sa.func.max(job_runs.c.ended_at)).where(job_runs.c.outcome == "ok")
-        succeeded = dict(connection.execute(successes.group_by(job_runs.c.job)).all())
+        succeeded = _last_successes(connection)
         pulled = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.last_pull_rows)).all())
         closed = dict(connection.execute(sa.select(campaigns.c.key, campaigns.c.closed_at)).all())
         following = {
@@ -85,18 +88,45 @@ def job_states(app: Application, now: datetime, fixed: Sequence[Job]) -> list[Jo
     return states + [state(job.key, job.title, job.timing_words, active=job.enabled) for job in fixed]
 
 
-def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, object]:
-    """Everything at a glance, as `status --json` prints it."""
+def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, Any]:
+    """Everything at a glance, as `status --json` prints it and `/healthz` answers.
+
+    `version` and `config_hash` are those of the daemon, as it last said, or else of this program.
+    """
+    daemon = heartbeat.daemon_state(app.settings, now)
+    beat = daemon.heartbeat
     waiting = app.board.oldest(PENDING)
+    with app.database.reading() as connection:
+        troubles = open_troubles(connection)
+        succeeded = _last_successes(connection)
+        last_error = connection.execute(_LAST_ERROR).mappings().one_or_none()
     return {
         "at": format_moment(now),
         "daemon_running": daemon_is_alive(app.settings.state_dir),
+        "daemon": {
+            "state": daemon.state,
+            "words": daemon.words,
+            "asked_to_end": daemon.was_asked_to_end,
+            "heartbeat": beat.model_dump(mode="json") if beat else None,
+        },
+        "exit_code": daemon.exit_code,
+        "version": beat.version if beat else version(),
+        "config_hash": (beat.config_hash if beat else "") or app.configuration.hash,
         "database": app.database.place,
         "data_dir": str(app.settings.data_dir),
+        "backed_up_at": _text(read_report(app.settings.state_dir).backed_up_at),
         "jobs": [state.__dict__ for state in job_states(app, now, fixed)],
+        "data_age_seconds": {job: _seconds(at, now) for job, at in sorted(succeeded.items())},
+        "last_error": None
+        if last_error is None
+        else {"job": last_error["job"], "at": _text(last_error["ended_at"]), "error": last_error["error"]},
         "queue": app.board.counts(),
-        "oldest_pending": format_moment(waiting.created_at) if waiting else None,
+        "oldest_pending": _text(waiting.created_at) if waiting else None,
+        "oldest_pending_seconds": _seconds(waiting.created_at, now) if waiting else None,
         "oldest_pending_reason": waiting.last_error if waiting else None,
+        "troubles": [
+            trouble | {"since": _text(trouble["since"]), "told_at": _text(trouble["told_at"])} for trouble in troubles
+        ],
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
         "config_faults": [str(fault) for fault in app.configuration.faults],
@@ -112,7 +142,7 @@ def _daemon_configuration(app: Application) -> dict[str, object] | None:
 
 
 def _daemon_state(app: Application) -> dict[str, Any] | None:
-    return daemon_state(app.settings) if daemon_is_alive(app.settings.state_dir) else None
+    return rereading.daemon_configuration(app.settings) if daemon_is_alive(app.settings.state_dir) else None
 
 
 def _running(app: Application) -> dict[str, Campaign]:
@@ -123,6 +153,27 @@ def _running(app: Application) -> dict[str, Campaign]:
     kept = [Campaign.from_json(text) for text in state["kept_campaigns"]]
     versions = {**app.campaigns.valid, **{campaign.key: campaign for campaign in kept}}
     return {key: versions[key] for key in state["campaigns"] if key in versions}
+
+
+_LAST_ERROR = (
+    sa.select(job_runs.c.job, job_runs.c.ended_at, job_runs.c.error)
+    .where(job_runs.c.error.is_not(None))
+    .order_by(job_runs.c.id.desc())
+    .limit(1)
+)
+
+
+def _last_successes(connection: Connection) -> dict[str, datetime]:
+    successes = sa.select(job_runs.c.job, sa.func.max(job_runs.c.ended_at)).where(job_runs.c.outcome == "ok")
+    return dict(connection.execute(successes.group_by(job_runs.c.job)).all())
+
+
+def _text(moment: datetime | None) -> str | None:
+    return format_moment(moment) if moment else None
+
+
+def _seconds(since: datetime | None, now: datetime) -> int | None:
+    return int((now - since).total_seconds()) if since else None
 
 
 def rejected(app: Application) -> list[dict[str, str]]:

@@ -2,25 +2,22 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modules import job_runs
-from modules.backups import back_up
+from modules import job_runs, soundness, troubles
 from modules.job_runs import Writing
 
 if TYPE_CHECKING:
     from modules.application import Application
 
-RUNS_KEPT = timedelta(days=90)
+KEPT_FOR = timedelta(days=90)
 
 
 def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, int]:
     """Nothing is forgotten before the back-up is there. Raises BackupError."""
-    backups = 0
-    if not app.database.is_server:  # a server has an administrator with tools of their own
-        back_up(Path(app.database.place), app.settings.backup_dir, slot.date())
-        backups = 1
+    backups = soundness.back_up(app.settings, slot)
+    before = app.clock() - KEPT_FOR
     with writing() as connection:
-        pruned = job_runs.prune(connection, app.clock() - RUNS_KEPT)
-    return {"backups": backups, "pruned_runs": pruned}
+        pruned_runs = job_runs.prune(connection, before)
+        pruned_troubles = troubles.forget_ended(connection, before)
+    return {"backups": backups, "pruned_runs": pruned_runs, "pruned_troubles": pruned_troubles}

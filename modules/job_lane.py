@@ -193,19 +193,26 @@ class JobLane:
 class JobLanes:
     """All lanes of the daemon: the campaigns share one, each fixed job has its own, also one that is added later.
 
-    `fixed_keys` says which fixed jobs there are at the moment, `lane_of` makes the lane of one.
+    `watch` is the lane of what looks after the house. `fixed_keys` says which fixed jobs there are at the moment,
+    `lane_of` makes the lane of one.
     """
 
     def __init__(
-        self, campaigns: JobLane, fixed_keys: Callable[[], Sequence[str]], lane_of: Callable[[str], JobLane]
+        self,
+        campaigns: JobLane,
+        watch: JobLane,
+        fixed_keys: Callable[[], Sequence[str]],
+        lane_of: Callable[[str], JobLane],
     ) -> None:
         self.campaigns = campaigns
+        self._watch = watch
         self._fixed_keys = fixed_keys
         self._lane_of = lane_of
         self._fixed: dict[str, JobLane] = {}
 
     def wake_fixed(self) -> None:
-        """Look what is due of the fixed jobs."""
+        """Look what is due of the fixed jobs, and whether all is well."""
+        self._watch.wake()
         for key in self._fixed_keys():
             if key not in self._fixed:
                 self._fixed[key] = self._lane_of(key)
@@ -216,10 +223,11 @@ class JobLanes:
     def running(self) -> Iterator[None]:
         """Lanes are at work inside the block; at its end what runs has a few seconds to get out of its transaction."""
         self.campaigns.start()
+        self._watch.start()
         try:
             yield
         finally:
-            lanes = (self.campaigns, *self._fixed.values())
+            lanes = (self.campaigns, self._watch, *self._fixed.values())
             for lane in lanes:
                 lane.ask_to_stop()
             deadline = time.monotonic() + PATIENCE_SECONDS + 2

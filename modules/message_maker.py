@@ -11,6 +11,7 @@ from typing import Any
 
 from modules.message_sender import message_limit_of
 from modules.outbox import Message
+from modules.recipients import OPERATIONS
 from modules.settings import Settings
 from modules.task_states import OnUncertain
 from modules.templates import MessageTemplateError, Templates
@@ -19,8 +20,6 @@ log = logging.getLogger(__name__)
 
 BROADCAST = "send_wecom_message"
 NOTICE = "send_wechat_message"
-OPERATIONS = "ops"
-"""The recipient that hears of what operations should mend."""
 
 
 class MessageMaker:

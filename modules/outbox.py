@@ -29,6 +29,11 @@ def _known(is_asked: Callable[[sa.Column[Any]], sa.ColumnElement[bool]]) -> sa.C
 _KNOWN_OF_ONE = _known(lambda column: column == sa.bindparam("key"))
 _KNOWN_OF_SEVERAL = _known(lambda column: column.in_(sa.bindparam("keys", expanding=True)))
 
+_COLUMNS = (
+    *("task_type", "recipient", "message", "dedup_key", "status", "created_at", "updated_at", "group_key"),
+    *("max_attempts", "on_uncertain", "expires_at"),
+)
+
 
 @dataclass(frozen=True)
 class Message:
@@ -53,7 +58,7 @@ def enqueue(connection: Connection, messages: Sequence[Message], now: datetime) 
     rows = [row for message in messages if message.dedup_key not in known for row in _rows(message, now)]
     if not rows:
         return 0
-    columns = {name: [row[name] for row in rows] for name in rows[0]}
+    columns = dict(zip(_COLUMNS, zip(*rows, strict=True), strict=True))
     return insert_columns(connection, tasks, columns, missing_by=["dedup_key"])
 
 
@@ -84,22 +89,11 @@ def not_sent(connection: Connection, keys_start: Sequence[str]) -> dict[str, int
     return dict(connection.execute(counted.group_by(tasks.c.status).order_by(tasks.c.status)).all())
 
 
-def _rows(message: Message, now: datetime) -> list[dict[str, Any]]:
+def _rows(message: Message, now: datetime) -> list[tuple[Any, ...]]:
+    """The values of `_COLUMNS` for each part."""
     parts = split_message(message.text, message.limit)
-    numbered = [f"{message.dedup_key}#{number}/{len(parts)}" for number in range(1, len(parts) + 1)]
-    return [
-        {
-            "task_type": message.task_type,
-            "recipient": message.recipient,
-            "message": part,
-            "status": PENDING,
-            "created_at": now,
-            "updated_at": now,
-            "dedup_key": message.dedup_key if len(parts) == 1 else key,
-            "group_key": message.dedup_key,
-            "max_attempts": message.max_attempts,
-            "on_uncertain": message.on_uncertain,
-            "expires_at": message.expires_at,
-        }
-        for part, key in zip(parts, numbered, strict=True)
-    ]
+    key = message.dedup_key
+    keys = [key] if len(parts) == 1 else [f"{key}#{number}/{len(parts)}" for number in range(1, len(parts) + 1)]
+    before = (message.task_type, message.recipient)
+    after = (PENDING, now, now, key, message.max_attempts, message.on_uncertain, message.expires_at)
+    return [(*before, part, part_key, *after) for part, part_key in zip(parts, keys, strict=True)]

@@ -4,18 +4,27 @@ SQLAlchemy's `execute` takes ten times what SQLite does for such a statement, mo
 are bound. Only what runs that often belongs here; the driver's rows are not turned into types of ours.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
-from sqlalchemy.engine import Connection, CursorResult, Dialect
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.sql import ClauseElement
 
 Bind = Callable[[Any], Any] | None
 """How a value becomes one of the driver's; None: as it is."""
 
-Rows = CursorResult[*tuple[Any, ...]]
+
+class Rows(Protocol):
+    """What came of a statement: the rows it gives, or how many it changed."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 @dataclass(frozen=True)
@@ -49,4 +58,16 @@ def execute_prepared(connection: Connection, statement: ClauseElement, values: M
     prepared = _prepared(connection.dialect, statement)
     given = {**prepared.fixed, **values}
     bound = tuple([bind(given[name]) if bind else given[name] for name, bind in prepared.binds])
-    return connection.exec_driver_sql(prepared.text, prepared.row(bound))
+    return on_driver(connection, prepared.text, prepared.row(bound))
+
+
+def on_driver(connection: Connection, text: str, row: Any = ()) -> Rows:
+    """As `connection.exec_driver_sql(text, row)`; on SQLite past SQLAlchemy, with the same errors."""
+    if connection.dialect.name != "sqlite":
+        return connection.exec_driver_sql(text, row)
+    driver: Any = connection.connection.dbapi_connection
+    try:
+        rows: Rows = driver.execute(text, row)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(text, row, error, sqlite3.Error) from error
+    return rows

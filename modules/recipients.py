@@ -18,6 +18,9 @@ from modules.settings_section import Section
 SenderName = Literal["wecom_robot", "desktop_wecom", "desktop_wechat", "console", "apprise"]
 MessageFormat = Literal["text", "markdown"]
 
+OPERATIONS = "ops"
+"""The recipient that hears of what operations should mend."""
+
 MOBILE_PATTERN = r"^(1[0-9]{10}|\+[0-9]{6,15}|@all)$"
 """A mobile number of mainland China, one with its country code, or everybody."""
 

@@ -135,7 +135,7 @@ def running_state(app: Application, settings_changed: tuple[str, ...]) -> dict[s
     }
 
 
-def daemon_state(settings: Settings) -> dict[str, Any] | None:
+def daemon_configuration(settings: Settings) -> dict[str, Any] | None:
     """The same as the daemon of this data folder wrote it down last; None where it never did."""
     try:
         state: dict[str, Any] = json.loads(_state_file(settings).read_text(encoding="utf-8"))

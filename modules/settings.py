@@ -13,10 +13,10 @@ from urllib.parse import quote
 
 import yaml
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from modules.desktop_settings import DesktopSettings
-from modules.recipients import RecipientSettings, SenderName
+from modules.recipients import OPERATIONS, RecipientSettings, SenderName
 from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join_path
 from modules.schedule_settings import ScheduleSettings
 from modules.settings_section import Section
@@ -95,6 +95,14 @@ class LogSettings(Section):
     files_kept: int = Field(10, ge=1)
 
 
+class HealthSettings(Section):
+    """Who is told where the daemon or the operations robot is dead (`status --alert`; a key of `recipients`, empty:
+    nobody), and the port on this machine where `/healthz` and `/metrics` are answered (0: none)."""
+
+    second_recipient: str = ""
+    port: int = Field(0, ge=0, le=65535)
+
+
 LONGEST_SEND_SECONDS = 90
 """As long as a file's upload or a message by keyboard may take, with the deadlines as shipped."""
 
@@ -115,6 +123,20 @@ class Settings(Section):
     logs: LogSettings = LogSettings()
     sla: SlaSettings = SlaSettings()
     recipients: Mapping[str, RecipientSettings] = Field(default_factory=dict)
+    health: HealthSettings = HealthSettings()
+
+    @field_validator("health")
+    @classmethod
+    def _second_is_another(cls, value: HealthSettings, info: ValidationInfo) -> HealthSettings:
+        recipients: Mapping[str, RecipientSettings] = info.data.get("recipients", {})
+        second, operations = recipients.get(value.second_recipient), recipients.get(OPERATIONS)
+        if not value.second_recipient or "recipients" not in info.data:
+            return value
+        if second is None:
+            raise ValueError(f"second_recipient 写的 {value.second_recipient} 不在 recipients 里；请改正或留空")
+        if value.second_recipient == OPERATIONS or (operations is not None and _is_one_channel(second, operations)):
+            raise ValueError("second_recipient 要和 ops 不是同一个机器人：它要在 ops 的机器人失灵时收到消息")
+        return value
 
     @property
     def state_dir(self) -> Path:
@@ -173,6 +195,12 @@ class Settings(Section):
                     )
                 )
         return found
+
+
+def _is_one_channel(one: RecipientSettings, other: RecipientSettings) -> bool:
+    """Whether what stops one stops the other: they share a robot."""
+    key = one.key.get_secret_value()
+    return bool(key) and key == other.key.get_secret_value()
 
 
 def robot_key_variable(recipient_key: str) -> str:

@@ -4,8 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 
-from modules.message_maker import BROADCAST, OPERATIONS, MessageMaker
+from modules.message_maker import BROADCAST, MessageMaker
 from modules.outbox import Message
+from modules.recipients import OPERATIONS
 from modules.service_providers import Providers
 from modules.settings import Settings
 from modules.sla_report import (

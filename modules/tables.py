@@ -84,7 +84,8 @@ _partial("ix_tasks_pending", "status = 'pending'", tasks.c.recipient, tasks.c.id
 _partial("ix_tasks_waiting", "status = 'pending' AND run_at IS NOT NULL", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_expiring", "status = 'pending' AND expires_at IS NOT NULL", tasks.c.expires_at)
 _partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)
-"""What a claim looks at; however many completed tasks there are, these stay small."""
+_partial("ix_tasks_given_up", "status IN ('failed', 'uncertain')", tasks.c.status, tasks.c.recipient)
+"""What a claim and the watch look at; however many completed tasks there are, these stay small."""
 
 robot_sends = sa.Table(
     "robot_sends",
@@ -322,6 +323,32 @@ sla_weeks = sa.Table(
     sa.Column("reported_at", Moment, nullable=False),
 )
 """Weeks that are done with: what there was to report has been put into the queue."""
+
+troubles = sa.Table(
+    "troubles",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("seen_by", sa.Text, nullable=False),
+    sa.Column("what", sa.Text, nullable=False),
+    sa.Column("since", Moment, nullable=False),
+    sa.Column("told_at", Moment),
+    sa.Column("reminded_at", Moment),
+    sa.Column("ended_at", Moment),
+    sqlite_autoincrement=True,
+)
+"""What is or was wrong, once from its beginning to its end. `key` names the trouble and `seen_by` who saw it: the house
+as a whole, one machine of it, or the check from outside. Nobody was told yet where `told_at` is NULL."""
+
+_is_open = troubles.c.ended_at.is_(None)
+sa.Index(
+    "uq_troubles_open",
+    troubles.c.seen_by,
+    troubles.c.key,
+    unique=True,
+    sqlite_where=_is_open,
+    postgresql_where=_is_open,
+)
 
 audit_log = sa.Table(
     "audit_log",

@@ -124,7 +124,7 @@ class TaskQueue:
         with self._database.writing() as connection:
             now = self._moment(connection, now)
             wait_for_turn(connection, CLAIMS_LOCK)
-            connection.execute(statements.EXPIRE, {"now": now})
+            execute_prepared(connection, statements.EXPIRE, {"now": now})
             claim = {
                 "claim": f"{self._worker}/{uuid.uuid4().hex[:12]}",
                 "until": now + self._lease,
@@ -185,7 +185,7 @@ class TaskQueue:
     def _finish(
         self, connection: Connection, task: Task, outcome: Outcome, robot: RobotLimit | None, now: datetime
     ) -> Transition | None:
-        task = replace(task, attempts=tries_after(task, outcome))
+        task = task._replace(attempts=tries_after(task, outcome))
         transition = after_sending(task, outcome, now)
         if robot is not None:
             robot_limits.note_answer(connection, robot, task.id, now)
@@ -223,14 +223,14 @@ class TaskQueue:
         values = {"now": now, "tries": task.attempts + 1, "until": until}
         if execute_prepared(connection, statements.MARK, {**values, **_held(task)}).rowcount != 1:
             return None
-        return replace(task, sending_at=now, attempts=task.attempts + 1, locked_until=until)
+        return task._replace(sending_at=now, attempts=task.attempts + 1, locked_until=until)
 
     def _keep(self, connection: Connection, task: Task, now: datetime) -> Task | None:
         """Begin with a task that leaves later, with a whole lease; None where the claim was lost."""
         until = now + self._lease
         if connection.execute(statements.KEEP, {"until": until, **_held(task)}).rowcount != 1:
             return None
-        return replace(task, locked_until=until)
+        return task._replace(locked_until=until)
 
     def _renewed(self, connection: Connection, waiting: tuple[Task, ...], now: datetime) -> tuple[Task, ...]:
         """The rest of a claim keeps its lease while its first tasks are sent."""
@@ -238,7 +238,7 @@ class TaskQueue:
             return waiting
         until = now + self._lease
         connection.execute(statements.RENEW, {"claim": waiting[0].locked_by, "until": until})
-        return tuple(replace(task, locked_until=until) for task in waiting)
+        return tuple(task._replace(locked_until=until) for task in waiting)
 
     def _give_back_of(
         self, connection: Connection, waiting: tuple[Task, ...], recipient: str, now: datetime

@@ -4,7 +4,6 @@ Statuses stand in them as words, not as parameters, so that the planner sees tha
 """
 
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 import sqlalchemy as sa
@@ -14,8 +13,8 @@ from sqlalchemy.sql.dml import ReturningUpdate
 from modules.tables import Moment, tasks
 from modules.task_states import CANCELLED, COMPLETED, PENDING, RUNNING, Task
 
-COLUMNS = [tasks.c[field.name] for field in fields(Task)]
-UNLOCKED: dict[str, Any] = {"locked_by": None, "locked_until": None, "sending_at": None}
+COLUMNS = [tasks.c[name] for name in Task._fields]
+UNLOCKED: dict[str, Any] = dict.fromkeys(("locked_by", "locked_until", "sending_at"), sa.null())
 
 EXPIRED = "已过有效期，不再发送"
 _NOW = value("now", type_=Moment)
@@ -33,11 +32,10 @@ def _due(reach: Callable[[Any], sa.ColumnElement[bool]] = lambda _table: sa.true
     recipients at a time leave some for other workers.
     """
     first, other = tasks.alias("first"), tasks.alias("other")
-    heads = sa.select(sa.func.min(tasks.c.id).label("id")).where(_says(tasks, PENDING)).group_by(tasks.c.recipient)
     in_hands = sa.select(other.c.recipient).where(_says(other, RUNNING))
     chosen = (
         sa.select(first.c.recipient)
-        .where(first.c.id.in_(heads), _is_due(first), first.c.recipient.not_in(in_hands), reach(first))
+        .where(first.c.id.in_(_heads()), _is_due(first), first.c.recipient.not_in(in_hands), reach(first))
         .order_by(first.c.id)
         .limit(value("recipients", type_=sa.Integer))
     )
@@ -50,6 +48,17 @@ def _due(reach: Callable[[Any], sa.ColumnElement[bool]] = lambda _table: sa.true
         .order_by(tasks.c.id)
         .limit(value("at_most", type_=sa.Integer))
     )
+
+
+def _heads() -> sa.Select[tuple[int]]:
+    """The oldest waiting task of each recipient. Steps from name to name: GROUP BY would look at all that wait."""
+    waiting = tasks.alias("waiting")
+    first = sa.select(sa.func.min(waiting.c.recipient).label("name")).where(_says(waiting, PENDING))
+    names = first.cte("names", recursive=True)
+    following = first.where(waiting.c.recipient > names.c.name).scalar_subquery()
+    names = names.union_all(sa.select(following).where(names.c.name.is_not(None)))
+    oldest = sa.select(sa.func.min(waiting.c.id)).where(_says(waiting, PENDING), waiting.c.recipient == names.c.name)
+    return sa.select(oldest.correlate(names).scalar_subquery()).select_from(names)
 
 
 def _is_due(table: Any) -> sa.ColumnElement[bool]:

@@ -9,7 +9,7 @@ pending ─claim─► running ─mark sending─► (sending_at set) ─► com
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal, assert_never
+from typing import Literal, NamedTuple, assert_never
 
 from modules.senders.outcome import Failed, NotNow, Outcome, Retry, Sent, Unknown
 
@@ -27,8 +27,7 @@ BACK_OFF_SECONDS = 15
 BACK_OFF_LIMIT_SECONDS = 600
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A row of the queue. Times in Asia/Shanghai; `locked_by` is worker/claim, set while `status` is running."""
 
     id: int

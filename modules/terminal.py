@@ -14,11 +14,13 @@ from rich.table import Column, Table
 from modules.announcer import Announcements
 from modules.check import Findings
 from modules.health import JobState
+from modules.heartbeat import DaemonState
 from modules.rewards.engine import Outcome
 from modules.rewards.faults import Fault
 from modules.rewards.money import format_yuan
 from modules.sandbox.demo import DemoResult
 from modules.task_states import Task
+from modules.troubles import Told
 from modules.views import ViewFault
 
 out = Console()
@@ -41,6 +43,8 @@ STATUSES = {
     "uncertain": "[yellow]待核实[/]",
     "cancelled": "已取消",
 }
+
+DAEMON_COLOURS = {"running": "green", "silent": "red", "dead": "yellow"}
 
 
 def print_json(value: Any) -> None:
@@ -166,9 +170,18 @@ def show_preview(outcome: Outcome, announcements: Announcements) -> None:
 
 def show_status(status: Mapping[str, Any]) -> None:
     """`status` for people."""
-    running = "[green]正在运行[/]" if status["daemon_running"] else "[yellow]没有在运行[/]"
-    out.print(f"后台程序：{running}　数据：{escape(status['data_dir'])}　时间：{status['at']}", soft_wrap=True)
+    daemon = status["daemon"]
+    state = f"[{DAEMON_COLOURS[daemon['state']]}]{escape(daemon['words'])}[/]"
+    out.print(f"后台程序：{state}　数据：{escape(status['data_dir'])}　时间：{status['at']}", soft_wrap=True)
+    out.print(f"版本 {status['version']}　配置 {status['config_hash']}　上次备份 {status['backed_up_at'] or '-'}")
+    for trouble in status["troubles"]:
+        out.print(f"[red]问题[/] {trouble['since']} 起：{escape(trouble['what'])}", soft_wrap=True)
     show_jobs([JobState(**state) for state in status["jobs"]])
+    ages = "，".join(f"{job} {_age(seconds)}" for job, seconds in status["data_age_seconds"].items())
+    out.print(f"距上次成功：{ages or '-'}", soft_wrap=True)
+    if status["last_error"]:
+        last = status["last_error"]
+        out.print(f"最近一次出错：{last['at']} {last['job']} {escape(last['error'])}", soft_wrap=True)
     counts = "，".join(f"{STATUSES[name]} {number}" for name, number in status["queue"].items())
     oldest = f"；最早一条待发送于 {status['oldest_pending']} 创建" if status["oldest_pending"] else ""
     reason = f"，因为：{escape(status['oldest_pending_reason'])}" if status["oldest_pending_reason"] else ""
@@ -187,6 +200,24 @@ def show_status(status: Mapping[str, Any]) -> None:
     if running_by["settings_changed"]:
         files = "、".join(running_by["settings_changed"])
         out.print(f"[yellow]需要重启[/] {escape(files)} 已改动，重启后台程序后才生效", soft_wrap=True)
+
+
+def _age(seconds: int) -> str:
+    minutes = seconds // 60
+    days, hours = divmod(minutes // 60, 24)
+    return f"{days} 天 {hours} 小时" if days else f"{hours} 小时 {minutes % 60} 分" if hours else f"{minutes} 分"
+
+
+def show_check(daemon: DaemonState, told: Told, *, as_json: bool) -> None:
+    """The result of `status --alert`."""
+    if as_json:
+        print_json({"state": daemon.state, "words": daemon.words, **told.__dict__})
+        return
+    out.print(f"后台程序：[{DAEMON_COLOURS[daemon.state]}]{escape(daemon.words)}[/]", soft_wrap=True)
+    names = {"daemon": "后台程序", "operations": "ops 的机器人"}
+    for words, keys in (("已告知", told.begun), ("已提醒", told.reminded), ("已告知恢复", told.ended)):
+        if keys:
+            out.print(f"{words}：{'、'.join(names[key] for key in keys)}")
 
 
 def show_demo(result: DemoResult) -> None:

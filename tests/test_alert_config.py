@@ -202,6 +202,11 @@ def test_the_name_of_an_alert_is_small_letters(key: str) -> None:
     assert "小写字母" in fault.text
 
 
+def test_the_name_of_an_alert_is_no_fixed_job_s() -> None:
+    (fault,) = parse_alerts({"housekeeping": GOOD}, KNOWN).faults
+    assert str(fault) == 'ALERT_CONFIGS["housekeeping"]: 是程序自己的任务的名称，请换一个名称'
+
+
 def test_a_faulty_alert_stops_no_other() -> None:
     alerts = parse_alerts({"a": GOOD, "b": {}, "c": [], "d": GOOD}, KNOWN)
     assert list(alerts.valid) == ["a", "d"]

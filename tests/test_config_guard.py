@@ -33,6 +33,7 @@ from modules.settings import ROOT
 from modules.source_changes import SourceChanges
 from modules.tables import awards, campaigns, job_runs
 from modules.tables import tasks as task_table
+from modules.watch_round import watch_once
 from tests.program import MAY_20, World, contract, open_world, unlimited_robot
 from tests.test_campaigns import FULL, KEY, campaign, with_change
 
@@ -384,11 +385,13 @@ def test_the_daemon_leaves_out_what_is_held_back_and_alerts_operations_once_a_da
             assert run["outcome"] == "failed"
             assert "“接好运”已经发过" in run["error"]
             assert f"check --accept {BEIJING}" in run["error"]
+            watch_once(desk.app, desk.clock())
         alerts = [row["message"] for row in desk.table(task_table) if row["recipient"] == "ops"]
         assert len(alerts) == 1
         assert "“接好运”已经发过" in alerts[0]
         assert [row["error"] for row in desk.table(job_runs)][1:] == [run["error"]] * 2
-        desk.cycle(NOON + timedelta(days=1))
+        desk.cycle(NOON + timedelta(days=1, minutes=3))
+        watch_once(desk.app, desk.clock())
         assert len([row for row in desk.table(task_table) if row["recipient"] == "ops"]) == 2
 
 

@@ -229,7 +229,7 @@ def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> Non
     path.parent.mkdir()
     content = "这不是数据库\n".encode() * 1000
     path.write_bytes(content)
-    with pytest.raises(DatabaseError, match=r"数据库出错.*请检查 DATABASE_URL") as raised:
+    with pytest.raises(DatabaseError, match=r"已损坏（file is not a database）.*data/backups") as raised:
         upgraded(path)
     assert "\n" not in str(raised.value)
     assert path.read_bytes() == content
@@ -240,7 +240,7 @@ def test_a_damaged_database_is_refused_and_left_alone(path: Path) -> None:
     spoilt = bytearray(path.read_bytes())
     spoilt[100:4096] = b"\xff" * 3996
     path.write_bytes(spoilt)
-    with pytest.raises(DatabaseError, match="数据库出错"):
+    with pytest.raises(DatabaseError, match="已损坏"):
         upgraded(path)
     assert path.read_bytes()[100:] == spoilt[100:]
 

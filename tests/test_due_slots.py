@@ -63,6 +63,17 @@ DAILY_CASES = {
     ),
 }  # fmt: skip
 
+TWICE_A_DAY = Daily((time(9, 0), time(15, 30)), grace=timedelta(hours=12))
+
+SEVERAL_TIMES_CASES = {
+    # now, the last run, the slot that is due, the next one
+    "the morning's": ("20 09:00", ran("19 15:30"), "20 09:00", "20 09:00"),
+    "the morning's was run": ("20 09:01", ran("20 09:00"), None, "20 15:30"),
+    "the morning's was missed, the afternoon's time has come": ("20 15:30", ran("19 15:30"), "20 15:30", "20 15:30"),
+    "in the evening": ("20 16:00", ran("20 15:30"), None, "21 09:00"),
+    "in the night, beyond the grace of the afternoon's": ("21 04:00", ran("20 09:00"), None, "21 09:00"),
+}
+
 INTERVAL_CASES = {
     "never run": ("20 12:01", None, "20 12:00"),
     "ran in this interval": ("20 12:02", ran("20 12:00"), None),
@@ -77,6 +88,12 @@ INTERVAL_CASES = {
     "set back by less than an interval": ("20 12:02", ran("20 12:03"), None),
     "set back by an hour": ("20 11:02", ran("20 12:00"), "20 11:00"),
 }
+
+
+@pytest.mark.parametrize(("now", "last", "due", "following"), SEVERAL_TIMES_CASES.values(), ids=SEVERAL_TIMES_CASES)
+def test_a_job_with_several_times_a_day(now: str, last: LastRun, due: str | None, following: str) -> None:
+    assert due_slot(TWICE_A_DAY, at(now), last) == (at(due) if due else None)
+    assert next_slot(TWICE_A_DAY, at(now), last) == at(following)
 
 
 @pytest.mark.parametrize(("now", "last", "due"), DAILY_CASES.values(), ids=DAILY_CASES)

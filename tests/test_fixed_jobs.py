@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import AbstractContextManager, closing
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from modules.campaign_run import RunOptions
 from modules.clock import SHANGHAI
 from modules.errors import JobRefusedError
 from modules.fixed_run import FixedJobReport, run_fixed_job
+from modules.job_lane import JobLane
 from modules.sandbox.metabase import Fault
 from modules.settle_report import LINES_SHOWN
 from modules.tables import job_runs, tasks
@@ -117,7 +119,7 @@ def test_the_database_is_backed_up_each_day_and_the_newest_are_kept(desk: Desk) 
     desk.show(contracts(1))
     desk.run()
     for days in range(BACKUPS_KEPT + 2):
-        assert run(desk, "housekeeping", NOON + timedelta(days=days)).counts["backups"] == 1
+        assert run(desk, "housekeeping", NOON + timedelta(days=days)).counts["backups"] == min(days + 1, BACKUPS_KEPT)
     copies = kept(desk.app.settings.backup_dir)
     first = date(2025, 5, 22)
     assert [path.name for path in copies] == [f"tasks-{first + timedelta(days=n)}.db" for n in range(BACKUPS_KEPT)]
@@ -196,8 +198,8 @@ def open_with(open_desk: Any, surroundings: Any) -> Callable[..., AbstractContex
 
 
 def tick(desk: Desk) -> None:
-    for made in jobs.lanes(desk.app).fixed:
-        made.run_due()
+    for job in jobs.fixed_jobs(desk.app):
+        JobLane(job.key, desk.app, partial(list, (job,))).run_due()
 
 
 def test_restarted_after_its_time_the_daemon_catches_up_within_the_grace(

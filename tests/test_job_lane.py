@@ -276,7 +276,8 @@ def test_a_run_that_is_broken_off_begins_no_transaction_though_its_slot_is_still
 
 def alone(campaigns: JobLane) -> JobLanes:
     """Lanes without fixed jobs."""
-    return JobLanes(campaigns, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
+    watch = JobLane("watch", campaigns._app, list)
+    return JobLanes(campaigns, watch, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
 
 
 def test_at_the_end_what_is_between_transactions_is_broken_off(desk: Desk, hanging: Hanging) -> None:

@@ -24,7 +24,7 @@ from modules.campaigns import CampaignsFileError
 from modules.configuration_news import kept_words, news
 from modules.configuration_parts import Places
 from modules.live_configuration import LOCKED_SECONDS, SETTLE_SECONDS, LiveConfiguration, Reread
-from modules.rereading import Rereader, daemon_state
+from modules.rereading import Rereader, daemon_configuration
 from modules.settings import load_settings
 from modules.source_changes import SourceChanges
 from modules.tables import tasks
@@ -522,7 +522,7 @@ class Office:
 
     @property
     def state(self) -> dict[str, Any]:
-        state = daemon_state(self.desk.app.settings)
+        state = daemon_configuration(self.desk.app.settings)
         assert state is not None
         return state
 

@@ -99,7 +99,7 @@ def test_a_command_on_postgresql_is_a_command_like_any_other(world: World, addre
         ("simulate", "BJ-2025-05", "--json"),
     ):
         ended = world.run(*map(str, command))
-        assert ended.code == 0, ended
+        assert ended.code == (3 if command[0] == "status" else 0), ended  # 3: no daemon runs
     assert world.run("tasks", "purge", "--days", "0", "--json").json["deleted"] == 9
     assert world.run_may().json["tasks"] == 0, "what was purged is not said again"
     assert world.run("drain", "--json").json["completed"] == 0

@@ -52,7 +52,7 @@ def list_tasks(
         newest = None if show_all or as_json else SHOWN_TASKS
         found = app.board.list(None if status is None else [status], newest)
     if as_json:
-        terminal.print_json([task.__dict__ for task in found])
+        terminal.print_json([task._asdict() for task in found])
         return
     terminal.show_tasks(found)
     left_out = (sum(counts.values()) if status is None else counts[status]) - len(found)
@@ -66,7 +66,7 @@ def show_task(task_id: TaskId, as_json: AsJson = False) -> None:
     with opened() as app:
         task = app.board.get(task_id)
     if as_json:
-        terminal.print_json(task.__dict__)
+        terminal.print_json(task._asdict())
     else:
         terminal_tasks.show_task(task)
 

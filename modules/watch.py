@@ -1,0 +1,213 @@
+"""What is wrong at this moment: a pure function from the state of the house, or of one machine of it, to its troubles.
+
+`watch_facts` reads the state, `troubles` holds the answer against what is known already and tells people.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+
+from modules.clock import format_moment
+from modules.recipients import RecipientSettings
+from modules.task_states import FAILED, UNCERTAIN
+from modules.views import ViewFault
+
+FAILURES_IN_A_ROW = 3
+QUEUE_AGE = timedelta(minutes=15)
+QUEUE_PATIENCE = timedelta(minutes=2)
+"""So long an old queue is left alone: a machine that was off over night sends what has waited first."""
+
+JOB_FORGOTTEN_AFTER = timedelta(days=8)
+"""A job that has not run for longer, as its settings were changed, is nobody's trouble; the rarest are weekly."""
+
+NAMED_AT_MOST = 5
+LONGEST_REASON = 300
+
+DECISIONS = {"--accept-shrink": "shrink", "check --accept ": "config"}
+"""The command that a failed run asks a person for → the kind of trouble: told at once, not at the third failure."""
+
+NOT_FAILED = frozenset({"ok"})
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Something that is wrong now. `key` names it as long as it lasts, `words` say what and what to do.
+
+    One that `reminds` is told again every day; another only where something new has come (`newest`) since it was told
+    last, and not more than once a day. Nobody is told of one that is gone within its `patience`.
+    """
+
+    key: str
+    words: str
+    reminds: bool = True
+    newest: datetime | None = None
+    patience: timedelta = timedelta()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a job that has ended."""
+
+    outcome: str
+    error: str | None
+    ended_at: datetime
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """The messages of a recipient that could have gone by now: how many, since when the oldest, and why not."""
+
+    recipient: str
+    count: int
+    since: datetime
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """Messages of one status that wait for a person, and the reason of the newest."""
+
+    status: str
+    count: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class RejectedRows:
+    """The rows of a campaign's source that can't be used, and when the newest of them was first seen."""
+
+    campaign: str
+    count: int
+    newest: datetime
+
+
+@dataclass(frozen=True)
+class House:
+    """What the database says, the same from every machine. `runs` are the last ones of each job, newest first; those of
+    campaigns that no longer run are in `retired`. Messages that tell of troubles are not counted: no alert about
+    alerts."""
+
+    runs: Mapping[str, Sequence[Run]]
+    retired: Collection[str]
+    waiting: Sequence[Waiting]
+    given_up: Sequence[GivenUp]
+    rejected: Sequence[RejectedRows]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What only this machine knows. Faults are in words, empty where there is none."""
+
+    unwritten: Sequence[ViewFault] = ()
+    damage: str = ""
+    backup_fault: str = ""
+    health_fault: str = ""
+
+
+def house_troubles(house: House, recipients: Mapping[str, RecipientSettings], now: datetime) -> list[Trouble]:
+    """What is wrong with jobs, queue and sources."""
+    jobs = [
+        found
+        for job, runs in sorted(house.runs.items())
+        if job not in house.retired and (found := _job_trouble(job, runs, now))
+    ]
+    return [
+        *jobs,
+        *_queue_trouble(house.waiting, recipients, now),
+        *map(_given_up_trouble, house.given_up),
+        *map(_rejected_trouble, house.rejected),
+    ]
+
+
+def machine_troubles(machine: Machine) -> list[Trouble]:
+    """What is wrong with files, database file and health server of this machine."""
+    found = []
+    if machine.unwritten:
+        named = "；".join(f"{fault.file}（{_short(fault.reason)}）" for fault in machine.unwritten[:NAMED_AT_MOST])
+        found.append(Trouble("files", f"有 {len(machine.unwritten)} 个文件写不了：{named}"))
+    if machine.damage:
+        found.append(Trouble("damage", machine.damage))
+    if machine.backup_fault:
+        found.append(Trouble("backup", machine.backup_fault))
+    if machine.health_fault:
+        found.append(Trouble("health-server", machine.health_fault))
+    return found
+
+
+def stuck(
+    waiting: Sequence[Waiting], recipients: Mapping[str, RecipientSettings], now: datetime
+) -> list[tuple[Waiting, datetime]]:
+    """Those who have waited for longer than QUEUE_AGE, each with the moment from which they could have gone; the
+    longest first. In somebody's quiet hours, and until a while after them, messages wait as they should."""
+    found = []
+    for one in waiting:
+        recipient = recipients.get(one.recipient)
+        if recipient is not None and recipient.is_quiet(now.timetz()):
+            continue
+        since = max(one.since, _quiet_until(recipient, now) or one.since)
+        if now - since > QUEUE_AGE:
+            found.append((one, since))
+    return sorted(found, key=lambda each: each[1])
+
+
+def _job_trouble(job: str, runs: Sequence[Run], now: datetime) -> Trouble | None:
+    failed = _leading(runs, lambda run: run.outcome not in NOT_FAILED)
+    if not failed or now - failed[0].ended_at > JOB_FORGOTTEN_AFTER:
+        return None
+    error = failed[0].error or "原因不明，请看 logs/app.log"
+    for run in failed:  # it stands until a run succeeds, whatever else fails in between
+        for command, kind in DECISIONS.items():
+            if command in (run.error or ""):
+                return Trouble(f"{kind}:{job}", f"{job} 停了下来，等人决定：{_short(run.error or '')}")
+    if len(failed) < FAILURES_IN_A_ROW:
+        return None
+    often = f"连续失败 {len(failed)} 次" if len(failed) < len(runs) else f"至少连续失败 {len(failed)} 次"
+    return Trouble(f"job:{job}", f"任务 {job} {often}，最近一次的原因：{_short(error)}")
+
+
+def _queue_trouble(
+    waiting: Sequence[Waiting], recipients: Mapping[str, RecipientSettings], now: datetime
+) -> list[Trouble]:
+    late = stuck(waiting, recipients, now)
+    if not late:
+        return []
+    names = "、".join(one.recipient for one, _ in late[:NAMED_AT_MOST])
+    reason = next((f"，最近的原因：{_short(one.reason)}" for one, _ in late if one.reason), "")
+    words = (
+        f"消息发不出去：给 {names} 的 {sum(one.count for one, _ in late)} 条，"
+        f"最早一条从 {format_moment(late[0][1])} 等到现在{reason}；请用 status 和 tasks list 查看"
+    )
+    return [Trouble("queue", words, patience=QUEUE_PATIENCE)]
+
+
+def _given_up_trouble(given_up: GivenUp) -> Trouble:
+    what = {FAILED: "发送失败", UNCERTAIN: "不知是否送达"}[given_up.status]
+    reason = f"，最近一条的原因：{_short(given_up.reason)}" if given_up.reason else ""
+    remedy = f"请用 tasks list --status {given_up.status} 查看，核实后重发或取消"
+    return Trouble(f"tasks:{given_up.status}", f"有 {given_up.count} 条消息{what}{reason}；{remedy}")
+
+
+def _rejected_trouble(rejected: RejectedRows) -> Trouble:
+    words = f"{rejected.campaign} 的源数据有 {rejected.count} 行不能用，没有登记；请用 status 看原因，在源系统里改正"
+    return Trouble(f"rejected:{rejected.campaign}", words, reminds=False, newest=rejected.newest)
+
+
+def _leading(runs: Sequence[Run], is_meant: Callable[[Run], bool]) -> Sequence[Run]:
+    for number, run in enumerate(runs):
+        if not is_meant(run):
+            return runs[:number]
+    return runs
+
+
+def _quiet_until(recipient: RecipientSettings | None, now: datetime) -> datetime | None:
+    """When the last quiet hours ended that are over."""
+    if recipient is None or not recipient.quiet_hours:
+        return None
+    ends = time.fromisoformat(recipient.quiet_hours.partition("-")[2].strip())
+    end = datetime.combine(now.date(), ends, tzinfo=now.tzinfo)
+    return end if end <= now else end - timedelta(days=1)
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST_REASON else f"{line[:LONGEST_REASON]}…"
