@@ -31,7 +31,9 @@ def daemon(clock_file: str) -> None:
 
 
 def status(clock_file: str) -> None:
-    """`status --json`."""
+    """`status --json`, with its exit code."""
     clock = clock_of(clock_file)
     with open_application(clock=clock, tolerant=True) as app:
-        print(json.dumps(health.status(app, clock(), jobs.fixed_jobs(app))))
+        found = health.status(app, clock(), jobs.fixed_jobs(app))
+    print(json.dumps(found))
+    raise SystemExit(found["exit_code"])

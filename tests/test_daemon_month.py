@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 
 from modules.clock import SHANGHAI, format_moment
+from modules.heartbeat import EXIT_CODES
 from modules.sandbox.http_stand_in import Answer, Request
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_alerts import TECHNICIAN_COLUMNS, TECHNICIANS, technician_changes
@@ -143,7 +144,8 @@ class Life:
     def status(self) -> Any:
         """What `status --json` says just now."""
         ended = self.world.run(prelude=self._call("status"))
-        assert ended.code == 0, ended
+        assert ended.code in EXIT_CODES.values(), ended
+        assert ended.json["exit_code"] == ended.code
         return ended.json
 
     def _call(self, name: str) -> str:
@@ -225,10 +227,11 @@ def life(folder: Path) -> Iterator[Life]:
 
 
 def remains(world: World) -> dict[str, object]:
-    """Ledger, violations, what was told, and the reports: all but the moments at which the program did it."""
+    """Ledger, violations, what was told, and the reports: all but the moments at which the program did it, and what
+    operations were told of troubles."""
     passing = {"登记时间", "是否发送通知"}
     ledger = world.ledger()
-    ledger["tasks"] = [task for task in ledger["tasks"] if not task["dedup_key"].startswith(f"{SETTLE}:")]
+    ledger["tasks"] = [task for task in ledger["tasks"] if not task["dedup_key"].startswith("trouble:")]
     files = {key: [{name: cell for name, cell in row.items() if name not in passing} for row in world.performance(key)]
              for key in CAMPAIGNS}  # fmt: skip
     state = json.loads((world.data_dir / "state" / "sla_violations.json").read_text(encoding="utf-8"))
@@ -276,7 +279,7 @@ def check_slots(life: Life) -> None:
 def check_status(life: Life, *, runs: bool) -> dict[str, Any]:
     """`status` says whether the daemon runs, and of jobs and queue what the database has; returns its jobs by name."""
     said = life.status()
-    assert said["daemon_running"] is runs
+    assert (said["daemon_running"], said["daemon"]["state"]) == (runs, "running" if runs else "dead")
     queue = Counter(task["status"] for task in life.world.tasks())
     assert {name: count for name, count in said["queue"].items() if count} == queue
     jobs = {job["job"]: job for job in said["jobs"]}
@@ -296,6 +299,15 @@ def check_settled_status(life: Life) -> None:
     for job, slot in done.items():
         step = timedelta(days=1) if job in DAILY else timedelta(minutes=10) if job == TECHNICIAN else INTERVAL
         assert jobs[job]["next_run"] == format_moment(slot + step)
+
+
+def check_uncertain_are_seen(life: Life) -> None:
+    """Operations have been told that there are some, and how many; `status` says so as well."""
+    life.go(life.moment + timedelta(minutes=1))
+    words = f"有 {len(life.world.tasks('uncertain'))} 条消息不知是否送达"
+    open_ones = "SELECT told_at FROM troubles WHERE key = 'tasks:uncertain' AND ended_at IS NULL AND what LIKE ?"
+    await_that(lambda: any(row["told_at"] for row in life.world.query(open_ones, f"{words}%")))
+    assert any(trouble["what"].startswith(words) for trouble in life.status()["troubles"])
 
 
 # -- the two lives ---------------------------------------------------------------------------------------------------
@@ -416,9 +428,9 @@ def disturbed(folder: Path, rng: random.Random) -> tuple[Counter[str], dict[str,
                 set_back(killed, SET_BACK[moment])
             if moment.time() == time(11):
                 check_settled_status(killed)
+        check_uncertain_are_seen(killed)
         killed.stop()
         check_status(killed, runs=False)
-        assert killed.world.tasks("uncertain")
         check_messages(killed, len(KILLS))
         check_slots(killed)
         return struck, remains(killed.world)
