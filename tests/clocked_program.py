@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -26,7 +27,9 @@ def set_clock(file: Path, moment: datetime) -> None:
 
 
 def daemon(clock_file: str) -> None:
-    """The daemon."""
+    """The daemon, on a machine in the zone that TZ names."""
+    if hasattr(time, "tzset"):
+        time.tzset()
     main.run_daemon(clock=clock_of(clock_file))
 
 

@@ -1,7 +1,7 @@
 """The turn of a month: the daemon with a clock that jumps from slot to slot, killed thirty times on the way.
 
-The same days are lived twice, once undisturbed and once with kills, a machine that is off over a slot, a clock that is
-set back, and a Metabase that is down over a slot. Ledger, violations, tasks and reports must be the same in the end,
+The same days are lived twice, once undisturbed and once, on a machine with the zone of New York, with kills, hours in
+which the machine is off, a clock that is set back, and a Metabase that is down over two slots. Ledger, violations, tasks and reports must be the same in the end,
 every message delivered or visibly uncertain, and `status` must be right whenever it is asked.
 """
 
@@ -276,10 +276,11 @@ def check_slots(life: Life) -> None:
         assert [(run["slot"], run["outcome"]) for run in life.runs(job)] == [(slot, "ok") for slot in expected]
 
 
-def check_status(life: Life, *, runs: bool) -> dict[str, Any]:
+def check_status(life: Life, *, runs: bool, was_stopped: bool = False) -> dict[str, Any]:
     """`status` says whether the daemon runs, and of jobs and queue what the database has; returns its jobs by name."""
     said = life.status()
     assert (said["daemon_running"], said["daemon"]["state"]) == (runs, "running" if runs else "dead")
+    assert said["daemon"]["asked_to_end"] is was_stopped
     queue = Counter(task["status"] for task in life.world.tasks())
     assert {name: count for name, count in said["queue"].items() if count} == queue
     jobs = {job["job"]: job for job in said["jobs"]}
@@ -407,6 +408,7 @@ def disturbed(folder: Path, rng: random.Random) -> tuple[Counter[str], dict[str,
     """The same with all that goes wrong; returns what the kills struck, and what remains."""
     kills, struck = kills_by_moment(rng), Counter[str]()
     with life(folder) as killed:
+        killed.world.environ["TZ"] = "America/New_York"
         assert all(job["last_success"] is None for job in check_status(killed, runs=False).values())
         killed.start()
         for moment in SLOTS:
@@ -430,7 +432,7 @@ def disturbed(folder: Path, rng: random.Random) -> tuple[Counter[str], dict[str,
                 check_settled_status(killed)
         check_uncertain_are_seen(killed)
         killed.stop()
-        check_status(killed, runs=False)
+        check_status(killed, runs=False, was_stopped=True)
         check_messages(killed, len(KILLS))
         check_slots(killed)
         return struck, remains(killed.world)
