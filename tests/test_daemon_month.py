@@ -1,8 +1,9 @@
 """The turn of a month: the daemon with a clock that jumps from slot to slot, killed thirty times on the way.
 
 The same days are lived twice, once undisturbed and once, on a machine with the zone of New York, with kills, hours in
-which the machine is off, a clock that is set back, and a Metabase that is down over two slots. Ledger, violations, tasks and reports must be the same in the end,
-every message delivered or visibly uncertain, and `status` must be right whenever it is asked.
+which the machine is off, a clock that is set back, and a Metabase that is down over two slots. Ledger, violations,
+tasks and reports must be the same in the end, every message delivered or visibly uncertain, and `status` must be right
+whenever it is asked.
 """
 
 from __future__ import annotations
