@@ -67,7 +67,8 @@ SLOTS = [START, *(datetime.combine(day, moment, SHANGHAI) for day in DAYS for mo
 
 SEED = 6  # of the violations: one of the providers that are written to has none in the whole week
 CONTACTS = {robot_key("bj_contact"), robot_key("sh_contact")}
-KILLS = ("pull", "message", "anything") * 9 + ("notice",) * 3
+KILLS = ("pull", "message", "anything") * 9
+NOTICE_KILLS = ("notice",) * 3
 ON_ITS_WAY = 0.005
 """Seconds that each request and each answer of the stand-ins takes, so that many a kill finds one there."""
 
@@ -379,7 +380,7 @@ def kills_by_moment(rng: random.Random) -> dict[datetime, list[str]]:
     """Which moments have kills, and in the middle of what. The first one has notices for sure, being the first pull."""
     slots = [slot for slot in SLOTS if slot not in (*OFF, *OUTAGE)]
     found: dict[datetime, list[str]] = {}
-    for kind in rng.sample(KILLS, len(KILLS)):
+    for kind in (*NOTICE_KILLS, *rng.sample(KILLS, len(KILLS))):
         found.setdefault(START if kind == "notice" else rng.choice(slots), []).append(kind)
     return found
 
@@ -424,6 +425,7 @@ def disturbed(folder: Path, rng: random.Random) -> tuple[Counter[str], dict[str,
                 kill_in_the_middle(killed, kind, rng)
                 struck += killed.what_was_struck()
                 check_status(killed, runs=False)
+                killed.world.let_back_off_pass()
                 killed.start()
             killed.settle()
             killed.excused = set()
@@ -431,10 +433,10 @@ def disturbed(folder: Path, rng: random.Random) -> tuple[Counter[str], dict[str,
                 set_back(killed, SET_BACK[moment])
             if moment.time() == time(11):
                 check_settled_status(killed)
+        check_messages(killed, len(KILLS) + len(NOTICE_KILLS))
         check_uncertain_are_seen(killed)
         killed.stop()
         check_status(killed, runs=False, was_stopped=True)
-        check_messages(killed, len(KILLS))
         check_slots(killed)
         return struck, remains(killed.world)
 
