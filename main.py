@@ -36,6 +36,7 @@ from modules.settings import Settings, load_settings, settings_files
 from modules.stopping import StopRequestedError, StopSwitch
 from modules.task_states import PENDING
 from modules.vitals import Vitals, living, signs_of_life
+from streamlit_app import launch
 
 log = logging.getLogger("main")
 
@@ -201,6 +202,21 @@ def demo(as_json: AsJson = False) -> None:
         terminal.print_json(result.summary())
     else:
         terminal.show_demo(result)
+
+
+@cli.command()
+def dashboard(
+    demo: Annotated[bool, typer.Option("--demo", help="看演示的数据（先运行 demo）。")] = False,
+    port: Annotated[int | None, typer.Option("--port", min=1, max=65535, help="端口；不写时用设置里的。")] = None,
+    hash_password: Annotated[
+        bool, typer.Option("--hash-password", help="不启动看板，只为 secrets.toml 里的用户生成密码的哈希。")
+    ] = False,
+) -> None:
+    """启动网页看板；在浏览器里打开它说的地址。"""
+    if hash_password:
+        print(launch.ask_for_hash())
+        return
+    raise typer.Exit(launch.serve(load_settings(), demo=demo, port=port))
 
 
 @cli.command()

@@ -1,4 +1,5 @@
-"""`python -m benchmarks rewards`, `… cycle`, `… queue`, `… soak`: tables of figures; with `--json` for programs."""
+"""`python -m benchmarks rewards`, `… cycle`, `… queue`, `… dashboard`, `… soak`: tables of figures; with `--json` for
+programs."""
 
 import argparse
 import json
@@ -7,10 +8,15 @@ import sys
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cycle, queue, rewards, soak
+from benchmarks import cycle, dashboard, queue, rewards, soak
 
 Row = dict[str, object]
-MEASURES = {"rewards": rewards.measure_all, "cycle": cycle.measure_all, "queue": queue.measure_all}
+MEASURES = {
+    "rewards": rewards.measure_all,
+    "cycle": cycle.measure_all,
+    "queue": queue.measure_all,
+    "dashboard": dashboard.measure_all,
+}
 
 
 def main() -> None:

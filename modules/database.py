@@ -40,10 +40,14 @@ class DatabaseError(Exception):
 class Database:
     """One database, opened: `reading()` and `writing()` hand out transactions."""
 
-    def __init__(self, url: str) -> None:
-        """Raises DatabaseError where the address is wrong or the folder of the file can't be made."""
+    def __init__(self, url: str, *, read_only: bool = False) -> None:
+        """Raises DatabaseError where the address is wrong or the folder of the file can't be made.
+
+        `read_only`: the database itself refuses to write, and a file that is not there is not made.
+        """
         try:
-            self.engine = _sqlite_engine(url) if url.startswith("sqlite") else _server_engine(url)
+            is_file = url.startswith("sqlite")
+            self.engine = _sqlite_engine(url, read_only) if is_file else _server_engine(url, read_only)
         except (sa.exc.ArgumentError, ImportError) as error:
             raise DatabaseError("DATABASE_URL 不是可用的数据库地址；请照 .env.example 改正，或留空用 SQLite") from error
         except OSError as error:
@@ -73,10 +77,22 @@ class Database:
             return self._kept.transaction("BEGIN IMMEDIATE")
         return self._pooled()
 
+    def require_newest(self) -> None:
+        """For who reads only. Raises DatabaseError where the tables are not there, or of another version."""
+        try:
+            with self.reading() as connection:
+                found = MigrationContext.configure(connection).get_current_revision()
+        except sa.exc.DBAPIError as error:
+            raise DatabaseError(in_words(error)) from error
+        if found is None:
+            raise DatabaseError(f"数据库 {self.place} 里还没有数据表；请先启动一次主程序，它会建好")
+        newest = ScriptDirectory.from_config(_migrations()).get_current_head()
+        if found != newest:
+            raise DatabaseError(f"数据库的版本是 {found}，这个程序要 {newest}；请重启主程序（它会升级数据库）和看板")
+
     def upgrade(self, revision: str = "head") -> None:
         """Bring the tables up to date; an old tasks.db of the present system keeps its rows. Raises DatabaseError."""
-        config = Config()
-        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        config = _migrations()
         newest = ScriptDirectory.from_config(config).as_revision_number(revision)
         try:
             with self.reading() as connection:
@@ -101,6 +117,12 @@ class Database:
     def _pooled(self, **options: Any) -> Iterator[Connection]:
         with self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    return config
 
 
 def wait_for_turn(connection: Connection, lock: int) -> None:
@@ -190,7 +212,7 @@ def _each(bind: Callable[[Any], Any], values: Sequence[Any]) -> list[Any]:
     return [bind(value) for value in values]
 
 
-def _server_engine(url: str) -> Engine:
+def _server_engine(url: str, read_only: bool) -> Engine:
     """A worker that froze or lost its cable must not hold a lock that all others wait for.
 
     The server ends a transaction in which nothing is asked for two minutes, and a wait for a lock after half a minute;
@@ -198,6 +220,8 @@ def _server_engine(url: str) -> Engine:
     """
     limits = {"idle_in_transaction_session_timeout": "120s", "lock_timeout": "30s", "tcp_keepalives_idle": "30"}
     limits |= {"tcp_keepalives_interval": "10", "tcp_keepalives_count": "3"}
+    if read_only:
+        limits["default_transaction_read_only"] = "on"
     arguments = {
         "connect_timeout": 10,
         "keepalives_idle": 30,
@@ -209,8 +233,10 @@ def _server_engine(url: str) -> Engine:
     return sa.create_engine(url, pool_pre_ping=True, isolation_level="READ COMMITTED", connect_args=arguments)
 
 
-def _sqlite_engine(url: str) -> Engine:
+def _sqlite_engine(url: str, read_only: bool) -> Engine:
     file = sa.make_url(url).database
+    if read_only and file and not Path(file).exists():
+        raise DatabaseError(f"没有数据库文件 {file}；请先启动一次主程序，它会建好")
     if file and file != ":memory:":
         folder = Path(file).parent
         folder.mkdir(parents=True, exist_ok=True)
@@ -225,7 +251,8 @@ def _sqlite_engine(url: str) -> Engine:
     @sa.event.listens_for(engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # pysqlite then leaves BEGIN to us
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        reading = ("query_only=ON",) if read_only else ()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", *reading):
             connection.execute(f"PRAGMA {pragma}").close()
 
     return engine

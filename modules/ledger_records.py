@@ -85,12 +85,13 @@ class RejectedRecord:
 def find_contracts(connection: Connection, text: str, key: str | None) -> list[ContractRecord]:
     """The registered contracts with this id or contract number, in one campaign or in all."""
     is_named = sa.or_(performance.c.contract_id == text, performance.c.contract_number == text)
-    chosen = sa.select(*(performance.c[name] for name in ContractRecord.__dataclass_fields__)).where(is_named)
-    if key is not None:
-        chosen = chosen.where(performance.c.campaign == key)
-    rows = connection.execute(chosen.order_by(performance.c.campaign, performance.c.id)).mappings()
-    numbers = ("sequence", "personal_sequence")
-    return [ContractRecord(**{**row, **{name: row[name] or 0 for name in numbers}}) for row in rows]
+    of_campaign = () if key is None else (performance.c.campaign == key,)
+    return _contracts(connection, is_named, *of_campaign)
+
+
+def read_contracts(connection: Connection, key: str, payees: Sequence[str]) -> list[ContractRecord]:
+    """The registered contracts of some payees of a campaign, in the order of registration."""
+    return _contracts(connection, performance.c.campaign == key, performance.c.payee.in_(payees))
 
 
 def find_rejected(connection: Connection, contract_id: str, key: str | None) -> list[RejectedRecord]:
@@ -155,6 +156,13 @@ def seen_by_the_rules(connection: Connection, contract: ContractRecord) -> Seen:
         earlier_at_address=earlier[0] if earlier else "",
         used=_granted_before(connection, contract),
     )
+
+
+def _contracts(connection: Connection, *where: sa.ColumnElement[bool]) -> list[ContractRecord]:
+    chosen = sa.select(*(performance.c[name] for name in ContractRecord.__dataclass_fields__)).where(*where)
+    rows = connection.execute(chosen.order_by(performance.c.campaign, performance.c.id)).mappings()
+    numbers = ("sequence", "personal_sequence")
+    return [ContractRecord(**{**row, **{name: row[name] or 0 for name in numbers}}) for row in rows]
 
 
 def _ids_before(connection: Connection, contract: ContractRecord, *where: sa.ColumnElement[bool]) -> list[str]:

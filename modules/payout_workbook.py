@@ -70,13 +70,18 @@ def check_target(path: Path) -> None:
 
 def write_workbook(path: Path, sheets: Iterable[Sheet]) -> None:
     """The whole file or nothing: one that is there stays until the new one is complete. Raises OSError."""
+    write_bytes_atomically(path, workbook_bytes(sheets))
+
+
+def workbook_bytes(sheets: Iterable[Sheet]) -> bytes:
+    """The content of an .xlsx file."""
     workbook = Workbook()
     workbook.remove(workbook.worksheets[0])
     for sheet in sheets:
         _write(workbook.create_sheet(sheet.name), sheet)
     content = io.BytesIO()
     workbook.save(content)
-    write_bytes_atomically(path, content.getvalue())
+    return content.getvalue()
 
 
 def sheets_of(payout: Payout, explained: Iterable[AwardExplanation]) -> list[Sheet]:

@@ -163,7 +163,7 @@ def reconcile(
         ),
         unregistered=len(pull.new),
         owed=standing.owed,
-        unearned=tuple(_with_payments(standing.unearned, awards)),
+        unearned=tuple(with_payments(standing.unearned, awards)),
         rejected=tuple(
             RejectedRow(row.contract_id, row.reason, row.contract_id in contracts) for row in pull.contracts.rejected
         ),
@@ -194,7 +194,8 @@ def _contract_json(contract: BookedContract) -> dict[str, Any]:
     return {name: value for name, value in contract.__dict__.items() if name != "amount"}
 
 
-def _with_payments(unearned: Sequence[Unearned], awards: Sequence[AwardRecord]) -> Iterator[UnearnedTier]:
+def with_payments(unearned: Sequence[Unearned], awards: Sequence[AwardRecord]) -> Iterator[UnearnedTier]:
+    """Each with what was paid for it and what its payee was adjusted by. `awards` are all that the campaign has."""
     for tier in unearned:
         own = [award for award in awards if award.payee == tier.payee]
         paid = sum(award.amount for award in own if (award.kind, award.name) == (tier.kind, tier.name))

@@ -85,6 +85,13 @@ class FileSettings(Section):
     archive_days: int = Field(30, ge=1)
 
 
+class DashboardSettings(Section):
+    """Where the dashboard listens. Any address but this machine's own needs a sign-in (streamlit_app/access.py)."""
+
+    address: str = Field("127.0.0.1", min_length=1)
+    port: int = Field(8501, ge=1, le=65535)
+
+
 class LogSettings(Section):
     """Size at which a log file rolls over (megabytes), and how many old ones are kept; from which level on lines are
     kept (None: INFO, in development DEBUG); whether files hold a JSON object a line."""
@@ -120,6 +127,7 @@ class Settings(Section):
     schedule: ScheduleSettings = ScheduleSettings()
     queue: QueueSettings = QueueSettings()
     files: FileSettings = FileSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     logs: LogSettings = LogSettings()
     sla: SlaSettings = SlaSettings()
     recipients: Mapping[str, RecipientSettings] = Field(default_factory=dict)

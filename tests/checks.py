@@ -40,6 +40,10 @@ SYSTEM_PACKAGES = (
     "libxcb-render-util0",
     "libxcb-shape0",
     "libxkbcommon-x11-0",
+    # a browser and its fonts, for the dashboard
+    "chromium",
+    "fonts-noto-cjk",
+    "fonts-noto-color-emoji",
 )
 """Debian's names of what the tests use and pip does not bring."""
 

@@ -43,6 +43,7 @@ CARDS = {BEIJING: 1693, SHANGHAI_MAY: 1694, "BJ-2025-04": 1616, "SH-2025-04": 16
 NOON = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
 FIRST_ID = 1_920_000_000_000_000_000
 RECIPIENTS = ("bj_group", "sh_group", "ops", "bj_contact", "sh_contact")
+PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY")
 
 Row = list[object]
 
@@ -212,14 +213,20 @@ class Surroundings:
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test sends goes straight to its stand-ins."""
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+    for name in PROXY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def surroundings(tmp_path: Path, no_proxy: None) -> Iterator[Surroundings]:
+    """Surroundings of a test's own."""
+    with surroundings_in(tmp_path / "installation") as made:
+        yield made
+
+
+@contextmanager
+def surroundings_in(root: Path) -> Iterator[Surroundings]:
     """Both stand-ins running, and the environment of an installation that uses them; contacts are on robots too."""
-    root = tmp_path / "installation"
     root.mkdir()
     with MetabaseStandIn() as source, RobotStandIn([f"key-{name}" for name in RECIPIENTS], rate_limit=False) as robot:
         environ = {
@@ -305,21 +312,28 @@ def open_desk(
 ) -> Callable[..., AbstractContextManager[Desk]]:
     """Opens a desk with further environment variables; `is_daemon=True` as the daemon does."""
 
-    @contextmanager
-    def opening(*, is_daemon: bool = False, **more: str) -> Iterator[Desk]:
-        settings = surroundings.settings(**more)
-        if not (settings.data_dir / "tasks.db").exists():
-            settings.data_dir.mkdir(parents=True, exist_ok=True)
-            shutil.copy(empty_database, settings.data_dir / "tasks.db")
-
-        def opener() -> AbstractContextManager[Application]:
-            return open_application(settings, clock=clock, is_daemon=is_daemon)
-
-        with opener() as app:
-            environ = surroundings.environ | more
-            yield Desk(surroundings.root, environ, app, surroundings.source, surroundings.robot, clock, opener)
+    def opening(*, is_daemon: bool = False, **more: str) -> AbstractContextManager[Desk]:
+        return desk_in(surroundings, clock, empty_database, is_daemon=is_daemon, **more)
 
     return opening
+
+
+@contextmanager
+def desk_in(
+    surroundings: Surroundings, clock: SetClock, empty_database: Path, *, is_daemon: bool = False, **more: str
+) -> Iterator[Desk]:
+    """A desk in these surroundings."""
+    settings = surroundings.settings(**more)
+    if not (settings.data_dir / "tasks.db").exists():
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        shutil.copy(empty_database, settings.data_dir / "tasks.db")
+
+    def opener() -> AbstractContextManager[Application]:
+        return open_application(settings, clock=clock, is_daemon=is_daemon)
+
+    with opener() as app:
+        environ = surroundings.environ | more
+        yield Desk(surroundings.root, environ, app, surroundings.source, surroundings.robot, clock, opener)
 
 
 @pytest.fixture

@@ -380,7 +380,11 @@ def test_status_and_jobs_tell_how_the_last_runs_ended(world: World) -> None:
     assert found["oldest_pending"] is not None
     assert (found["unwritten_files"], found["config_faults"]) == ([], [])
     jobs = {job["job"]: job for job in found["jobs"]}
-    assert list(jobs) == ["BJ-2025-04", "BJ-2025-05", "SH-2025-04", "SH-2025-05", "settle_report", "housekeeping"]
+    assert list(jobs) == [
+        "BJ-2025-04", "BJ-2025-05", "SH-2025-04", "SH-2025-05",
+        "generate_daily_service_report", "settle_report", "housekeeping",
+        "check_technician_status", "contact_timeout_digest", "pending_orders_reminder",
+    ]  # fmt: skip
     assert (jobs["BJ-2025-05"]["last_outcome"], jobs["BJ-2025-05"]["contracts_pulled"]) == ("ok", 2)
     assert jobs["BJ-2025-05"]["last_success"] is not None
     assert (jobs["SH-2025-05"]["last_outcome"], jobs["SH-2025-05"]["last_success"]) == ("failed", None)
@@ -500,7 +504,7 @@ def test_check_online_names_what_it_cannot_reach(world: World) -> None:
 def test_the_demo_tells_the_whole_story(tmp_path: Path) -> None:
     """In a copy of the program, as the demo's data folder lies below it."""
     copy = tmp_path / "program"
-    for name in ("modules", "config"):
+    for name in ("modules", "config", "streamlit_app"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("main.py", "jobs.py", "task_scheduler.py", "task_manager.py"):
         shutil.copy(ROOT / name, copy / name)

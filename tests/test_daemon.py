@@ -259,7 +259,7 @@ def test_a_slow_metabase_holds_up_neither_the_queue_nor_the_fixed_jobs(here: Ins
     daemon = here.start()
     await_that(here.all_delivered(3))
     await_that(lambda: list((here.world.data_dir / "backups").glob("*.db")))
-    assert f"POST /api/card/{SHANGHAI_CARD}/query" in here.world.metabase.calls
+    await_that(lambda: f"POST /api/card/{SHANGHAI_CARD}/query" in here.world.metabase.calls)
     stop(daemon)
 
 

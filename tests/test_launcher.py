@@ -45,7 +45,7 @@ class Project:
         self.python = folder / ".venv/bin/python"
         self.stamp = folder / ".venv/installed-requirements.txt"
         folder.mkdir()
-        for name in ("launcher.py", "start.sh", "test.sh"):
+        for name in ("launcher.py", "start.sh", "run_streamlit.sh", "test.sh"):
             shutil.copy(ROOT / name, folder / name)
         (folder / "main.py").write_text(TINY_MAIN, encoding="utf-8")
         self.require("# nothing")
@@ -243,6 +243,18 @@ class TestScripts:
         )
         assert result.returncode == 0, result.stderr
         assert result.stdout.startswith(f"ran a b 汉字 in {tmp_path} ")
+
+    def test_run_streamlit_starts_the_dashboard(self, project: Project, tmp_path: Path) -> None:
+        result = subprocess.run(
+            [str(project.folder / "run_streamlit.sh"), "--demo"],
+            cwd=tmp_path,
+            env=without_pip_settings(),
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.startswith("ran dashboard --demo in ")
 
     @pytest.mark.parametrize(("script", "command"), [("start.sh", "run"), ("test.sh", "test")])
     def test_a_python_that_does_not_run_is_passed_over(self, script: str, command: str, tmp_path: Path) -> None:

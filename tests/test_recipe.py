@@ -47,7 +47,7 @@ def code_after(heading: str, text: str) -> str:
 def copy(tmp_path: Path) -> Path:
     """The program with the recipe followed."""
     recipe = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    for folder in ("modules", "config", "tests"):
+    for folder in ("modules", "config", "streamlit_app", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     rewards = tmp_path / "modules" / "rewards"
     sections, campaign, rules = rewards / "sections.py", rewards / "campaign.py", rewards / "rules.py"

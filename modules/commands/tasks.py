@@ -1,19 +1,19 @@
 """The queue by hand: look at tasks, send them back, cancel, give a verdict, purge; and send a test message."""
 
 import getpass
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
 
-from modules import terminal, terminal_tasks
+from modules import task_acts, terminal, terminal_tasks
 from modules.application import Application
 from modules.commands.shared import AsJson, DryRun, opened
 from modules.errors import FAILED as EXIT_FAILED
 from modules.lanes import Lane
 from modules.message_sender import message_limit_of
-from modules.task_board import GIVEN_UP, TaskError, age_limit
-from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, STATUSES, UNCERTAIN, Task
+from modules.task_board import TaskError, age_limit
+from modules.task_states import COMPLETED, PENDING, STATUSES, Task
 
 TEST_MESSAGE = "【测试】这是签约激励调度程序的测试消息（{now:%Y-%m-%d %H:%M:%S}），收到即表示发送正常，无需处理。"
 SHOWN_TASKS = 200
@@ -74,15 +74,17 @@ def show_task(task_id: TaskId, as_json: AsJson = False) -> None:
 @tasks_cli.command("retry")
 def retry_task(task_id: TaskId) -> None:
     """把失败、待核实或已取消的任务放回队列。"""
-    _set_status(task_id, PENDING, GIVEN_UP)
-    terminal.out.print(f"任务 {task_id} 已放回队列，下次检查时发送（或运行 drain）。")
+    with opened() as app:
+        done = task_acts.retry(app, task_id, getpass.getuser())
+    terminal.out.print(f"{done}（或运行 drain）。")
 
 
 @tasks_cli.command("cancel")
 def cancel_task(task_id: TaskId) -> None:
     """取消还没有发送的任务。"""
-    _set_status(task_id, CANCELLED, {PENDING, *GIVEN_UP} - {CANCELLED})
-    terminal.out.print(f"任务 {task_id} 已取消。")
+    with opened() as app:
+        done = task_acts.cancel(app, task_id, getpass.getuser())
+    terminal.out.print(f"{done}。")
 
 
 @tasks_cli.command("resolve")
@@ -91,10 +93,9 @@ def resolve_task(
     outcome: Annotated[str, typer.Argument(help="completed（已送达，或已人工转发）或 pending（未送达，重发）。")],
 ) -> None:
     """给待核实或失败的任务下结论：已送达（或已人工转发），还是要重发。"""
-    if outcome not in (COMPLETED, PENDING):
-        raise TaskError(f"核实结果应为 {COMPLETED} 或 {PENDING}，不是 {outcome}")
-    _set_status(task_id, outcome, {UNCERTAIN, FAILED})
-    terminal.out.print(f"任务 {task_id} 已记为{'已送达' if outcome == COMPLETED else '未送达，放回队列重发'}。")
+    with opened() as app:
+        done = task_acts.resolve(app, task_id, outcome, getpass.getuser())
+    terminal.out.print(f"{done}。")
 
 
 @tasks_cli.command("purge")
@@ -120,12 +121,6 @@ def purge_tasks(
         terminal.out.print(f"会删除 {found.tasks} 条任务（{found.messages} 条消息），都在 {days} 天以前发送完成。")
     else:
         terminal.out.print(f"已删除 {deleted} 条任务，都在 {days} 天以前发送完成。")
-
-
-def _set_status(task_id: int, status: str, allowed_from: Collection[str]) -> None:
-    with opened() as app:
-        app.board.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=allowed_from)
-        app.views.refresh(app.campaigns.valid)
 
 
 def _send_test(app: Application, recipient: str, send_now: SendNow) -> Task:

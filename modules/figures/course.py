@@ -1,0 +1,103 @@
+"""How a campaign goes day by day, beside the same city's campaign of the month before; money in fen.
+
+Contracts are counted on the day they were signed, with the amount of their registration; historical ones are left out.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date, datetime
+from itertools import accumulate
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from modules.figures.days import day_of, days_between
+from modules.figures.months import Period, month_before, periods_of
+from modules.figures.ranking import Track
+from modules.rewards.campaign import Campaign
+from modules.tables import performance
+
+
+@dataclass(frozen=True)
+class Day:
+    """What was signed on a day, or up to it."""
+
+    day: date
+    contracts: int
+    amount: int
+
+
+@dataclass(frozen=True)
+class Course:
+    """Every day up to the last good pull, in order, also those without a contract; a campaign's first day is day 1.
+
+    `before` are all days of the campaign before, and none where there was none; `before_so_far` is what that one had
+    come to at the same day and hour (contracts, amount).
+    """
+
+    period: Period
+    days: tuple[Day, ...]
+    before_key: str
+    before: tuple[Day, ...]
+    before_so_far: tuple[int, int]
+
+    @property
+    def total(self) -> tuple[int, int]:
+        """Contracts and amount so far."""
+        return _total(self.days)
+
+
+def course_of(connection: Connection, configured: Mapping[str, Campaign], key: str, track: Track) -> Course | None:
+    """None where the campaign has no ledger."""
+    periods = periods_of(connection, configured)
+    period = periods.get(key)
+    if period is None:
+        return None
+    signed = _signed(connection, key, track)
+    days = _every_day(period, signed, max([_last_day(period), *signed]))
+    earlier = periods.get(f"{key.partition('-')[0]}-{month_before(period.month)}")
+    if earlier is None:
+        return Course(period, days, "", (), (0, 0))
+    before = _signed(connection, earlier.campaign, track)
+    so_far = before
+    if not _is_whole(period):
+        until = min(earlier.begins + (period.as_of - period.begins), earlier.ends)
+        so_far = _signed(connection, earlier.campaign, track, until)
+    every_day = _every_day(earlier, before, max([earlier.end, *before]))
+    return Course(period, days, earlier.campaign, every_day, _total(so_far.values()))
+
+
+def running(days: Iterable[Day]) -> list[Day]:
+    """What had come together by each day."""
+    return list(
+        accumulate(days, lambda sofar, one: Day(one.day, sofar.contracts + one.contracts, sofar.amount + one.amount))
+    )
+
+
+def _signed(connection: Connection, key: str, track: Track, until: datetime | None = None) -> dict[date, Day]:
+    where = [performance.c.campaign == key, ~performance.c.historical]
+    where += [] if until is None else [performance.c.signed_at < until]
+    where += [performance.c.self_referral == (track == "self_referral")] if track else []
+    day = day_of(connection, performance.c.signed_at).label("day")
+    chosen = sa.select(day, sa.func.count(), sa.func.sum(performance.c.amount)).where(*where).group_by("day")
+    rows = connection.execute(chosen.order_by("day"))
+    found = (Day(date.fromisoformat(text), number, int(amount)) for text, number, amount in rows)
+    return {one.day: one for one in found}
+
+
+def _every_day(period: Period, signed: Mapping[date, Day], last: date) -> tuple[Day, ...]:
+    return tuple(signed.get(day, Day(day, 0, 0)) for day in days_between(period.start, last))
+
+
+def _is_whole(period: Period) -> bool:
+    """Also where nothing was ever pulled: such a ledger was taken over as a whole."""
+    return period.is_over or period.last_pull_at is None
+
+
+def _last_day(period: Period) -> date:
+    return period.end if _is_whole(period) else period.as_of.date()
+
+
+def _total(days: Iterable[Day]) -> tuple[int, int]:
+    found = list(days)
+    return sum(one.contracts for one in found), sum(one.amount for one in found)

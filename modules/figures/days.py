@@ -1,0 +1,32 @@
+"""Days in Asia/Shanghai, as SQL counts by them and as people read them."""
+
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+_WEEKDAYS = "一二三四五六日"
+
+
+def day_of(connection: Connection, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
+    """The day of a moment as `2025-05-01`. To group by it, label it and name the label."""
+    if connection.dialect.name == "postgresql":
+        return sa.func.to_char(sa.func.timezone("Asia/Shanghai", moment), "YYYY-MM-DD", type_=sa.String)
+    return sa.func.substr(moment, 1, 10, type_=sa.String)
+
+
+def days_between(first: date, last: date) -> Iterator[date]:
+    """From the first to the last day, both inclusive."""
+    return (first + timedelta(days=number) for number in range((last - first).days + 1))
+
+
+def day_words(day: date | datetime) -> str:
+    """`5 月 1 日`."""
+    return f"{day.month} 月 {day.day} 日"
+
+
+def weekday_words(day: date) -> str:
+    """`周四`."""
+    return f"周{_WEEKDAYS[day.weekday()]}"

@@ -1,0 +1,59 @@
+"""The queue for people who watch it: by state, the newest of a state, and what people did to it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from modules.tables import audit_log, tasks
+from modules.task_statements import COLUMNS
+from modules.task_states import STATUSES, Task
+
+ACTIONS = ("tasks", "purge")
+"""What the audit log calls acts on the queue."""
+
+
+@dataclass(frozen=True)
+class StatusLine:
+    """A state with how many tasks are in it and when the oldest of them was created."""
+
+    status: str
+    number: int
+    oldest: datetime | None
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a person did to the queue."""
+
+    at: datetime
+    who: str
+    detail: str
+
+
+def by_status(connection: Connection) -> list[StatusLine]:
+    """Every state, in the order in which a task goes through them."""
+    counted = sa.select(tasks.c.status, sa.func.count(), sa.func.min(tasks.c.created_at)).group_by(tasks.c.status)
+    found = {status: StatusLine(status, number, oldest) for status, number, oldest in connection.execute(counted)}
+    return [found.get(status, StatusLine(status, 0, None)) for status in STATUSES]
+
+
+def newest(connection: Connection, status: str, recipient: str, number: int) -> list[Task]:
+    """The last so many tasks of a state, the newest first; of one recipient, or of all where it is empty."""
+    chosen = sa.select(*COLUMNS).where(tasks.c.status == status)
+    if recipient:
+        chosen = chosen.where(tasks.c.recipient == recipient)
+    return [Task(*row) for row in connection.execute(chosen.order_by(tasks.c.id.desc()).limit(number))]
+
+
+def recipients(connection: Connection, status: str) -> list[str]:
+    """Whoever has tasks in a state, by name."""
+    chosen = sa.select(tasks.c.recipient).where(tasks.c.status == status).distinct().order_by(tasks.c.recipient)
+    return list(connection.scalars(chosen))
+
+
+def acts(connection: Connection, number: int) -> list[Act]:
+    """The last so many, the newest first."""
+    chosen = sa.select(audit_log.c.at, audit_log.c.who, audit_log.c.detail).where(audit_log.c.action.in_(ACTIONS))
+    return [Act(*row) for row in connection.execute(chosen.order_by(audit_log.c.id.desc()).limit(number))]

@@ -1,0 +1,174 @@
+"""The housekeepers of a campaign, best first: totals, the way to the next tier, awards, payout. Pure but for SQL sums.
+
+Counts, performance and payout are those of `payout`; progress is towards the lowest tier not yet granted.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Literal
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from modules.campaign_ledger import CampaignLedger
+from modules.clock import SHANGHAI
+from modules.ledger_records import AwardRecord
+from modules.payout import award_names, lines_of
+from modules.rewards.campaign import Campaign
+from modules.rewards.engine import award_by_name
+from modules.rewards.rule import Position
+from modules.rewards.rules import Tiers
+from modules.tables import performance
+
+Track = Literal["", "platform", "self_referral"]
+"""Empty: both."""
+
+
+@dataclass(frozen=True)
+class NextTier:
+    """The lowest tier that a payee has not been granted, and what is missing: contracts, and performance in fen.
+
+    `progress` is between 0 and 1: the smaller of the two shares. `threshold` is the performance that it takes, `worth`
+    what it pays the payee, in fen.
+    """
+
+    name: str
+    progress: float
+    contracts: int
+    fen: int
+    threshold: int
+    worth: int
+
+    @property
+    def is_near(self) -> bool:
+        """At most one contract and a tenth of the threshold are missing."""
+        return self.contracts <= 1 and self.fen * 10 <= self.threshold
+
+
+@dataclass(frozen=True)
+class Rank:
+    """One payee. `contracts` are all with a number, `performance` that of the standing ones; money in fen.
+
+    `missing` is in words; `awards` are the names with how often each was granted.
+    """
+
+    place: int
+    payee: str
+    housekeeper: str
+    provider: str
+    contracts: int
+    performance: int
+    next_tier: NextTier | None
+    missing: str
+    awards: Mapping[str, int]
+    payout: int
+
+    @property
+    def awards_words(self) -> str:
+        return "、".join(f"{name}×{number}" if number > 1 else name for name, number in self.awards.items())
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """A campaign's ranking; `names` of all awards in order of the configuration, `note` on what it is read by."""
+
+    campaign: str
+    title: str
+    period: str
+    closed_at: datetime | None
+    note: str
+    names: tuple[str, ...]
+    has_tiers: bool
+    ranks: tuple[Rank, ...]
+
+
+@dataclass(frozen=True)
+class Signed:
+    """What a payee signed within some days or on one track, as registered; money in fen."""
+
+    contracts: int
+    amount: int
+    performance: int
+
+
+def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking:
+    """By performance, then contracts, then in order of the ledger. `awards` are all that the campaign has."""
+    campaign, standing = ledger.campaign, ledger.standing
+    positions = standing.positions if standing else {}
+    names = award_names(campaign, awards) if campaign else tuple(dict.fromkeys(award.name for award in awards))
+    granted: dict[str, dict[str, int]] = {}
+    for award in awards:
+        of_payee = granted.setdefault(award.payee, {})
+        of_payee[award.name] = of_payee.get(award.name, 0) + 1
+    lines = sorted(lines_of(names, positions, awards), key=lambda line: (-line.performance_total, -line.contracts))
+    ranks = []
+    for place, line in enumerate(lines, 1):
+        position = positions.get(line.payee)
+        ranks.append(
+            Rank(
+                place=place,
+                payee=line.payee,
+                housekeeper=line.housekeeper,
+                provider=line.provider or "",
+                contracts=line.contracts,
+                performance=line.performance_total,
+                next_tier=next_tier(campaign, line.payee, position),
+                missing=_missing(ledger, campaign, position),
+                awards=granted.get(line.payee, {}),
+                payout=line.to_pay,
+            )
+        )
+    return Ranking(
+        campaign=ledger.key,
+        title=ledger.title,
+        period=ledger.period,
+        closed_at=ledger.opened.closed_at,
+        note=ledger.config_note,
+        names=names,
+        has_tiers=bool(campaign and campaign.has_tiers),
+        ranks=tuple(ranks),
+    )
+
+
+def next_tier(campaign: Campaign | None, payee: str, position: Position | None) -> NextTier | None:
+    """None where there is no ladder, or every step of it has been granted."""
+    section = campaign.tiered_rewards if campaign and campaign.has_tiers else None
+    if campaign is None or section is None or position is None:
+        return None
+    is_platform = section.stats == "platform_only"
+    count = position.platform_count if is_platform else position.count
+    total = position.platform_performance_total if is_platform else position.performance_total
+    for tier in section.tiers:
+        if (Tiers.kind, tier.name) not in position.granted:
+            shares = [1.0]
+            shares += [count / section.min_contracts] if section.min_contracts else []
+            shares += [total / tier.threshold] if tier.threshold else []
+            contracts, fen = max(section.min_contracts - count, 0), max(tier.threshold - total, 0)
+            worth = award_by_name(campaign, payee, Tiers.kind, tier.name, {}).amount
+            return NextTier(tier.name, max(min(shares), 0.0), contracts, fen, tier.threshold, worth)
+    return None
+
+
+def signed_by_payee(
+    connection: Connection, key: str, first: date | None, last: date | None, track: Track
+) -> dict[str, Signed]:
+    """What each payee signed from the first to the last day on a track; historical contracts are left out."""
+    where = [performance.c.campaign == key, ~performance.c.historical]
+    if first is not None:
+        where.append(performance.c.signed_at >= datetime.combine(first, time(), SHANGHAI))
+    if last is not None:
+        where.append(performance.c.signed_at < datetime.combine(last + timedelta(days=1), time(), SHANGHAI))
+    if track:
+        where.append(performance.c.self_referral == (track == "self_referral"))
+    sums = (sa.func.count(), sa.func.sum(performance.c.amount), sa.func.sum(performance.c.performance))
+    rows = connection.execute(sa.select(performance.c.payee, *sums).where(*where).group_by(performance.c.payee))
+    return {payee: Signed(int(number), int(amount), int(counted)) for payee, number, amount, counted in rows}
+
+
+def _missing(ledger: CampaignLedger, campaign: Campaign | None, position: Position | None) -> str:
+    """The sentences about the ladder, as `explain` says them; nothing once the campaign is closed."""
+    if campaign is None or position is None or not campaign.has_tiers or ledger.opened.closed_at is not None:
+        return ""
+    ladder = Tiers.of(campaign)
+    return "；".join(ladder.outlook(position)) if ladder else ""

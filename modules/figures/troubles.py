@@ -1,0 +1,47 @@
+"""What is wrong at this moment: messages that need a person, rows that can't be used, runs that failed."""
+
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection
+
+from modules.tables import job_runs, rejected_rows, tasks
+from modules.task_states import FAILED, UNCERTAIN
+
+
+@dataclass(frozen=True)
+class FailedRun:
+    """The last run of a job, where it failed."""
+
+    job: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Troubles:
+    """`rejected`: rows that the source still shows, by campaign."""
+
+    failed: int
+    uncertain: int
+    rejected: dict[str, int]
+    failed_runs: tuple[FailedRun, ...]
+
+    @property
+    def is_none(self) -> bool:
+        return not (self.failed or self.uncertain or self.rejected or self.failed_runs)
+
+
+def troubles_of(connection: Connection) -> Troubles:
+    """Everything at once."""
+    counted = sa.select(tasks.c.status, sa.func.count()).where(tasks.c.status.in_((FAILED, UNCERTAIN)))
+    of_status: dict[str, int] = dict(connection.execute(counted.group_by(tasks.c.status)).all())
+    still = rejected_rows.c.resolved_at.is_(None)
+    by_campaign = sa.select(rejected_rows.c.campaign, sa.func.count()).where(still).group_by(rejected_rows.c.campaign)
+    newest = sa.select(sa.func.max(job_runs.c.id)).where(job_runs.c.outcome.is_not(None)).group_by(job_runs.c.job)
+    runs = sa.select(job_runs.c.job, job_runs.c.error).where(job_runs.c.id.in_(newest), job_runs.c.outcome == "failed")
+    return Troubles(
+        failed=of_status.get(FAILED, 0),
+        uncertain=of_status.get(UNCERTAIN, 0),
+        rejected=dict(connection.execute(by_campaign.order_by(rejected_rows.c.campaign)).all()),
+        failed_runs=tuple(FailedRun(job, error or "") for job, error in connection.execute(runs.order_by("job"))),
+    )

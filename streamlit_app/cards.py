@@ -1,0 +1,42 @@
+"""Figures that are read first: a title, a number, and how it compares."""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+import streamlit as st
+
+MOST_IN_A_ROW = 5
+
+Colour = Literal["normal", "off"]
+
+
+@dataclass(frozen=True)
+class Card:
+    """`change` is a share (0.25 for a quarter more) against `against`; `colour` off: more is neither good nor bad."""
+
+    title: str
+    value: str
+    help: str | None = None
+    change: float | None = None
+    against: str | None = None
+    colour: Colour = "normal"
+
+
+def show_cards(cards: Iterable[Card]) -> None:
+    """Beside each other, more than five in two rows; on a phone two in a row."""
+    shown = list(cards)
+    columns = len(shown) if len(shown) <= MOST_IN_A_ROW else math.ceil(len(shown) / 2)
+    with st.grid(max(columns, 1), min_column_width=125):
+        for card in shown:
+            st.metric(
+                card.title,
+                card.value,
+                None if card.change is None else f"{card.change:+.1%}",
+                card.colour,
+                help=card.help,
+                border=True,
+                height="stretch",
+                delta_description=card.against if card.change is not None else None,
+            )

@@ -1,0 +1,245 @@
+"""What the pages show, read from the database: nothing else in the dashboard reads it.
+
+Each figure is read in one short read-only transaction that ends before the page is drawn, and kept for a few seconds
+for all who look (`figure`). Settings and campaigns are read anew for every run of a page, so that a change is seen
+without a restart. All functions raise the errors of `modules.errors.EXPECTED_ERRORS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import streamlit as st
+from sqlalchemy.engine import Connection
+
+from modules.campaign_ledger import open_ledger
+from modules.campaigns import BADGES_FILE, Campaigns, load_campaigns
+from modules.clock import shanghai_now
+from modules.database import Database
+from modules.explanation_words import AwardExplanation, explain_award
+from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
+from modules.figures import composition, course, differences, months, queue, ranking, troubles
+from modules.figures.freshness import Freshness, freshness_of
+from modules.ledger_records import ContractRecord, read_awards, read_contracts
+from modules.payout import Payout, payout_of
+from modules.payout_workbook import sheets_of, workbook_bytes
+from modules.reconciliation import Reconciliation
+from modules.settings import Settings, load_settings
+from modules.task_states import Task
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEPT_SECONDS = 15
+"""How long a figure is shown again without asking the database."""
+KEPT_FIGURES = 64
+"""How many answers of each figure are kept, whoever asked."""
+
+
+def settings() -> Settings:
+    """Those of this installation."""
+    return load_settings()
+
+
+def configured() -> Campaigns:
+    """The campaigns of the configuration as it stands."""
+    file = settings().campaigns_file
+    return _campaigns(file, today(), *(one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE)))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _campaigns(file: Path, day: date, *changed: int) -> Campaigns:
+    """Read once for each state of the files. Raises CampaignsFileError."""
+    return load_campaigns(file, day)
+
+
+def now() -> datetime:
+    """The dashboard's clock."""
+    return shanghai_now()
+
+
+def today() -> date:
+    return now().date()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, on_release=Database.close)
+def _database(url: str) -> Database:
+    """Opened once for all who look. Raises DatabaseError."""
+    database = Database(url, read_only=True)
+    database.require_newest()
+    return database
+
+
+def figure(read: Callable[Concatenate[Connection, P], T]) -> Callable[P, T]:
+    """Makes what reads by a connection into what a page asks for: kept for a while, each answer by its arguments."""
+
+    @st.cache_data(ttl=KEPT_SECONDS, max_entries=KEPT_FIGURES, show_spinner="正在读取数据…")
+    @wraps(read)
+    def kept(url: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+        with _database(url).reading() as connection:
+            return read(connection, *args, **kwargs)
+
+    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+        answer: T = kept(settings().database_url, *args, **kwargs)
+        return answer
+
+    _KEPT.append(kept.clear)
+    return asked
+
+
+_KEPT: list[Callable[[], None]] = []
+"""How to forget each figure."""
+
+
+def forget() -> None:
+    """After an act: the next look asks the database."""
+    for clear in _KEPT:
+        clear()
+
+
+def close() -> None:
+    """Forget everything and let go of the databases."""
+    forget()
+    _database.clear()
+    _campaigns.clear()
+
+
+@figure
+def known_months(connection: Connection) -> list[str]:
+    """Months with a ledger, newest first."""
+    return months.months_of(connection)
+
+
+@figure
+def known_campaigns(connection: Connection, month: str) -> list[str]:
+    """The campaigns of a month with a ledger."""
+    return months.campaigns_of(connection, month)
+
+
+@figure
+def city_months(connection: Connection, month: str) -> list[months.CityMonth]:
+    """A month by city."""
+    return months.city_months(connection, configured().valid, month)
+
+
+@figure
+def what_is_wrong(connection: Connection) -> troubles.Troubles:
+    """What needs a person."""
+    return troubles.troubles_of(connection)
+
+
+@figure
+def periods(connection: Connection) -> dict[str, months.Period]:
+    """Every campaign with a ledger, by key."""
+    return months.periods_of(connection, configured().valid)
+
+
+def freshness() -> Freshness:
+    """How old the newest pull is at this moment."""
+    interval = timedelta(minutes=settings().schedule.run_jobs_serially_minutes)
+    return freshness_of(periods().values(), now(), interval)
+
+
+@figure
+def ranking_of(connection: Connection, key: str) -> ranking.Ranking:
+    """The housekeepers of a campaign."""
+    return ranking.ranking_of(open_ledger(connection, configured(), key), read_awards(connection, key))
+
+
+@figure
+def signed_by_payee(
+    connection: Connection, key: str, first: date | None, last: date | None, track: ranking.Track
+) -> dict[str, ranking.Signed]:
+    """What each payee signed within some days on a track."""
+    return ranking.signed_by_payee(connection, key, first, last, track)
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A housekeeper in one campaign: what `explain` says, and all contracts, oldest first."""
+
+    answer: HousekeeperAnswer
+    contracts: list[ContractRecord]
+
+
+@figure
+def statement(connection: Connection, key: str, housekeeper: str) -> Statement:
+    """Raises JobRefusedError where the campaign has no such housekeeper."""
+    answer = explain_housekeeper(connection, configured(), housekeeper, key)
+    return Statement(answer, read_contracts(connection, key, [payee.payee for payee in answer.payees]))
+
+
+@figure
+def contract_explained(connection: Connection, key: str, contract_id: str) -> ContractAnswer:
+    """What counted of a contract, what it won and what not. Raises JobRefusedError where it is not known."""
+    return explain_contract(connection, configured(), contract_id, key)
+
+
+@figure
+def composition_of(connection: Connection, cut: composition.Cut) -> composition.Composition:
+    """What a campaign's payout is made of."""
+    return composition.composition_of(connection, cut)
+
+
+@figure
+def course_of(connection: Connection, key: str, track: ranking.Track) -> course.Course | None:
+    """A campaign day by day, beside the month before; None where it has no ledger."""
+    return course.course_of(connection, configured().valid, key, track)
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a campaign pays; what of it people or `settle` granted without a contract, the last first; and how its
+    ledger differed from the source at the last good pull (None where there was none)."""
+
+    payout: Payout
+    beside: tuple[AwardExplanation, ...]
+    known: Reconciliation | None
+
+
+@figure
+def settlement(connection: Connection, key: str) -> Settlement:
+    """Raises JobRefusedError where the campaign has no configuration to read it by."""
+    ledger, awards = open_ledger(connection, configured(), key), read_awards(connection, key)
+    return Settlement(
+        payout=payout_of(ledger, awards),
+        beside=tuple(
+            explain_award(key, ledger.campaign, award) for award in reversed(awards) if award.contract_id is None
+        ),
+        known=differences.known_differences(connection, ledger, awards),
+    )
+
+
+@figure
+def payout_workbook(connection: Connection, key: str) -> bytes:
+    """The file that `payout --xlsx` writes. Raises JobRefusedError."""
+    ledger, awards = open_ledger(connection, configured(), key), read_awards(connection, key)
+    explained = (explain_award(key, ledger.campaign, award) for award in awards)
+    return workbook_bytes(sheets_of(payout_of(ledger, awards), explained))
+
+
+@figure
+def queue_by_status(connection: Connection) -> list[queue.StatusLine]:
+    """How many tasks there are in each state, and the oldest."""
+    return queue.by_status(connection)
+
+
+@figure
+def tasks_of(connection: Connection, status: str, recipient: str, newest: int) -> list[Task]:
+    """The newest tasks of a state, of one recipient or of all (empty)."""
+    return queue.newest(connection, status, recipient, newest)
+
+
+@figure
+def recipients_of(connection: Connection, status: str) -> list[str]:
+    """Who has tasks in a state."""
+    return queue.recipients(connection, status)
+
+
+@figure
+def acts_on_tasks(connection: Connection, newest: int) -> list[queue.Act]:
+    """What people did to the queue lately, the last first."""
+    return queue.acts(connection, newest)

@@ -1,0 +1,117 @@
+"""Filters, kept in the address of the page: a view can be shared, reloaded, and goes along to the other pages.
+
+Each filter has one name everywhere, in the address and in the session: `month`, `campaign`, `housekeeper`, `award`,
+`track`, `days`, `state`, `recipient`. A filter that always has a value stands in the address even where it is the
+default, as that may be another tomorrow. Streamlit's own `bind="query-params"` leaves defaults out.
+"""
+
+from collections.abc import Callable, Sequence
+from datetime import date
+
+import streamlit as st
+from streamlit.elements.lib.grid_container import GridContainer
+
+from modules.figures.months import Period
+from modules.figures.ranking import Track
+from streamlit_app import data
+
+TRACKS: dict[str, Track] = {"平台单": "platform", "自引单": "self_referral"}
+
+
+def bar() -> GridContainer:
+    """Where filters stand: beside each other, on a phone two in a row."""
+    return st.grid(min_column_width=165)
+
+
+def choose_month() -> str | None:
+    """A month with a ledger, the newest one unless another is asked for; None where there is none."""
+    found = data.known_months()
+    return choose("month", "月份", found, default=found[0]) if found else None
+
+
+def choose_campaign(month: str) -> str | None:
+    """A campaign of the month; None where there is none."""
+    found = data.known_campaigns(month)
+    return choose("campaign", "活动", found, default=found[0], shown=campaign_words) if found else None
+
+
+def choose_track() -> Track:
+    """Platform contracts, self-referrals, or both."""
+    return TRACKS.get(choose_or_all("track", "渠道", list(TRACKS)) or "", "")
+
+
+def choose_days(period: Period) -> tuple[date, date] | None:
+    """The first and the last day that contracts were signed on; None for the whole campaign."""
+    whole, key = (period.start, period.end), f"days_{period.campaign}"
+    asked, written = st.query_params.get("days", ""), st.session_state.get(_written("days"), "")
+    if asked and asked != written:
+        st.session_state.pop(key, None)  # the address counts, as for all filters
+        written = asked
+    kept = _days_of(written)
+    value = kept if kept and period.start <= kept[0] <= kept[1] <= period.end else whole
+    picked = st.date_input("签约日期", value, period.start, period.end, key=key)
+    if len(picked) != 2:  # the second day is still to be picked
+        return None
+    _write("days", "" if picked == whole else f"{picked[0]}~{picked[1]}")
+    return None if picked == whole else picked
+
+
+def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:
+    """One of the options."""
+    kept = _settle(name, str)
+    st.session_state[name] = kept if kept in options else default
+    picked = st.selectbox(label, options, format_func=shown, key=name)
+    _write(name, picked)
+    return picked
+
+
+def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str | None:
+    """One of the options, or None for all of them."""
+    kept = _settle(name, str)
+    st.session_state[name] = kept if kept in options else None
+    picked = st.selectbox(label, options, None, format_func=shown, placeholder="全部", key=name)
+    _write(name, picked or "")
+    return picked
+
+
+def campaign_words(key: str) -> str:
+    """`北京 BJ-2025-05`."""
+    campaign = data.configured().valid.get(key)
+    return f"{campaign.city} {key}" if campaign else key
+
+
+def _settle(name: str, parse: Callable[[str], object]) -> object:
+    """What a filter is to show, before its widget is drawn.
+
+    The address counts where it is not what this session has written into it: a link, a reload, the way back. Else what
+    the person before it chose, on this page or on the one before. Whoever asks sets it in the session in any case: of
+    itself a widget of another page does not keep its value.
+    """
+    asked, written = st.query_params.get(name), st.session_state.get(_written(name))
+    if asked is not None and asked != written:
+        return parse(asked)
+    if name in st.session_state:
+        return st.session_state[name]
+    return parse(written) if written else None
+
+
+def _write(name: str, value: str) -> None:
+    """Into the address; nothing for the empty value."""
+    st.session_state[_written(name)] = value
+    if not value:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
+
+
+def _written(name: str) -> str:
+    return f"written_{name}"
+
+
+def _days_of(text: str) -> tuple[date, date] | None:
+    """`2025-05-01~2025-05-15`; None where it is nothing of the kind."""
+    first, _, last = text.partition("~")
+    try:
+        return date.fromisoformat(first), date.fromisoformat(last)
+    except ValueError:
+        return None

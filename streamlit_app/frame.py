@@ -1,0 +1,100 @@
+"""The frame of every page: who may see it, title, how fresh the data is, and errors in words instead of tracebacks."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec
+
+import streamlit as st
+
+from modules.clock import format_moment
+from modules.errors import EXPECTED_ERRORS, words_of
+from modules.figures.freshness import age_words
+from streamlit_app import data
+from streamlit_app.access import AccessError, Viewer
+from streamlit_app.sign_in import require_viewer, show_viewer
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+
+LOOK_EVERY_SECONDS = 30
+"""How often the line about freshness is drawn anew by itself."""
+
+
+def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable[[], None]]:
+    """Makes what draws a page for a viewer into the page. `says` tells in a sentence what it shows.
+
+    Nobody gets past the head without signing in, where that is needed: also not where Streamlit runs the page's file by
+    itself, without app.py around it (see server.py).
+    """
+
+    def framed(draw: Callable[[Viewer], None]) -> Callable[[], None]:
+        @guarded
+        def drawing() -> None:
+            viewer = require_viewer()
+            show_viewer(viewer)
+            st.title(title, anchor=False)
+            st.caption(says)
+            _show_freshness()
+            draw(viewer)
+
+        return drawing
+
+    return framed
+
+
+@contextmanager
+def guard() -> Iterator[None]:
+    """What goes wrong inside is said in a line; the traceback goes to the log."""
+    try:
+        yield
+    except (*EXPECTED_ERRORS, AccessError) as error:
+        log.error("看板：%s", words_of(error))  # noqa: TRY400 - the words say it all
+        show_fault(words_of(error))
+    except Exception:
+        log.exception("看板的页面出错")
+        show_fault("这个页面出错了，原因已写进数据文件夹下的 logs/app.log；请稍后刷新，仍不行请联系维护人员")
+
+
+def guarded(draw: Callable[P, None]) -> Callable[P, None]:
+    """The same for a fragment or a dialog, which Streamlit draws on its own."""
+
+    @wraps(draw)
+    def drawing(*args: P.args, **kwargs: P.kwargs) -> None:
+        with guard():
+            draw(*args, **kwargs)
+
+    return drawing
+
+
+def show_fault(words: str) -> None:
+    """Something is wrong: what, and what to do."""
+    st.error(words, icon=":material/error:")
+
+
+def show_nothing(words: str) -> None:
+    """There is nothing to show yet, and why."""
+    st.info(words, icon=":material/inbox:")
+
+
+@st.fragment(run_every=LOOK_EVERY_SECONDS)
+@guarded
+def _show_freshness() -> None:
+    fresh = data.freshness()
+    if fresh.at is None:
+        st.caption(":material/schedule: 还没有成功拉取过数据")
+        return
+    age = age_words(data.now() - fresh.at)
+    words = f"数据更新于 {format_moment(fresh.at)[:16]}（{age}）"
+    if fresh.stale:
+        st.error(
+            f"{words}；{'、'.join(fresh.stale)} 正在活动期内，却很久没有成功拉取，"
+            "下面的数字已经过时：请看后台程序是否在运行",
+            icon=":material/sync_problem:",
+        )
+    elif not fresh.active:
+        st.caption(f":material/schedule: {words}；现在没有进行中的活动")
+    else:
+        st.caption(f":material/schedule: {words}，每 {LOOK_EVERY_SECONDS} 秒自动检查")

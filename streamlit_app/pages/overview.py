@@ -1,0 +1,149 @@
+"""总览: the chosen month by city, against the month before, to its end; and what is wrong, in red."""
+
+from collections.abc import Iterator
+
+import streamlit as st
+
+from modules.figures.months import CityMonth, Period, Totals, change, total_of
+from streamlit_app import charts, data, filters
+from streamlit_app.access import Viewer
+from streamlit_app.cards import Card, Colour, show_cards
+from streamlit_app.frame import page, show_nothing
+from streamlit_app.tables import Cell, Column, show_table
+from streamlit_app.words import month_words
+
+COLUMNS = (
+    Column("城市"),
+    Column("活动"),
+    Column("合同数", "count", help="登记过的合同，后来取消的也在内；不含历史合同"),
+    Column("比上月同期", "percent"),
+    Column("合同金额（元）", "yuan"),
+    Column("计入业绩（元）", "yuan"),
+    Column("奖金（元）", "yuan", help="已发放的全部奖励、补发和人工调整"),
+    Column("奖金池（元）", "yuan", help="合同金额 × 活动的奖金池比例"),
+    Column("奖金/奖金池", "percent"),
+    Column("预计合同数", "count"),
+    Column("预计奖金（元）", "yuan"),
+    Column("登记后有变动", "count", help="登记后源数据改了金额、或经确认已消失的合同数；上面的数字是登记时的"),
+)
+
+
+@page("总览", "一个月里各城市签了多少、要发多少奖金、和上月同期相比怎样、照此到月底会怎样。")
+def main(viewer: Viewer) -> None:
+    _show_troubles()
+    with filters.bar():
+        month = filters.choose_month()
+    if month is None:
+        show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，这里就有了")
+        return
+    found = data.city_months(month)
+    if not found:
+        show_nothing(f"{month_words(month)}没有活动的数据，请换一个月份")
+        return
+    for one in found:
+        _show_city(one)
+    _show_comparison(month, found)
+    st.subheader("各城市合计", anchor=False)
+    show_table("总览", COLUMNS, list(_rows(found)), file_name=f"总览-{month}")
+
+
+def _show_troubles() -> None:
+    wrong = data.what_is_wrong()
+    if wrong.is_none:
+        return
+    if wrong.failed or wrong.uncertain:
+        st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
+        state = "failed" if wrong.failed else "uncertain"
+        st.page_link(
+            "pages/queue.py", label="去通知队列处理", icon=":material/arrow_forward:", query_params={"state": state}
+        )
+    for run in wrong.failed_runs:
+        st.error(f"{run.job} 上次运行失败：{run.error}", icon=":material/sync_problem:")
+    if wrong.rejected:
+        parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
+        st.warning(f"源数据里有不能用的行：{parts}；原因用 status 命令查看", icon=":material/rule:")
+
+
+def _show_city(one: CityMonth) -> None:
+    period, now, before = one.period, one.totals, one.before or Totals()
+    about = f"{period.campaign}　{period.start:%m-%d} 至 {period.end:%m-%d}　{_state(period)}"
+    st.subheader(f"{period.city}　:gray[{about}]", anchor=False)
+    share = now.payout / now.bonus_pool if now.bonus_pool else None
+
+    def compared(title: str, value: str, name: str, colour: Colour = "normal") -> Card:
+        against = "比上月" if period.is_over else "比上月同期"
+        return Card(title, value, None, change(getattr(now, name), getattr(before, name)), against, colour)
+
+    show_cards(
+        [
+            compared("合同", f"{now.contracts:,} 单", "contracts"),
+            compared("合同金额", charts.yuan(now.amount), "amount"),
+            compared("计入业绩", charts.yuan(now.performance), "performance"),
+            compared("奖金", charts.yuan(now.payout), "payout", "off"),
+            Card("奖金 / 奖金池", "—" if share is None else f"{share:.0%}", f"奖金池 {charts.yuan(now.bonus_pool)}"),
+            _forecast_card(one),
+        ]
+    )
+    if now.changed:
+        st.caption(f":material/edit_note: 登记之后有 {now.changed} 个合同改了金额或已消失；上面是登记时的数字")
+
+
+def _state(period: Period) -> str:
+    if period.closed_at:
+        return "已结账"
+    if data.today() <= period.end:
+        return "进行中"
+    return "活动期已过" if period.is_over else f"活动期已过，数据只到 {period.as_of:%m-%d %H:%M}"
+
+
+def _forecast_card(one: CityMonth) -> Card:
+    if one.period.is_over:
+        return Card("签约管家", f"{one.totals.payees} 人", "登记过合同的管家；活动按服务商分开算的，同一人在两家算两个")
+    if one.forecast is None:
+        return Card("预计到月底", "尚早", "活动开始满 3 天后才估计")
+    words = f"合同 {one.forecast.contracts:,} 单，金额 {charts.yuan(one.forecast.amount)}，照目前的速度"
+    return Card("预计到月底奖金", charts.yuan(one.forecast.payout), words)
+
+
+def _show_comparison(month: str, found: list[CityMonth]) -> None:
+    is_over = all(one.period.is_over for one in found)
+    earlier = "上月" if is_over else "上月同期"
+    rows = [
+        (one.period.city, when, totals.amount / 1_000_000)
+        for one in found
+        for when, totals in ((month_words(month), one.totals), (earlier, one.before))
+        if totals is not None
+    ]
+    charts.show_pairs(
+        f"各城市{month_words(month)}的合同金额（万元），和{earlier}比。", rows, what="合同金额（万元）", of="时间"
+    )
+
+
+def _rows(found: list[CityMonth]) -> Iterator[list[Cell]]:
+    for one in found:
+        yield _row(one.period.city, one.period.campaign, one.totals, one.before, one.forecast)
+    if len(found) > 1:
+        known = [one.forecast for one in found if one.forecast is not None]
+        forecast = total_of(known) if len(known) == len(found) else None
+        before = total_of(one.before for one in found if one.before is not None)
+        yield _row("合计", "", total_of(one.totals for one in found), before, forecast)
+
+
+def _row(city: str, key: str, now: Totals, before: Totals | None, forecast: Totals | None) -> list[Cell]:
+    return [
+        city,
+        key,
+        now.contracts,
+        change(now.contracts, before.contracts) if before else None,
+        now.amount,
+        now.performance,
+        now.payout,
+        now.bonus_pool,
+        now.payout / now.bonus_pool if now.bonus_pool else None,
+        forecast.contracts if forecast else None,
+        forecast.payout if forecast else None,
+        now.changed,
+    ]
+
+
+main()

@@ -1,0 +1,121 @@
+"""The door: who is before the page, or the form that asks."""
+
+import time
+from pathlib import Path
+
+import streamlit as st
+
+from modules.clock import shanghai_now
+from streamlit_app.access import (
+    Access,
+    Doorkeeper,
+    SignIn,
+    Viewer,
+    host_of,
+    is_this_machine,
+    local_viewer,
+    read_secrets,
+    sign_in_of,
+)
+
+_KEPT = "viewer"
+_WRONG_TRY_SECONDS = 1.0
+
+
+def require_viewer() -> Viewer:
+    """Whoever may see the page; for anybody else the run ends here, with the form or with why not."""
+    sign_in = _read_sign_in()
+    viewer = _known_viewer(sign_in)
+    if viewer is not None:
+        return viewer
+    if not sign_in.is_required:
+        st.error(
+            "看板没有设置登录，只能在本机打开（http://127.0.0.1:端口）；要让别的电脑访问，请先设置登录，见 README",
+            icon=":material/lock:",
+        )
+    elif sign_in.has_oidc and st.user.get("is_logged_in"):
+        email = st.user.get("email") or "（没有邮箱）"
+        st.error(f"账号 {email} 没有看板的权限；请联系管理员把它加进名单", icon=":material/block:")
+        st.button("换一个账号", on_click=st.logout)
+    else:
+        _ask(sign_in)
+    st.stop()
+
+
+def is_known() -> bool:
+    """Whether whoever is there has got past the door. Raises AccessError."""
+    return _known_viewer(_read_sign_in()) is not None
+
+
+def _known_viewer(sign_in: SignIn) -> Viewer | None:
+    if not sign_in.is_required:
+        return local_viewer() if _comes_from_here() else None
+    kept = st.session_state.get(_KEPT)
+    if isinstance(kept, Viewer) and sign_in.access.knows(kept):
+        return kept
+    if sign_in.has_oidc and st.user.get("is_logged_in") and st.user.get("email_verified") is not False:
+        email = str(st.user.get("email") or "")
+        role = sign_in.access.role_of(email)
+        return None if role is None else Viewer(str(st.user.get("name") or email), f"看板 {email}", role)
+    return None
+
+
+def show_viewer(viewer: Viewer) -> None:
+    """Who is signed in, and the way out, in the sidebar; nothing where nobody has to sign in."""
+    if viewer == local_viewer():
+        return
+    st.sidebar.caption(f"已登录：{viewer.name}（{'可操作' if viewer.may_act else '只能查看'}）")
+    if st.sidebar.button("退出登录", icon=":material/logout:", key="sign_out"):
+        st.session_state.pop(_KEPT, None)
+        if st.user.get("is_logged_in"):
+            st.logout()
+        st.rerun()
+
+
+def _ask(sign_in: SignIn) -> None:
+    _, middle, _ = st.columns([1, 2, 1])
+    with middle:
+        st.title("签约激励看板")
+        if sign_in.has_oidc:
+            st.button("用公司账号登录", on_click=st.login, type="primary", icon=":material/login:", width="stretch")
+        if sign_in.access.users:
+            _ask_name_and_password(sign_in.access)
+
+
+def _ask_name_and_password(access: Access) -> None:
+    with st.form("sign_in"):
+        login = st.text_input("用户名", max_chars=100, autocomplete="username")
+        password = st.text_input("密码", type="password", max_chars=200, autocomplete="current-password")
+        is_sent = st.form_submit_button("登录", type="primary", width="stretch")
+    if not is_sent:
+        return
+    keeper, now = _doorkeeper(), shanghai_now()
+    wait = keeper.wait_of(login, now)
+    viewer = keeper.admit(access, login, password, now)
+    if viewer is not None:
+        st.session_state[_KEPT] = viewer
+        st.rerun()
+    if wait:
+        st.error(f"试错太多，请 {int(wait.total_seconds()) + 1} 秒后再试", icon=":material/timer:")
+        return
+    time.sleep(_WRONG_TRY_SECONDS)
+    st.error("用户名或密码不对", icon=":material/block:")
+
+
+@st.cache_resource(max_entries=1, show_spinner=False)
+def _doorkeeper() -> Doorkeeper:
+    """One for all who come to this process."""
+    return Doorkeeper()
+
+
+def _comes_from_here() -> bool:
+    """Whether the browser asked this machine for itself, and no proxy asks for somebody else."""
+    headers = st.context.headers
+    if not is_this_machine(st.get_option("server.address")) or headers.get("X-Forwarded-For"):
+        return False
+    host = headers.get("Host")
+    return host is None or is_this_machine(host_of(host))
+
+
+def _read_sign_in() -> SignIn:
+    return sign_in_of(read_secrets(Path(file) for file in st.get_option("secrets.files")))

@@ -1,0 +1,311 @@
+"""The pages of the dashboard: what they show, their filters, and their states without data and with faults."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+import streamlit.config
+from argon2 import PasswordHasher
+from conftest import BEIJING, PROXY_VARIABLES, Desk, SetClock, Surroundings, contracts, desk_in, surroundings_in
+from dashboard_stage import asked, cards, open_page, table, words
+from openpyxl import load_workbook
+
+from modules import task_acts
+from modules.clock import SHANGHAI, parse_moment
+from modules.sandbox.sample_contracts import SampleMonth
+from modules.settings import ENVIRONMENT_VARIABLES
+from modules.tables import audit_log, tasks
+from modules.task_board import TaskError
+from streamlit_app import data
+from streamlit_app.access import Viewer
+from streamlit_app.acts import act
+from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
+
+PAGES = sorted(file.stem for file in (Path(data.__file__).parent / "pages").glob("*.py"))
+PERSON = "沈若川"
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_kept() -> Iterator[None]:
+    """No figure of another test, and no database open after this one."""
+    data.close()
+    yield
+    data.close()
+
+
+@pytest.fixture(scope="module")
+def month_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """A database with April and May of Beijing, whole, with the messages sent: to copy."""
+    root = tmp_path_factory.mktemp("month") / "installation"
+    with pytest.MonkeyPatch.context() as patch:
+        for name in PROXY_VARIABLES:
+            patch.delenv(name, raising=False)
+        with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database) as desk:
+            for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
+                sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
+                desk.show(sample.pull(parse_moment(moment)), key, sample.columns)
+                assert desk.run(key, moment).outcome == "ok"
+            desk.drain()
+    return root / "data" / "tasks.db"
+
+
+@pytest.fixture
+def month(
+    surroundings: Surroundings,
+    month_database: Path,
+    open_desk: Callable[..., AbstractContextManager[Desk]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Desk]:
+    """A desk with these months, whose environment is this process's."""
+    folder = Path(surroundings.environ["DATA_DIR"])
+    folder.mkdir()
+    shutil.copy(month_database, folder / "tasks.db")
+    for name in ENVIRONMENT_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in surroundings.environ.items():
+        monkeypatch.setenv(name, value)
+    with open_desk() as opened:
+        yield opened
+
+
+@pytest.fixture
+def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
+    """Writes the secrets.toml that the pages go by."""
+    file, before = tmp_path / "secrets.toml", streamlit.config.get_option("secrets.files")
+    streamlit.config.set_option("secrets.files", [str(file)])
+    yield lambda text: file.write_text(text, encoding="utf-8") and None
+    streamlit.config.set_option("secrets.files", before)
+
+
+def number(desk: Desk, query: str) -> int:
+    """One figure by SQL of the test's own."""
+    with desk.app.database.reading() as connection:
+        return int(connection.execute(sa.text(query)).scalar_one())
+
+
+class TestStates:
+    @pytest.mark.parametrize("name", PAGES)
+    def test_an_empty_database_is_no_fault(self, doors: Desk, name: str) -> None:
+        page = open_page(name)
+        assert not page.exception
+        assert not page.error
+        assert page.info
+
+    @pytest.mark.parametrize("name", PAGES)
+    def test_a_whole_month_is_shown_without_a_fault(self, month: Desk, name: str) -> None:
+        page = open_page(name)
+        assert not page.exception
+        assert not page.error
+
+    @pytest.mark.parametrize("name", PAGES)
+    def test_without_a_database_it_says_what_to_do(
+        self, doors: Desk, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("DATA_DIR", str(tmp_path / "elsewhere"))
+        page = open_page(name)
+        assert not page.exception
+        assert "请先启动一次主程序" in page.error[0].value
+        assert not (tmp_path / "elsewhere" / "tasks.db").exists()
+
+    def test_a_database_of_another_version_is_refused(self, doors: Desk) -> None:
+        with doors.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+        assert "请重启主程序" in open_page("overview").error[0].value
+
+    def test_what_nobody_expected_is_one_line_and_no_traceback(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken() -> None:
+            raise RuntimeError("Geheimnis")
+
+        monkeypatch.setattr(data, "what_is_wrong", broken)
+        page = open_page("overview")
+        assert not page.exception
+        assert "这个页面出错了" in page.error[0].value
+        assert "Geheimnis" not in words(page)
+
+    @pytest.mark.parametrize("name", PAGES)
+    def test_a_page_asks_who_is_there_before_anything_else(self, name: str) -> None:
+        source = (Path(data.__file__).parent / "pages" / f"{name}.py").read_text(encoding="utf-8")
+        assert re.search(r"^@page\(.*\)\ndef main\(viewer: Viewer\) -> None:$", source, re.MULTILINE)
+        assert source.endswith("\n\nmain()\n")
+
+
+class TestFreshness:
+    def test_a_campaign_that_is_on_and_was_not_pulled_is_told_in_red(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment("2025-05-20T12:00"))
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:00:00.000000+08:00'"))
+        assert f"{BEIJING} 正在活动期内，却很久没有成功拉取" in words(open_page("ranking"))
+
+    def test_one_that_was_pulled_lately_is_fresh(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment("2025-05-20T12:00"))
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:58:00.000000+08:00'"))
+        page = open_page("ranking")
+        assert not page.error
+        assert "2 分钟前" in words(page)
+
+
+class TestOverview:
+    def test_the_newest_month_is_shown_and_its_figures_are_those_of_the_ledger(self, month: Desk) -> None:
+        page = open_page("overview")
+        assert asked(page) == {"month": "2025-05"}
+        (row, *_) = table(page)
+        of_may = f"FROM performance WHERE campaign = '{BEIJING}'"
+        assert row["合同数"] == number(month, f"SELECT COUNT(*) {of_may}")
+        assert row["合同金额（元）"] == number(month, f"SELECT SUM(amount) {of_may}") / 100
+        assert row["计入业绩（元）"] == number(month, f"SELECT SUM(performance) {of_may}") / 100
+        assert row["奖金池（元）"] == number(month, f"SELECT SUM(bonus_pool) {of_may}") / 100
+        paid = number(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert row["奖金（元）"] == paid / 100
+
+    def test_another_month_can_be_chosen(self, month: Desk) -> None:
+        page = open_page("overview")
+        page.selectbox[0].select("2025-04").run()
+        assert table(page)[0]["活动"] == "BJ-2025-04"
+        assert asked(page) == {"month": "2025-04"}
+
+    def test_what_is_wrong_is_said_in_red(self, month: Desk) -> None:
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 1).values(status="failed"))
+            connection.execute(sa.update(tasks).where(tasks.c.id == 2).values(status="uncertain"))
+        assert "有 1 条消息发送失败、1 条待核实" in open_page("overview").error[0].value
+
+
+class TestRanking:
+    def test_everybody_is_there_best_first_with_the_figures_of_the_ledger(self, month: Desk) -> None:
+        rows = table(open_page("ranking", campaign=BEIJING))
+        assert [row["名次"] for row in rows] == list(range(1, len(rows) + 1))
+        assert rows == sorted(rows, key=lambda row: -float(str(row["累计业绩（元）"])))
+        assert len(rows) == number(month, f"SELECT COUNT(DISTINCT payee) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        for row in rows:
+            own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{row['管家']}'"
+            assert row["合同数"] == number(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
+            assert row["应发（元）"] == number(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards {own}") / 100  # noqa: S608
+
+    def test_progress_tells_what_is_missing_for_the_next_tier(self, doors: Desk) -> None:
+        doors.show(contracts(*range(1, 7), amount=12_000))  # 72,000 of 80,000 yuan, six of six contracts
+        doors.run()
+        (row,) = table(open_page("ranking"))
+        assert (row["下一档"], row["进度"]) == ("达标奖", 90)
+        assert "8,000 元" in str(row["还差"])
+        assert cards(open_page("ranking"))["离下一档不远"] == "1 人"
+
+    def test_filters_stand_in_the_address_and_come_from_there(self, month: Desk) -> None:
+        page = open_page("ranking", month="2025-04", award="精英奖")
+        assert asked(page) == {"month": "2025-04", "campaign": "BJ-2025-04", "award": "精英奖"}
+        assert all("精英奖" in str(row["已得奖励"]) for row in table(page))
+        page.selectbox[2].select(None).run()
+        assert asked(page) == {"month": "2025-04", "campaign": "BJ-2025-04"}
+
+    def test_days_and_track_show_what_was_signed_within(self, month: Desk) -> None:
+        page = open_page("ranking", campaign=BEIJING, days="2025-05-01~2025-05-10", track="平台单")
+        assert asked(page)["days"] == "2025-05-01~2025-05-10"
+        within = f"campaign = '{BEIJING}' AND signed_at < '2025-05-11' AND NOT self_referral"
+        shown = sum(int(str(row["筛选内合同"])) for row in table(page))
+        assert shown == number(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
+        assert 0 < shown < number(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+
+    @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
+    def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
+        page = open_page("ranking", campaign=BEIJING, days=days)
+        assert not page.error
+        assert "days" not in asked(page)
+
+    def test_filters_that_do_not_exist_are_left_alone(self, month: Desk) -> None:
+        page = open_page("ranking", month="1999-01", campaign="XX-1999-01", award="<script>")
+        assert not page.exception
+        assert asked(page) == {"month": "2025-05", "campaign": BEIJING}
+
+
+class TestHousekeeper:
+    def test_every_contract_and_every_award_with_its_reason(self, month: Desk) -> None:
+        page = open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON)
+        own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{PERSON}'"
+        contracts_shown, awards_shown = table(page, 0), table(page, 1)
+        assert len(contracts_shown) == number(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
+        assert len(awards_shown) == number(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
+        assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
+        assert all(row["为什么"] for row in awards_shown)
+        assert "接下来" in words(page)
+
+
+class TestQueue:
+    def test_failed_messages_come_first_with_the_reason(self, month: Desk) -> None:
+        with month.app.database.writing() as connection:
+            failed = {"status": "failed", "last_error": "机器人密钥不对"}
+            connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(failed))
+        page = open_page("queue")
+        assert asked(page)["state"] == "failed"
+        assert [(row["编号"], row["原因"]) for row in table(page)] == [(3, "机器人密钥不对")]
+        assert cards(page)["失败"] == "🔴 1"
+
+
+class TestDownloads:
+    COLUMNS = (Column("合同ID"), Column("金额（元）", "yuan"), Column("时间", "moment"), Column("进度", "share"))
+    ROWS = (("1920000000000000001", 123_456, parse_moment("2025-05-01T09:30").astimezone(SHANGHAI), 0.5),)
+
+    def test_csv_has_the_mark_for_excel_and_exact_figures(self) -> None:
+        assert csv_bytes(self.COLUMNS, self.ROWS).decode("utf-8").splitlines() == [
+            "\ufeff合同ID,金额（元）,时间,进度",
+            "1920000000000000001,1234.56,2025-05-01 09:30:00,50.0%",
+        ]
+
+    def test_a_cell_that_looks_like_a_formula_is_disarmed_in_csv(self) -> None:
+        assert "'=1+1" in csv_bytes((Column("备注"),), (("=1+1",),)).decode("utf-8")
+
+    def test_xlsx_keeps_all_digits_of_an_id_as_text(self) -> None:
+        sheet = load_workbook(io.BytesIO(xlsx_bytes("合同", self.COLUMNS, self.ROWS))).worksheets[0]
+        assert [cell.value for cell in sheet[1]] == ["合同ID", "金额（元）", "时间", "进度"]
+        assert (sheet["A2"].value, sheet["A2"].data_type) == ("1920000000000000001", "s")
+        assert sheet["B2"].value == 1234.56
+
+
+class TestDoor:
+    def test_a_file_of_secrets_that_cannot_be_read_shuts_the_door(
+        self, month: Desk, tmp_path: Path, secrets: Callable[[str], None]
+    ) -> None:
+        secrets("[dashboard.users")
+        page = open_page("queue")
+        assert "secrets.toml" in page.error[0].value
+        assert not page.dataframe
+
+    def test_with_users_a_page_shows_the_form_and_nothing_else(
+        self, month: Desk, secrets: Callable[[str], None]
+    ) -> None:
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash("Geheim-und-lang")}"')
+        page = open_page("overview")
+        assert [field.label for field in page.text_input] == ["用户名", "密码"]
+        assert not page.metric
+        page.text_input[0].input("wang")
+        page.text_input[1].input("Geheim-und-lang")
+        page.button[0].click().run()
+        assert page.metric
+        assert "已登录：wang（只能查看）" in words(page)
+
+    def test_an_act_of_a_viewer_is_refused_whatever_the_page_shows(self, month: Desk) -> None:
+        viewer = Viewer("王", "看板 wang", "viewer")
+        with pytest.raises(TaskError, match="只能查看"):
+            act(viewer, task_acts.cancel, [1])
+
+    def test_of_several_tasks_each_is_told_what_became_of_it(self, month: Desk) -> None:
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(status="failed"))
+        done = act(Viewer("李华", "看板 lihua", "operator"), task_acts.retry, [3, 4, 999_999])
+        assert done[0] == "任务 3 已放回队列，下次检查时发送"
+        assert "不能改为" in done[1]
+        assert "没有编号为 999999 的任务" in done[2]
+        assert [(row["who"], row["detail"]) for row in month.table(audit_log)] == [
+            ("看板 lihua", "任务 3：failed → pending")
+        ]

@@ -1,0 +1,170 @@
+"""Who may see the dashboard and who may act on it."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from argon2 import PasswordHasher
+from conftest import NOON
+
+from modules.errors import JobRefusedError
+from streamlit_app import access, launch
+from streamlit_app.access import (
+    FREE_TRIES,
+    REMEMBERED_NAMES,
+    AccessError,
+    Doorkeeper,
+    host_of,
+    is_this_machine,
+    read_secrets,
+    sign_in_of,
+)
+
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+PASSWORD = "Geheim-und-lang"
+
+SECRETS = f"""
+[dashboard.users.lihua]
+name = "李华"
+password = "{QUICK.hash(PASSWORD)}"
+role = "operator"
+
+[dashboard.users.wang]
+password = "{QUICK.hash("anderes-Passwort")}"
+
+[dashboard.emails]
+"Boss@Example.com" = "viewer"
+"""
+
+
+@pytest.fixture
+def sign_in() -> access.SignIn:
+    return sign_in_of(tomllib.loads(SECRETS))
+
+
+class TestSettings:
+    def test_without_secrets_nobody_signs_in(self) -> None:
+        assert not sign_in_of({}).is_required
+
+    def test_users_or_oidc_mean_that_everybody_signs_in(self, sign_in: access.SignIn) -> None:
+        assert sign_in.is_required
+        assert sign_in_of({"auth": {"client_id": "x"}}).is_required
+
+    def test_e_mails_are_known_whatever_their_case_and_strangers_are_not(self, sign_in: access.SignIn) -> None:
+        assert sign_in.access.role_of(" boss@example.COM ") == "viewer"
+        assert sign_in.access.role_of("stranger@example.com") is None
+        assert sign_in.access.role_of("") is None
+
+    def test_a_password_in_the_clear_is_a_fault_that_does_not_show_it(self) -> None:
+        with pytest.raises(AccessError) as refused:
+            sign_in_of({"dashboard": {"users": {"wang": {"password": "offen-lesbar", "role": "boss"}}}})
+        assert "dashboard.users.wang.password" in str(refused.value)
+        assert "dashboard.users.wang.role" in str(refused.value)
+        assert "offen-lesbar" not in str(refused.value)
+
+    def test_a_file_that_cannot_be_read_is_a_fault_and_not_no_file(self, tmp_path: Path) -> None:
+        broken = tmp_path / "secrets.toml"
+        broken.write_text("[dashboard.users", encoding="utf-8")
+        assert read_secrets([tmp_path / "absent.toml"]) == {}
+        with pytest.raises(AccessError, match=r"secrets\.toml"):
+            read_secrets([tmp_path / "absent.toml", broken])
+
+
+class TestDoorkeeper:
+    def test_name_and_password_admit_with_the_role(self, sign_in: access.SignIn) -> None:
+        viewer = Doorkeeper().admit(sign_in.access, " LiHua ", PASSWORD, NOON)
+        assert viewer is not None
+        assert (viewer.name, viewer.who, viewer.may_act) == ("李华", "看板 lihua", True)
+        assert sign_in.access.knows(viewer)
+
+    @pytest.mark.parametrize(("login", "password"), [("lihua", "falsch"), ("nobody", PASSWORD), ("wang", PASSWORD)])
+    def test_anything_else_does_not(self, sign_in: access.SignIn, login: str, password: str) -> None:
+        assert Doorkeeper().admit(sign_in.access, login, password, NOON) is None
+
+    def test_after_wrong_tries_even_the_right_password_waits_longer_each_time(self, sign_in: access.SignIn) -> None:
+        keeper, now, waits = Doorkeeper(), NOON, []
+        for _ in range(FREE_TRIES + 3):
+            assert keeper.admit(sign_in.access, "lihua", "falsch", now) is None
+            waits.append(keeper.wait_of("LIHUA", now).total_seconds())
+            if waits[-1]:
+                assert keeper.admit(sign_in.access, "lihua", PASSWORD, now) is None
+            now += keeper.wait_of("lihua", now)
+        assert waits == [0, 0, 2, 4, 8]
+        assert keeper.wait_of("wang", now) == timedelta()
+        assert keeper.admit(sign_in.access, "lihua", PASSWORD, now) is not None
+        assert keeper.wait_of("lihua", now) == timedelta()
+
+    def test_an_unknown_name_waits_like_a_known_one(self, sign_in: access.SignIn) -> None:
+        keeper = Doorkeeper()
+        for _ in range(FREE_TRIES + 1):
+            keeper.admit(sign_in.access, "nobody", "falsch", NOON)
+        assert keeper.wait_of("nobody", NOON) == timedelta(seconds=2)
+
+    def test_what_it_remembers_is_bounded(self, sign_in: access.SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(access, "is_password", lambda stored, password: False)
+        keeper = Doorkeeper()
+        for number in range(REMEMBERED_NAMES + 50):
+            keeper.admit(sign_in.access, f"name{number}", "falsch", NOON)
+        assert len(keeper._tries) == REMEMBERED_NAMES
+
+    def test_a_user_whose_role_changed_is_not_known_any_more(self, sign_in: access.SignIn) -> None:
+        viewer = Doorkeeper().admit(sign_in.access, "lihua", PASSWORD, NOON)
+        assert viewer is not None
+        changed = sign_in_of(tomllib.loads(SECRETS.replace("operator", "viewer"))).access
+        assert not changed.knows(viewer)
+
+    def test_what_hash_password_makes_is_taken(self) -> None:
+        stored = access.password_hash(PASSWORD)
+        assert access.is_password(stored, PASSWORD)
+        assert not access.is_password(stored, PASSWORD + " ")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", "[::1]", "localhost", "LOCALHOST.", "127.3.2.1"])
+def test_this_machine_only(address: str) -> None:
+    assert is_this_machine(address)
+
+
+@pytest.mark.parametrize("address", ["", None, "0.0.0.0", "::", "192.168.1.5", "example.com", "127.0.0.1.evil.com"])  # noqa: S104
+def test_others_can_come(address: str | None) -> None:
+    assert not is_this_machine(address)
+
+
+@pytest.mark.parametrize(
+    ("header", "host"), [("127.0.0.1:8501", "127.0.0.1"), ("[::1]:8501", "::1"), ("example.com", "example.com")]
+)
+def test_the_host_that_was_asked_for(header: str, host: str) -> None:
+    assert host_of(header) == host
+
+
+class TestLaunch:
+    def test_an_open_address_without_sign_in_is_refused(self, sign_in: access.SignIn) -> None:
+        nobody = sign_in_of({})
+        for address in ("0.0.0.0", "192.168.1.5", "::"):  # noqa: S104
+            with pytest.raises(JobRefusedError, match=r"没有设置登录，拒绝启动"):
+                launch.require_safe(address, nobody)
+            launch.require_safe(address, sign_in)
+        launch.require_safe("127.0.0.1", nobody)
+
+    def test_the_demo_is_shown_its_own_database_whatever_the_environment_says(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(launch, "DEMO_DIR", tmp_path)
+        monkeypatch.setenv("METABASE_URL", "https://metabase.example.com")
+        with pytest.raises(JobRefusedError, match="请先运行 demo"):
+            launch.demo_environment()
+        (tmp_path / "tasks.db").touch()
+        assert launch.demo_environment()["DATABASE_URL"] == f"sqlite:///{tmp_path / 'tasks.db'}"
+        assert is_this_machine(urlsplit(launch.demo_environment()["METABASE_URL"]).hostname)
+
+    @pytest.mark.parametrize(("typed", "refusal"), [(["kurz", "kurz"], "太短"), ([PASSWORD, PASSWORD + "x"], "不一样")])
+    def test_a_short_or_mistyped_password_gets_no_hash(
+        self, monkeypatch: pytest.MonkeyPatch, typed: list[str], refusal: str
+    ) -> None:
+        answers = iter(typed)
+        monkeypatch.setattr(launch.getpass, "getpass", lambda prompt: next(answers))
+        with pytest.raises(JobRefusedError, match=refusal):
+            launch.ask_for_hash()

@@ -1,0 +1,360 @@
+"""What the dashboard adds up: the same on SQLite and PostgreSQL, and equal to what a person would count."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from conftest import BEIJING, Desk, contracts
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modules.campaign_ledger import open_ledger
+from modules.campaigns import load_badge_lists
+from modules.clock import SHANGHAI, parse_moment
+from modules.database import Database, DatabaseError
+from modules.figures import months, queue, ranking
+from modules.figures.freshness import age_words, freshness_of
+from modules.figures.months import Period, Totals, forecast_of, totals_of
+from modules.figures.troubles import FailedRun, troubles_of
+from modules.ledger_records import read_awards
+from modules.rewards.rules import Tiers
+from modules.tables import audit_log, awards, campaigns, job_runs, performance, rejected_rows, tasks
+from modules.task_states import STATUSES
+
+NOW = parse_moment("2025-05-16T00:00")
+
+
+def period(**values: Any) -> Period:
+    """Beijing in May, pulled in the middle of it."""
+    base: dict[str, Any] = {
+        "campaign": BEIJING,
+        "city": "北京",
+        "month": "2025-05",
+        "start": date(2025, 5, 1),
+        "end": date(2025, 5, 31),
+        "last_settle_day": date(2025, 6, 3),
+        "last_pull_at": NOW,
+        "closed_at": None,
+    }
+    return Period(**(base | values))
+
+
+def put_contract(database: Database, number: int, **values: Any) -> None:
+    """A row of the ledger; 100 yuan unless said otherwise."""
+    row: dict[str, Any] = {
+        "campaign": BEIJING,
+        "contract_id": f"19200000000000{number:05d}",
+        "sequence": number,
+        "personal_sequence": 1,
+        "payee": "甲",
+        "housekeeper": "甲",
+        "provider": "",
+        "contract_number": f"N{number}",
+        "project": "",
+        "address": "",
+        "self_referral": False,
+        "historical": False,
+        "signed_at": parse_moment("2025-05-10T12:00"),
+        "amount": 10_000,
+        "performance": 9_000,
+        "count": 1,
+        "total": 0,
+        "performance_total": 0,
+        "bonus_pool": 20,
+        "remark": "",
+        "source": "{}",
+        "registered_at": NOW,
+        "source_amount": 10_000,
+    }
+    with database.writing() as connection:
+        connection.execute(sa.insert(performance).values(row | values))
+
+
+def put_award(database: Database, amount: int, **values: Any) -> None:
+    row: dict[str, Any] = {
+        "campaign": BEIJING,
+        "contract_id": None,
+        "payee": "甲",
+        "housekeeper": "甲",
+        "kind": "人工调整",
+        "name": "调整",
+        "amount": amount,
+        "base_amount": amount,
+        "badge": "",
+        "multiplier": "1",
+        "position": 0,
+        "reason": "{}",
+        "config_hash": "",
+        "granted_at": NOW,
+    }
+    with database.writing() as connection:
+        connection.execute(sa.insert(awards).values(row | values))
+
+
+def put_campaign(database: Database, key: str, **values: Any) -> None:
+    with database.writing() as connection:
+        connection.execute(sa.insert(campaigns).values({"key": key, "revision": 1, "last_pull_at": NOW} | values))
+
+
+class TestTotals:
+    def test_an_empty_ledger_adds_up_to_nothing(self, any_database: Database) -> None:
+        with any_database.reading() as connection:
+            assert totals_of(connection, BEIJING) == Totals()
+
+    def test_each_figure_counts_what_it_says(self, any_database: Database) -> None:
+        put_contract(any_database, 1)
+        put_contract(any_database, 2, payee="乙", housekeeper="乙", source_amount=5_000)
+        put_contract(any_database, 3, loss_accepted_at=NOW)
+        put_contract(any_database, 4, sequence=None, personal_sequence=None, historical=True, bonus_pool=0)
+        put_contract(any_database, 5, campaign="BJ-2025-04")
+        put_award(any_database, 500)
+        put_award(any_database, -200)
+        with any_database.reading() as connection:
+            assert totals_of(connection, BEIJING) == Totals(
+                contracts=3, amount=30_000, performance=36_000, bonus_pool=60, payout=300, payees=2, changed=2
+            )
+
+    def test_up_to_a_moment_awards_go_with_their_contract_and_others_with_their_grant(
+        self, any_database: Database
+    ) -> None:
+        put_contract(any_database, 1, signed_at=parse_moment("2025-05-09T23:59"))
+        put_contract(any_database, 2, signed_at=parse_moment("2025-05-10T00:00"))
+        put_award(any_database, 1, contract_id="1920000000000000001")
+        put_award(any_database, 10, contract_id="1920000000000000002")
+        put_award(any_database, 100, granted_at=parse_moment("2025-05-09T12:00"))
+        put_award(any_database, 1000, granted_at=parse_moment("2025-05-10T12:00"))
+        with any_database.reading() as connection:
+            found = totals_of(connection, BEIJING, parse_moment("2025-05-10T00:00"))
+        assert (found.contracts, found.payout) == (1, 101)
+
+
+class TestMonths:
+    def test_months_and_campaigns_with_a_ledger_newest_first(self, any_database: Database) -> None:
+        for key in ("BJ-2024-12", "SH-2025-01", "BJ-2025-01"):
+            put_campaign(any_database, key)
+        put_campaign(any_database, "BJ-2025-02", revision=0)
+        with any_database.reading() as connection:
+            assert months.months_of(connection) == ["2025-01", "2024-12"]
+            assert months.campaigns_of(connection, "2025-01") == ["BJ-2025-01", "SH-2025-01"]
+
+    def test_the_month_before_counts_up_to_the_same_day_and_hour(self, any_database: Database) -> None:
+        put_campaign(any_database, BEIJING, last_pull_at=parse_moment("2025-05-10T12:00"))
+        put_campaign(any_database, "BJ-2025-04")
+        put_contract(any_database, 1)
+        for number, moment in ((2, "2025-04-10T11:59"), (3, "2025-04-10T12:00"), (4, "2025-04-30T12:00")):
+            put_contract(any_database, number, campaign="BJ-2025-04", signed_at=parse_moment(moment))
+        with any_database.reading() as connection:
+            (found,) = months.city_months(connection, {}, "2025-05")
+        assert found.before is not None
+        assert (found.before_key, found.before.contracts) == ("BJ-2025-04", 1)
+        assert found.period.city == "BJ"  # no configuration knows it
+
+    def test_a_month_that_is_over_is_held_against_the_whole_month_before(self, any_database: Database) -> None:
+        put_campaign(any_database, "BJ-2025-04", last_pull_at=parse_moment("2025-05-02T00:00"))
+        put_campaign(any_database, "BJ-2025-03")
+        put_contract(any_database, 1, campaign="BJ-2025-03", signed_at=parse_moment("2025-03-31T23:00"))
+        with any_database.reading() as connection:
+            (found,) = months.city_months(connection, {}, "2025-04")
+        assert found.before is not None
+        assert found.before.contracts == 1
+        assert found.forecast == found.totals
+
+    def test_without_a_month_before_there_is_nothing_to_compare(self, any_database: Database) -> None:
+        put_campaign(any_database, BEIJING)
+        with any_database.reading() as connection:
+            (found,) = months.city_months(connection, {}, "2025-05")
+        assert found.before is None
+
+    @pytest.mark.parametrize(("month", "before"), [("2025-05", "2025-04"), ("2025-01", "2024-12")])
+    def test_month_before(self, month: str, before: str) -> None:
+        assert months.month_before(month) == before
+
+
+class TestForecast:
+    def test_half_the_campaign_promises_twice_as_much(self) -> None:
+        half = period(end=date(2025, 5, 30))  # 15 of 30 days
+        found = forecast_of(Totals(contracts=10, amount=1_000, payout=7, payees=3), half)
+        assert found == Totals(contracts=20, amount=2_000, payout=14, payees=3)
+
+    @pytest.mark.parametrize(("pulled", "is_known"), [("2025-05-03T23:59", False), ("2025-05-04T00:00", True)])
+    def test_the_first_three_days_promise_nothing(self, pulled: str, is_known: bool) -> None:
+        found = forecast_of(Totals(contracts=1), period(last_pull_at=parse_moment(pulled)))
+        assert (found is not None) == is_known
+
+    def test_never_pulled_promises_nothing(self) -> None:
+        assert forecast_of(Totals(), period(last_pull_at=None)) is None
+
+    @given(
+        contracts=st.integers(0, 10**6),
+        pulled=st.datetimes(datetime(2025, 4, 1), datetime(2025, 7, 1)),  # noqa: DTZ001
+    )
+    def test_it_is_never_less_than_what_there_is(self, contracts: int, pulled: datetime) -> None:
+        found = forecast_of(Totals(contracts=contracts), period(last_pull_at=pulled.replace(tzinfo=SHANGHAI)))
+        assert found is None or found.contracts >= contracts
+
+    @pytest.mark.parametrize(("now", "before", "share"), [(150, 100, 0.5), (50, 100, -0.5), (5, 0, None)])
+    def test_change(self, now: int, before: int, share: float | None) -> None:
+        assert months.change(now, before) == share
+
+
+class TestFreshness:
+    def test_a_campaign_that_is_on_and_was_not_pulled_for_a_quarter_of_an_hour_is_stale(self) -> None:
+        just, long_ago = NOW - timedelta(minutes=15), NOW - timedelta(minutes=16)
+        known = [
+            period(last_pull_at=just),
+            period(campaign="SH-2025-05", last_pull_at=long_ago),
+            period(campaign="GZ-2025-05", last_pull_at=None),
+        ]
+        found = freshness_of(known, NOW, timedelta(minutes=3))
+        assert found.stale == ("SH-2025-05", "GZ-2025-05")
+        assert found.at == just
+
+    def test_one_that_is_closed_or_past_its_settle_days_is_not(self) -> None:
+        long_ago = NOW - timedelta(days=9)
+        known = [
+            period(last_pull_at=long_ago, closed_at=NOW),
+            period(last_pull_at=long_ago, last_settle_day=date(2025, 5, 15)),
+        ]
+        assert freshness_of(known, NOW, timedelta(minutes=3)).stale == ()
+
+    def test_a_daemon_that_pulls_seldom_is_given_three_rounds(self) -> None:
+        known = [period(last_pull_at=NOW - timedelta(hours=2))]
+        assert freshness_of(known, NOW, timedelta(hours=1)).stale == ()
+
+    @pytest.mark.parametrize(
+        ("age", "words"),
+        [
+            ({"seconds": 59}, "刚刚"),
+            ({"minutes": 59}, "59 分钟前"),
+            ({"hours": 47}, "47 小时前"),
+            ({"days": 3}, "3 天前"),
+        ],
+    )
+    def test_age_in_words(self, age: dict[str, int], words: str) -> None:
+        assert age_words(timedelta(**age)) == words
+
+
+class TestTroubles:
+    def test_only_what_is_wrong_now_is_told(self, any_database: Database) -> None:
+        with any_database.writing() as connection:
+            for status in STATUSES:
+                moment = {"created_at": NOW, "updated_at": NOW, "status": status}
+                connection.execute(sa.insert(tasks).values(task_type="t", recipient="ops", message="m", **moment))
+            for number, resolved in enumerate((None, None, NOW)):
+                seen = {"first_seen_at": NOW, "resolved_at": resolved, "fingerprint": str(number)}
+                connection.execute(
+                    sa.insert(rejected_rows).values(campaign=BEIJING, contract_id="", reason="r", source="{}", **seen)
+                )
+            for job, outcomes in {"a": ("failed", "ok"), "b": ("ok", "failed"), "c": ("failed", None)}.items():
+                for outcome in outcomes:
+                    run = {"job": job, "slot": NOW, "started_at": NOW, "outcome": outcome, "error": "连不上"}
+                    connection.execute(sa.insert(job_runs).values(run))
+        with any_database.reading() as connection:
+            found = troubles_of(connection)
+        assert (found.failed, found.uncertain, found.rejected) == (1, 1, {BEIJING: 2})
+        assert found.failed_runs == (FailedRun("b", "连不上"), FailedRun("c", "连不上"))
+        assert not found.is_none
+
+
+class TestRanking:
+    def ranked(self, desk: Desk) -> ranking.Ranking:
+        with desk.app.database.reading() as connection:
+            return ranking.ranking_of(
+                open_ledger(connection, desk.app.campaigns, BEIJING), read_awards(connection, BEIJING)
+            )
+
+    def test_by_performance_with_progress_to_the_lowest_tier_that_is_missing(self, desk: Desk) -> None:
+        rich = contracts(*range(1, 7), amount=15_000, serviceHousekeeper="甲")  # 90,000: 达标奖 granted
+        poor = contracts(11, 12, amount=30_000, serviceHousekeeper="乙")  # two of six contracts
+        desk.show([*rich, *poor])
+        desk.run()
+        first, second = self.ranked(desk).ranks
+        assert (first.place, first.housekeeper, first.contracts, first.performance) == (1, "甲", 6, 9_000_000)
+        assert first.next_tier == ranking.NextTier("优秀奖", 0.75, 0, 3_000_000, 12_000_000, 40_000)
+        assert first.awards["达标奖"] == 1
+        assert second.next_tier is not None
+        assert (second.next_tier.progress, second.next_tier.contracts) == (pytest.approx(1 / 3), 4)
+        assert "4 单" in second.missing
+
+    def test_whoever_has_every_tier_has_nothing_ahead(self, desk: Desk) -> None:
+        desk.show(contracts(*range(1, 7), amount=30_000))
+        desk.run()
+        (only,) = self.ranked(desk).ranks
+        assert only.next_tier is None
+        assert only.payout == sum(row["amount"] for row in desk.table(awards))
+        assert {row["name"] for row in desk.table(awards) if row["kind"] == Tiers.kind} == {
+            "达标奖",
+            "优秀奖",
+            "精英奖",
+        }
+
+    @pytest.mark.parametrize(
+        ("near", "contracts_missing", "fen"),
+        [(True, 0, 100), (False, 0, 101), (True, 1, 0), (True, 1, 100), (False, 2, 0)],
+    )
+    def test_near_is_within_a_tenth_of_the_threshold_and_one_contract(
+        self, near: bool, contracts_missing: int, fen: int
+    ) -> None:
+        assert ranking.NextTier("达标奖", 0.5, contracts_missing, fen, 1000, 200).is_near == near
+
+    def test_a_badge_makes_the_next_tier_worth_more(self, desk: Desk) -> None:
+        elite = next(iter(load_badge_lists()["elite"]))
+        desk.show(contracts(1, serviceHousekeeper=elite))
+        desk.run()
+        tier = self.ranked(desk).ranks[0].next_tier
+        assert tier is not None
+        assert (tier.name, tier.worth) == ("达标奖", 40_000)
+
+    def test_days_and_track_choose_what_was_signed(self, any_database: Database) -> None:
+        put_contract(any_database, 1, signed_at=parse_moment("2025-05-01T00:00"))
+        put_contract(any_database, 2, signed_at=parse_moment("2025-05-02T23:59"), self_referral=True)
+        put_contract(any_database, 3, signed_at=parse_moment("2025-05-03T00:00"), payee="乙")
+        two_days = (date(2025, 5, 1), date(2025, 5, 2))
+
+        def signed(*asked: Any) -> dict[str, ranking.Signed]:
+            with any_database.reading() as connection:
+                return ranking.signed_by_payee(connection, BEIJING, *asked)
+
+        assert {payee: one.contracts for payee, one in signed(None, None, "").items()} == {"甲": 2, "乙": 1}
+        assert signed(*two_days, "") == {"甲": ranking.Signed(2, 20_000, 18_000)}
+        assert signed(*two_days, "platform")["甲"].contracts == 1
+        assert signed(*two_days, "self_referral")["甲"].contracts == 1
+
+
+class TestQueue:
+    def test_every_state_with_its_oldest_and_the_newest_first(self, any_database: Database) -> None:
+        with any_database.writing() as connection:
+            for number, recipient in enumerate(("ops", "bj_group", "ops")):
+                moment = NOW + timedelta(minutes=number)
+                values = {"status": "failed", "created_at": moment, "updated_at": moment, "recipient": recipient}
+                connection.execute(sa.insert(tasks).values(task_type="t", message="m", **values))
+            connection.execute(sa.insert(audit_log).values(at=NOW, who="甲", action="tasks", detail="任务 1"))
+            connection.execute(sa.insert(audit_log).values(at=NOW, who="甲", action="adjust", detail="别的"))
+        with any_database.reading() as connection:
+            lines = {line.status: line for line in queue.by_status(connection)}
+            assert tuple(lines) == STATUSES
+            assert (lines["failed"].number, lines["failed"].oldest) == (3, NOW)
+            assert (lines["pending"].number, lines["pending"].oldest) == (0, None)
+            assert [task.id for task in queue.newest(connection, "failed", "", 2)] == [3, 2]
+            assert [task.id for task in queue.newest(connection, "failed", "ops", 9)] == [3, 1]
+            assert queue.recipients(connection, "failed") == ["bj_group", "ops"]
+            assert [act.detail for act in queue.acts(connection, 9)] == ["任务 1"]
+
+
+class TestReadOnly:
+    def test_the_connection_of_the_dashboard_cannot_write(self, any_database_url: str) -> None:
+        database = Database(any_database_url, read_only=True)
+        database.require_newest()
+        try:
+            with pytest.raises(sa.exc.DBAPIError), database.reading() as connection:
+                connection.execute(sa.insert(audit_log).values(at=NOW, who="x", action="x", detail="x"))
+        finally:
+            database.close()
+
+    def test_it_makes_no_database(self, tmp_path: Any) -> None:
+        with pytest.raises(DatabaseError, match="请先启动一次主程序"):
+            Database(f"sqlite:///{tmp_path / 'none' / 'tasks.db'}", read_only=True)
+        assert not (tmp_path / "none").exists()
