@@ -23,6 +23,7 @@ import pandas as pd
 import psutil
 
 from benchmarks.seeded_contracts import COLUMNS, ENTRY, frame, source_rows
+from launcher import child_environment
 from modules.clock import SHANGHAI, shanghai_now
 from modules.sandbox import sample_alerts
 from modules.sandbox.metabase import API_KEY, MetabaseStandIn
@@ -216,7 +217,7 @@ def _installation(folder: Path, metabase: MetabaseStandIn, robot: RobotStandIn) 
     recipients = [f"  {to}: {{name: {to}, sender: wecom_robot, key: soak-{to}}}\n" for to in RECIPIENTS]
     (folder / "settings.yaml").write_text(SETTINGS + "".join(recipients), encoding="utf-8")
     (folder / "campaigns.py").write_text(f"REWARD_CONFIGS = {{{KEY!r}: {ENTRY!r}}}\n", encoding="utf-8")
-    return os.environ | {
+    return child_environment() | {
         "SETTINGS_FILE": str(folder / "settings.yaml"),
         "CAMPAIGNS_FILE": str(folder / "campaigns.py"),
         "DATA_DIR": str(folder / "data"),
