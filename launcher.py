@@ -258,8 +258,12 @@ def run_quietly(command: Sequence[str]) -> subprocess.CompletedProcess[str]:
 
 
 def child_environment() -> dict[str, str]:
-    """This process's environment, with UTF-8 for files and pipes on Windows too."""
-    return {**os.environ, "PYTHONUTF8": "1"}
+    """This process's environment, with UTF-8 for files and pipes on Windows too.
+
+    On Linux the C library keeps freed memory for each thread apart: with two such stores the daemon, all of whose runs
+    have threads of their own, stays some 25 MB smaller.
+    """
+    return {"MALLOC_ARENA_MAX": "2", **os.environ, "PYTHONUTF8": "1"}
 
 
 def speak_utf8() -> None:

@@ -21,7 +21,7 @@ from modules import health, terminal
 from modules.application import Application, open_application
 from modules.campaign_run import JobReport, RunOptions, find_campaign, run_campaign
 from modules.check import accept_changes, check_everything
-from modules.clock import shanghai_now
+from modules.clock import Clock, shanghai_now
 from modules.commands import corrections, payouts, simulation, status, takeover, tasks
 from modules.commands.shared import AsJson, At, DryRun, moment, opened
 from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
@@ -83,7 +83,7 @@ def daemon(
         raise JobRefusedError("--no-worker 只用于启动后台程序，不能和命令一起用")
 
 
-def run_daemon(*, sends: bool = True) -> None:
+def run_daemon(*, sends: bool = True, clock: Clock = shanghai_now) -> None:
     """Pull every few minutes and, where it `sends`, drain the queue beside it, until Ctrl-C or SIGTERM."""
     settings = load_settings()
     pulse = Pulse(settings)
@@ -95,7 +95,7 @@ def run_daemon(*, sends: bool = True) -> None:
             signs = signs_of_life(app, pulse, lambda: sending.is_alive if sending else None, partial(_status, app))
             _tick(app, stop, opened_parts.enter_context(signs))
 
-    _until_stopped(settings, work, pulse)
+    _until_stopped(settings, work, pulse, clock)
 
 
 @cli.command()
@@ -115,10 +115,12 @@ def worker(
                 time.sleep(TICK_SECONDS)
         log.info("收到停止信号，正在收尾")
 
-    _until_stopped(load_settings(), work, None)
+    _until_stopped(load_settings(), work, None, shanghai_now)
 
 
-def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch], None], pulse: Pulse | None) -> None:
+def _until_stopped(
+    settings: Settings, work: Callable[[Application, StopSwitch], None], pulse: Pulse | None, clock: Clock
+) -> None:
     """Open the application and work until a signal asks to end; the daemon, which has a pulse, owns its data folder."""
     configure_logging(settings, console=True)
     stop = StopSwitch()
@@ -127,8 +129,8 @@ def _until_stopped(settings: Settings, work: Callable[[Application, StopSwitch],
         with ExitStack() as opened_parts:
             with stop.breaking_in():
                 if pulse is not None:
-                    opened_parts.enter_context(living(settings, pulse, shanghai_now))
-                app = opened_parts.enter_context(open_application(settings, is_daemon=pulse is not None))
+                    opened_parts.enter_context(living(settings, pulse, clock))
+                app = opened_parts.enter_context(open_application(settings, clock=clock, is_daemon=pulse is not None))
             work(app, stop)
     except StopRequestedError:
         log.info("启动途中收到停止信号")

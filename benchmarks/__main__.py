@@ -1,14 +1,16 @@
-"""`python -m benchmarks rewards`, `… cycle`, `… queue`, `… dashboard`: tables of seconds and ratios; with `--json` for
+"""`python -m benchmarks rewards`, `… cycle`, `… queue`, `… dashboard`, `… soak`: tables of figures; with `--json` for
 programs."""
 
 import argparse
 import json
+import sys
 
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cycle, dashboard, queue, rewards
+from benchmarks import cycle, dashboard, queue, rewards, soak
 
+Row = dict[str, object]
 MEASURES = {
     "rewards": rewards.measure_all,
     "cycle": cycle.measure_all,
@@ -18,19 +20,27 @@ MEASURES = {
 
 
 def main() -> None:
-    """Measure and show. Nothing is judged: the figures speak."""
+    """Measure and show. Only the soak judges: its exit code is 1 where something does not hold."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("what", choices=tuple(MEASURES))
+    parser.add_argument("what", choices=(*MEASURES, "soak"))
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--minutes", type=float, default=10, help="of the soak")
+    parser.add_argument("--cycles", type=int, help="of the soak, in place of minutes")
     arguments = parser.parse_args()
-    for title, rows in MEASURES[arguments.what]():
+    is_soak = arguments.what == "soak"
+    tables = soak.measure_all(arguments.minutes, arguments.cycles) if is_soak else MEASURES[arguments.what]()
+    shown: list[Row] = []
+    for title, rows in tables:
+        shown += rows
         if arguments.json:
             print(json.dumps({"title": title, "rows": rows}))
         else:
             show(title, rows)
+    if any(row.get("holds") == "NO" for row in shown):
+        sys.exit(1)
 
 
-def show(title: str, rows: list[dict[str, object]]) -> None:
+def show(title: str, rows: list[Row]) -> None:
     table = Table(*rows[0], title=title, title_justify="left")
     for row in rows:
         table.add_row(*(f"{value:,}" if isinstance(value, int) else str(value) for value in row.values()))
