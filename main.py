@@ -1,5 +1,8 @@
 """The command line and the daemon. Wiring only: what happens is in jobs.py, task_scheduler.py and modules/."""
 
+if __name__ == "__main__":
+    import modules.without_pyarrow  # noqa: F401 - before anything loads pandas
+
 import getpass
 import logging
 import signal
