@@ -12,8 +12,9 @@ from modules.config_guard import ConfigNotAcceptedError
 from modules.database import in_words
 from modules.due_slots import FAILED
 from modules.errors import PULL_ERRORS, JobFailedError, JobRefusedError
-from modules.job_runs import OK, Ended, SlotLostError
+from modules.job_runs import METABASE, OK, Ended, SlotLostError
 from modules.ledger import CampaignClosedError
+from modules.request_module import MetabaseDownError
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,7 @@ def outcome_of(job: str, run: Callable[[], Mapping[str, int]]) -> Ended:
         ended = Ended(OK, counts)
     except RUN_ERRORS as error:
         log.error("%s 运行失败：%s", job, error)  # noqa: TRY400 - the words say it all
-        ended = Ended(FAILED, {}, str(error))
+        ended = Ended(FAILED, {}, str(error), METABASE if isinstance(error, MetabaseDownError) else None)
     except sa.exc.DBAPIError as error:
         log.exception("%s 运行失败", job)
         ended = Ended(FAILED, {}, in_words(error))

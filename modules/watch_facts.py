@@ -63,11 +63,11 @@ def last_runs(connection: Connection, job: str) -> list[Run]:
 
     A slot that was tried again is as many runs as have failed.
     """
-    columns = (job_runs.c.outcome, job_runs.c.error, job_runs.c.ended_at, job_runs.c.failures)
+    columns = (job_runs.c.outcome, job_runs.c.error, job_runs.c.ended_at, job_runs.c.fault, job_runs.c.failures)
     of_job = sa.select(*columns).where(job_runs.c.job == job, job_runs.c.outcome.in_(TELLING))
     newest_first = of_job.order_by(job_runs.c.started_at.desc(), job_runs.c.id.desc()).limit(RUNS_LOOKED_AT)
     return [
-        Run(row.outcome, row.error, row.ended_at)
+        Run(row.outcome, row.error, row.ended_at, row.fault)
         for row in connection.execute(newest_first)
         for _try in range(max(row.failures, 1) if row.outcome == FAILED else 1)
     ]
