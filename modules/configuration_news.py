@@ -1,8 +1,7 @@
-"""What operations are told when the configuration was read anew. Pure: two states → words."""
+"""What the log is told when the configuration was read anew. Pure: two states → words."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from modules.clock import format_moment
 from modules.configuration import Configuration
@@ -11,18 +10,9 @@ from modules.live_configuration import Reread
 NAMED_AT_MOST = 5
 
 
-@dataclass(frozen=True)
-class News:
-    """Lines for the log, each with its level. `to_mend`: the faults that are new, and `alert` what operations are told
-    of them; both empty where there are none."""
-
-    lines: tuple[tuple[int, str], ...]
-    to_mend: tuple[str, ...] = ()
-    alert: str = ""
-
-
-def news(reread: Reread) -> News:
-    """The words of one re-reading: what changed, what is wrong now and was not before, what has been mended."""
+def news(reread: Reread) -> list[tuple[int, str]]:
+    """The lines of one re-reading, each with its level: what changed, what is wrong now and was not before, what has
+    been mended."""
     before, after = reread.before, reread.after
     lines = [*_changes(before, after)]
     added = [str(fault) for fault in after.faults if fault not in before.faults]
@@ -35,8 +25,7 @@ def news(reread: Reread) -> News:
     lines += [(logging.INFO, f"配置已改好：{fault}") for fault in before.faults if fault not in after.faults]
     if before.faults and not after.faults:
         lines.append((logging.INFO, "配置的错误都已改好，全部按现在的文件运行"))
-    alert = "\n".join(["配置文件有错，请修改；不用重启。", *added, *filter(None, [going_on])]) if added else ""
-    return News(tuple(lines), tuple(added), alert)
+    return lines
 
 
 def kept_words(configuration: Configuration) -> str:
@@ -56,11 +45,6 @@ def kept_lines(kept: Mapping[str, str]) -> list[str]:
 def _some(names: Sequence[str]) -> str:
     named = "、".join(names[:NAMED_AT_MOST])
     return named if len(names) <= NAMED_AT_MOST else f"{named} 等 {len(names)} 个"
-
-
-def start_alert(configuration: Configuration) -> str:
-    """What operations are told where the files have faults when the daemon starts."""
-    return "\n".join(["启动时配置文件有错，有错的部分没有运行；请修改，不用重启。", *map(str, configuration.faults)])
 
 
 def removed(reread: Reread, part: str) -> Mapping[str, object]:

@@ -98,12 +98,15 @@ class House:
 
 @dataclass(frozen=True)
 class Machine:
-    """What only this machine knows. Faults are in words, empty where there is none."""
+    """What only this machine knows. Faults are in words, empty where there is none; `kept_config` is what runs by an
+    earlier version than the files of the configuration."""
 
     unwritten: Sequence[ViewFault] = ()
     damage: str = ""
     backup_fault: str = ""
     health_fault: str = ""
+    config_faults: Sequence[str] = ()
+    kept_config: str = ""
 
 
 def house_troubles(house: House, recipients: Mapping[str, RecipientSettings], now: datetime) -> list[Trouble]:
@@ -122,7 +125,7 @@ def house_troubles(house: House, recipients: Mapping[str, RecipientSettings], no
 
 
 def machine_troubles(machine: Machine) -> list[Trouble]:
-    """What is wrong with files, database file and health server of this machine."""
+    """What is wrong with files, database file, health server and configuration of this machine."""
     found = []
     if machine.unwritten:
         named = "；".join(f"{fault.file}（{_short(fault.reason)}）" for fault in machine.unwritten[:NAMED_AT_MOST])
@@ -133,6 +136,11 @@ def machine_troubles(machine: Machine) -> list[Trouble]:
         found.append(Trouble("backup", machine.backup_fault))
     if machine.health_fault:
         found.append(Trouble("health-server", machine.health_fault))
+    if machine.config_faults:
+        named = "；".join(_short(fault) for fault in machine.config_faults[:NAMED_AT_MOST])
+        instead = machine.kept_config or "有错的部分没有运行"
+        words = f"配置文件有 {len(machine.config_faults)} 处错误：{named}；{instead}；请修改，不用重启"
+        found.append(Trouble("configuration", words))
     return found
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from modules import ledger, soundness
 from modules.application import Application
+from modules.configuration_news import kept_words
 from modules.heartbeat import read_heartbeat
 from modules.recipients import OPERATIONS
 from modules.settings import Settings
@@ -43,13 +44,15 @@ def read_house(connection: Connection, app: Application, now: datetime) -> House
 
 def read_machine(app: Application) -> Machine:
     """What only this machine knows."""
-    state_dir = app.settings.state_dir
+    state_dir, configuration = app.settings.state_dir, app.configuration
     heartbeat, report = read_heartbeat(state_dir), soundness.read_report(state_dir)
     return Machine(
         unwritten=app.views.faults(),
         damage=report.damage,
         backup_fault=report.backup_fault,
         health_fault=heartbeat.health_fault if heartbeat else "",
+        config_faults=[str(fault) for fault in configuration.faults],
+        kept_config=kept_words(configuration),
     )
 
 

@@ -188,6 +188,7 @@ def test_given_up_messages_and_rejected_rows_are_one_trouble_each_with_their_num
         (Machine(damage="坏了"), ["damage"]),
         (Machine(backup_fault="磁盘满"), ["backup"]),
         (Machine(health_fault="端口"), ["health-server"]),
+        (Machine(config_faults=["一", "二"]), ["configuration"]),
     ],
 )
 def test_what_is_wrong_with_a_machine(machine: Machine, expected: list[str]) -> None:
@@ -199,6 +200,21 @@ def test_many_files_are_one_trouble() -> None:
     [found] = machine_troubles(Machine(unwritten=many))
     assert found.words.startswith("有 9 个文件写不了：0.csv（在 Excel 中打开）；")
     assert "5.csv" not in found.words
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        ("", "配置文件有 6 处错误：0；1；2；3；4；有错的部分没有运行；请修改，不用重启"),
+        (
+            "活动 A 仍按 昨天 的配置运行",
+            "配置文件有 6 处错误：0；1；2；3；4；活动 A 仍按 昨天 的配置运行；请修改，不用重启",
+        ),
+    ],
+)
+def test_faults_of_the_configuration_are_one_trouble_that_says_what_runs_instead(kept: str, expected: str) -> None:
+    [found] = machine_troubles(Machine(config_faults=[str(number) for number in range(6)], kept_config=kept))
+    assert (found.words, found.reminds) == (expected, True)
 
 
 # -- read from a real database ---------------------------------------------------------------------------------------
