@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from modules.clock import format_moment
 from modules.configuration import Configuration
 from modules.live_configuration import Reread
+from modules.rewards.faults import Fault
 
 NAMED_AT_MOST = 5
 
@@ -22,7 +23,7 @@ def news(reread: Reread) -> list[tuple[int, str]]:
     going_on = kept_words(after)
     if added and going_on:
         lines.append((logging.WARNING, going_on))
-    lines += [(logging.INFO, f"配置已改好：{fault}") for fault in before.faults if fault not in after.faults]
+    lines += [(logging.INFO, f"配置已改好：{fault}") for fault in _mended(before, after)]
     if before.faults and not after.faults:
         lines.append((logging.INFO, "配置的错误都已改好，全部按现在的文件运行"))
     return lines
@@ -51,6 +52,16 @@ def removed(reread: Reread, part: str) -> Mapping[str, object]:
     """The entries of a part that are no longer in the files."""
     after = reread.after.found[part].valid
     return {key: entry for key, entry in reread.before.found[part].valid.items() if key not in after}
+
+
+def _mended(before: Configuration, after: Configuration) -> list[Fault]:
+    """The faults that are gone. Where a file can't be read now, of faults elsewhere than in the parts that can be read
+    nobody knows whether they are gone or hidden."""
+    gone = [fault for fault in before.faults if fault not in after.faults]
+    readable = [title for title, found in after.found.items() if found.spoilt is not None]
+    if len(readable) == len(after.found):
+        return gone
+    return [fault for fault in gone if any(fault in before.found[title].faults for title in readable)]
 
 
 def _changes(before: Configuration, after: Configuration) -> Iterator[tuple[int, str]]:

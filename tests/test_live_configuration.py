@@ -585,6 +585,23 @@ def test_a_fault_is_said_once_and_so_is_its_mending(office: Office, caplog: pyte
     assert office.state["hash"] == office.desk.app.configuration.hash
 
 
+def test_a_fault_that_a_syntax_error_hides_is_not_mended(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "modules")
+    office.campaigns("MAY['titel'] = 1")
+    office.looks()
+    lines(caplog)
+    office.campaigns("MAY['titel'] = (")
+    office.looks()
+    (hiding,) = [line for line in lines(caplog) if "活动" not in line]
+    assert "语法错误" in hiding
+    office.campaigns("MAY['titel'] = 1")
+    office.looks()
+    said = lines(caplog)
+    assert "配置有错" in said[0]
+    assert "titel" in said[0]
+    assert [line.partition("：")[0] for line in said if "语法错误" in line] == ["配置已改好"]
+
+
 def test_a_fault_that_is_there_at_the_start_is_told_to_operations_and_not_anew_by_the_next_start(
     open_desk: Opening, clock: SetClock, tmp_path: Path
 ) -> None:
