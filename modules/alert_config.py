@@ -86,11 +86,6 @@ class Alert(Section):
     enabled: bool = True
 
     @property
-    def times(self) -> tuple[time, ...]:
-        """When it runs each day, in order; none where it runs every so many minutes."""
-        return self.at
-
-    @property
     def has_baseline(self) -> bool:
         """Whether the first pull only shows what there was before: so it is for all that is told once, unless
         somebody says otherwise."""

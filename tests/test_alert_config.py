@@ -51,7 +51,7 @@ def good(*without: str, **changes: Any) -> Alert:
 
 def test_an_entry_says_what_when_and_to_whom() -> None:
     alert = good()
-    assert (alert.name, alert.title, alert.card_id, alert.every_minutes, alert.times) == (
+    assert (alert.name, alert.title, alert.card_id, alert.every_minutes, alert.at) == (
         "bad_reviews",
         "差评提醒",
         1800,
@@ -67,8 +67,8 @@ def test_an_entry_says_what_when_and_to_whom() -> None:
 
 
 def test_times_of_day_are_one_or_several_in_order() -> None:
-    assert good("every_minutes", at="9:05").times == (time(9, 5),)
-    assert good("every_minutes", at=["15:30", "09:00", "15:30"]).times == (time(9), time(15, 30))
+    assert good("every_minutes", at="9:05").at == (time(9, 5),)
+    assert good("every_minutes", at=["15:30", "09:00", "15:30"]).at == (time(9), time(15, 30))
 
 
 def test_what_is_told_once_has_a_baseline_unless_somebody_says_otherwise() -> None:
