@@ -119,10 +119,6 @@ class Announcer:
             messages += [self._maker.message(key, NOTICE, to, text, "hold", attempts), *alerts]
         return messages
 
-    def alert(self, fault: str, text: str, now: datetime) -> list[Message]:
-        """Tell operations what to mend, once a day per `fault`; nobody where settings know no such recipient."""
-        return self._maker.alert(fault, text, now)
-
 
 def broadcast_values(campaign: Campaign, record: Mapping[Any, Any], remark_text: str) -> dict[str, Any]:
     """What a broadcast template can show of a contract; money as `1,234.50`."""

@@ -19,7 +19,7 @@ from modules.alert_config import Alerts, alert_path, load_alerts
 from modules.alert_messages import sample_values as sample_alert
 from modules.announcer import template_samples
 from modules.campaigns import Campaigns, load_campaigns
-from modules.database import Database, in_words
+from modules.database import Database, in_words, reason_in_words
 from modules.errors import JobRefusedError
 from modules.recipients import OPERATIONS
 from modules.request_module import MetabaseClient, MetabaseError
@@ -30,6 +30,7 @@ from modules.senders import apprise_channel
 from modules.service_providers import PROVIDERS_FILE, load_providers
 from modules.settings import Settings, load_settings
 from modules.sla_report import sample_values
+from modules.soundness import damage_of, database_file
 from modules.templates import TEMPLATES_DIR, Templates
 
 
@@ -108,8 +109,12 @@ def check_alerts(alerts: Alerts, now: datetime, templates_dir: Path = TEMPLATES_
 
 
 def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:
-    """What has changed in campaigns that have run. Reads the database as it is, and makes none."""
+    """What has changed in campaigns that have run. Reads the database as it is, and makes none; one that is damaged is
+    a fault, as the program does not start with it."""
     try:
+        file = database_file(settings)
+        if file is not None and file.is_file() and (damage := damage_of(file)):
+            return Findings((Fault("数据库", damage),))
         engine = _engine_as_it_is(settings.database_url)
         if engine is None:
             return Findings(notes=("还没有数据库：没有已运行的活动可以比较",))
@@ -119,6 +124,8 @@ def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:
             engine.dispose()
     except sa.exc.DBAPIError as error:
         words = in_words(error)
+    except sqlite3.Error as error:
+        words = reason_in_words(str(error))
     except (sa.exc.ArgumentError, ImportError, OSError) as error:
         words = f"打不开（{type(error).__name__}），请检查 DATABASE_URL"
     return Findings(warnings=(Fault("数据库", f"没有和上次运行的活动配置比较：{words}"),))

@@ -142,7 +142,7 @@ def _merge(part: Part, found: Found, last: Configuration, templates: Templates) 
         if key not in found.valid or part.digest(found.valid[key]) != part.digest(entry)
     ]
     samples = [part.samples(entry) for entry in fallen_back.values()]
-    return _Merged(Found(valid, found.faults, found.warnings), faults, kept, samples)
+    return _Merged(replace(found, valid=valid), faults, kept, samples)
 
 
 def _unusable(

@@ -1,28 +1,19 @@
-"""What operations are told when the configuration was read anew. Pure: two states → words."""
+"""What the log is told when the configuration was read anew. Pure: two states → words."""
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from modules.clock import format_moment
 from modules.configuration import Configuration
 from modules.live_configuration import Reread
+from modules.rewards.faults import Fault
 
 NAMED_AT_MOST = 5
 
 
-@dataclass(frozen=True)
-class News:
-    """Lines for the log, each with its level. `to_mend`: the faults that are new, and `alert` what operations are told
-    of them; both empty where there are none."""
-
-    lines: tuple[tuple[int, str], ...]
-    to_mend: tuple[str, ...] = ()
-    alert: str = ""
-
-
-def news(reread: Reread) -> News:
-    """The words of one re-reading: what changed, what is wrong now and was not before, what has been mended."""
+def news(reread: Reread) -> list[tuple[int, str]]:
+    """The lines of one re-reading, each with its level: what changed, what is wrong now and was not before, what has
+    been mended."""
     before, after = reread.before, reread.after
     lines = [*_changes(before, after)]
     added = [str(fault) for fault in after.faults if fault not in before.faults]
@@ -32,11 +23,10 @@ def news(reread: Reread) -> News:
     going_on = kept_words(after)
     if added and going_on:
         lines.append((logging.WARNING, going_on))
-    lines += [(logging.INFO, f"配置已改好：{fault}") for fault in before.faults if fault not in after.faults]
+    lines += [(logging.INFO, f"配置已改好：{fault}") for fault in _mended(before, after)]
     if before.faults and not after.faults:
         lines.append((logging.INFO, "配置的错误都已改好，全部按现在的文件运行"))
-    alert = "\n".join(["配置文件有错，请修改；不用重启。", *added, *filter(None, [going_on])]) if added else ""
-    return News(tuple(lines), tuple(added), alert)
+    return lines
 
 
 def kept_words(configuration: Configuration) -> str:
@@ -58,15 +48,20 @@ def _some(names: Sequence[str]) -> str:
     return named if len(names) <= NAMED_AT_MOST else f"{named} 等 {len(names)} 个"
 
 
-def start_alert(configuration: Configuration) -> str:
-    """What operations are told where the files have faults when the daemon starts."""
-    return "\n".join(["启动时配置文件有错，有错的部分没有运行；请修改，不用重启。", *map(str, configuration.faults)])
-
-
 def removed(reread: Reread, part: str) -> Mapping[str, object]:
     """The entries of a part that are no longer in the files."""
     after = reread.after.found[part].valid
     return {key: entry for key, entry in reread.before.found[part].valid.items() if key not in after}
+
+
+def _mended(before: Configuration, after: Configuration) -> list[Fault]:
+    """The faults that are gone. Where a file can't be read now, of faults elsewhere than in the parts that can be read
+    nobody knows whether they are gone or hidden."""
+    gone = [fault for fault in before.faults if fault not in after.faults]
+    readable = [title for title, found in after.found.items() if found.spoilt is not None]
+    if len(readable) == len(after.found):
+        return gone
+    return [fault for fault in gone if any(fault in before.found[title].faults for title in readable)]
 
 
 def _changes(before: Configuration, after: Configuration) -> Iterator[tuple[int, str]]:

@@ -124,12 +124,16 @@ class _Handler(BaseHTTPRequestHandler):
         except OSError as error:
             log.debug("健康检查的请求没有答完：%s", error)
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
     def _answer(self, status: int, body: bytes, kind: str = "application/json; charset=utf-8") -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:
         log.debug("健康检查：%s", format % args)

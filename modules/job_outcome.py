@@ -11,8 +11,9 @@ from modules.backups import BackupError
 from modules.config_guard import ConfigNotAcceptedError
 from modules.due_slots import FAILED
 from modules.errors import PULL_ERRORS, JobFailedError, JobRefusedError, words_of
-from modules.job_runs import OK, Ended, SlotLostError
+from modules.job_runs import METABASE, OK, Ended, SlotLostError
 from modules.ledger import CampaignClosedError
+from modules.request_module import MetabaseDownError
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def outcome_of(job: str, run: Callable[[], Mapping[str, int]]) -> Ended:
         ended = Ended(OK, counts)
     except RUN_ERRORS as error:
         log.error("%s 运行失败：%s", job, error)  # noqa: TRY400 - the words say it all
-        ended = Ended(FAILED, {}, str(error))
+        ended = Ended(FAILED, {}, str(error), METABASE if isinstance(error, MetabaseDownError) else None)
     except (sa.exc.DBAPIError, OSError) as error:
         log.exception("%s 运行失败", job)
         ended = Ended(FAILED, {}, words_of(error))

@@ -46,6 +46,9 @@ CLOCKS_AGREE = timedelta(days=1)
 """A daily slot that lies ahead by more was run by a clock that was wrong; one by less may be of a clock put right."""
 
 OK, MISSED = "ok", "missed"
+METABASE = "metabase"
+"""The fault of a run that failed as Metabase itself is out of use."""
+
 MISSED_WORDS = "错过了：到点时程序没有运行，过了补跑时限；要补跑请用 run 加 --at"
 
 Writing = Callable[[], AbstractContextManager[Connection]]
@@ -71,11 +74,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended; `error` in words for people."""
+    """How a run ended; `error` in words for people. `fault`: whose, where it is not the job's own."""
 
     outcome: str
     counts: Mapping[str, int]
     error: str | None = None
+    fault: str | None = None
 
 
 def last_run(connection: Connection, job: str, timing: Timing, now: datetime) -> LastRun | None:
@@ -189,7 +193,7 @@ def _held(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
 
 def _ending(ended: Ended, now: datetime) -> dict[str, Any]:
     counts = json.dumps(dict(ended.counts))
-    return {"ended_at": now, "outcome": ended.outcome, "counts": counts, "error": ended.error}
+    return {"ended_at": now, "outcome": ended.outcome, "counts": counts, "error": ended.error, "fault": ended.fault}
 
 
 def _note_missed(connection: Connection, job: str, slot: datetime | None, now: datetime) -> None:
@@ -207,7 +211,7 @@ def _retire_from(connection: Connection, job: str, slot: datetime) -> None:
 
 def _hold(connection: Connection, job: str, slot: datetime, holder: str, until: datetime, now: datetime) -> int:
     begun = {"started_at": now, "locked_by": holder, "locked_until": until}
-    emptied = dict.fromkeys(("ended_at", "outcome", "counts", "error"))
+    emptied = dict.fromkeys(("ended_at", "outcome", "counts", "error", "fault"))
     again = sa.update(job_runs).where(SCHEDULED, job_runs.c.job == job, job_runs.c.slot == slot)
     run_id: int | None = connection.execute(again.values(begun | emptied).returning(job_runs.c.id)).scalar()
     if run_id is None:

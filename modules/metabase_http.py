@@ -43,6 +43,10 @@ class MetabaseError(Exception):
         return _one_line(f"{where}：{self.what}；请{self.remedy}")
 
 
+class MetabaseDownError(MetabaseError):
+    """Metabase itself is out of use: not reached, out of order, or it lets nobody in. No fault of one question."""
+
+
 @dataclass(frozen=True)
 class Call:
     """A request to make, relative to METABASE_URL.
@@ -108,7 +112,7 @@ class MetabaseHttp:
     def exchange(self, call: Call, deadline: float) -> Reply:
         """Make the request, again with growing pauses where the failure may pass, `MOST_TRIES` times, until `deadline`.
 
-        Returns whatever the server decided, refusals included. Raises MetabaseError where no usable answer came.
+        Returns whatever the server decided, refusals included. Raises MetabaseDownError where no usable answer came.
         """
         retrying = Retrying(
             retry=retry_if_exception(lambda error: _worth_repeating(error, call)),
@@ -125,7 +129,7 @@ class MetabaseHttp:
         except _PassingError as error:
             tries = retrying.statistics["attempt_number"]
             spent = f"（试了 {tries} 次）" if tries > 1 else ""
-            raise MetabaseError(f"{error}{spent}", BROKEN_REMEDY) from error
+            raise MetabaseDownError(f"{error}{spent}", BROKEN_REMEDY) from error
 
     def close(self) -> None:
         """Close every connection."""
@@ -149,11 +153,11 @@ class MetabaseHttp:
             with response:
                 body = self._read(response, deadline)
         except requests.exceptions.SSLError as error:
-            raise MetabaseError("HTTPS 证书或加密连接不被信任", "检查 METABASE_URL 和服务器的证书") from error
+            raise MetabaseDownError("HTTPS 证书或加密连接不被信任", "检查 METABASE_URL 和服务器的证书") from error
         except (requests.ConnectionError, requests.Timeout, Urllib3Error) as error:
             raise _passing(error) from error
         except requests.RequestException as error:
-            raise MetabaseError(f"请求发不出去（{type(error).__name__}）", "检查 METABASE_URL 的写法") from error
+            raise MetabaseDownError(f"请求发不出去（{type(error).__name__}）", "检查 METABASE_URL 的写法") from error
         return _reply(response, body)
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
@@ -175,7 +179,7 @@ def quoted(words: object) -> str:
 def refusal(reply: Reply) -> MetabaseError:
     """The error for a status that is no success."""
     if 300 <= reply.status < 400:
-        return MetabaseError(
+        return MetabaseDownError(
             f"地址被转到别处（HTTP {reply.status}）",
             "把 METABASE_URL 改成最终地址（例如 https:// 开头），或检查单点登录和代理",
         )
@@ -230,7 +234,9 @@ def _reply(response: requests.Response, body: bytes) -> Reply:
         said = f"：{quoted(reply.text)}" if reply.text else ""
         raise _PassingError(f"服务器出错（HTTP {reply.status}{said}）")
     if reply.succeeded and html:
-        raise MetabaseError("得到的是网页而不是数据", "检查 METABASE_URL 是不是 Metabase 的根地址，以及代理和单点登录")
+        raise MetabaseDownError(
+            "得到的是网页而不是数据", "检查 METABASE_URL 是不是 Metabase 的根地址，以及代理和单点登录"
+        )
     if reply.succeeded and document is None:
         raise _PassingError("答复不完整或不是 JSON")
     return reply

@@ -21,7 +21,7 @@ from typing import Protocol
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from modules.clock import format_moment, in_shanghai
-from modules.metabase_http import Call, MetabaseError, MetabaseHttp, Reply, refusal
+from modules.metabase_http import Call, MetabaseDownError, MetabaseHttp, Reply, refusal
 from modules.settings import MetabaseSettings
 
 logger = logging.getLogger(__name__)
@@ -37,18 +37,18 @@ class Identity(Protocol):
     """What a fetch shows to Metabase."""
 
     def headers(self) -> dict[str, str]:
-        """The headers to send. Raises MetabaseError where no login is possible now."""
+        """The headers to send. Raises MetabaseDownError where no login is possible now."""
 
     def renew(self) -> None:
-        """Do what can be done about a 401. Raises MetabaseError where nothing is left to try."""
+        """Do what can be done about a 401. Raises MetabaseDownError where nothing is left to try."""
 
 
 class ApiKey:
-    """A key from Metabase's admin page; it doesn't expire. Raises MetabaseError where it can't be a header."""
+    """A key from Metabase's admin page; it doesn't expire. Raises MetabaseDownError where it can't be a header."""
 
     def __init__(self, key: str) -> None:
         if not _fits_header(key):
-            raise MetabaseError("METABASE_API_KEY 里有不该有的字符", "重新复制这个 API key 到 .env")
+            raise MetabaseDownError("METABASE_API_KEY 里有不该有的字符", "重新复制这个 API key 到 .env")
         self._key = key
 
     def headers(self) -> dict[str, str]:
@@ -57,7 +57,9 @@ class ApiKey:
 
     def renew(self) -> None:
         """Raise: a refused key stays refused."""
-        raise MetabaseError("API key 不被接受（HTTP 401）", "检查 .env 里的 METABASE_API_KEY，或在 Metabase 里新建一个")
+        raise MetabaseDownError(
+            "API key 不被接受（HTTP 401）", "检查 .env 里的 METABASE_API_KEY，或在 Metabase 里新建一个"
+        )
 
 
 class ManagedSession:
@@ -92,7 +94,7 @@ class ManagedSession:
     def renew(self) -> None:
         """Log in again, once a fetch."""
         if self._logged_in:
-            raise MetabaseError(
+            raise MetabaseDownError(
                 "刚登录的会话也不被接受（HTTP 401）", "检查 METABASE_URL 和中间的代理，以及这个账号是否可用"
             )
         logger.info("Metabase 会话已失效，重新登录")
@@ -128,7 +130,7 @@ class ManagedSession:
         if refused and now < refused.until and refused.digest == self._digest(refused.salt):
             raise _wrong_password(refused.until)
 
-    def _refused(self, reply: Reply, state: "_State") -> MetabaseError:
+    def _refused(self, reply: Reply, state: "_State") -> MetabaseDownError:
         """Keep on disk what a 401 to a login means; return the error. One that names no wait is a wrong password."""
         now = in_shanghai(self._now())
         wait = _throttle(reply)
@@ -168,7 +170,7 @@ class _State(BaseModel):
 
 
 def _load(path: Path, account: str) -> _State:
-    """The state of `account`; an empty one where there is none. Raises MetabaseError where it can't be read."""
+    """The state of `account`; an empty one where there is none. Raises MetabaseDownError where it can't be read."""
     try:
         state = _State.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -197,8 +199,8 @@ def _save(path: Path, state: _State) -> None:
         raise _unusable(path, error) from error
 
 
-def _unusable(path: Path, error: OSError) -> MetabaseError:
-    return MetabaseError(f"会话文件 {path} 不能读写（{error.strerror}）", "检查数据目录的权限和磁盘空间")
+def _unusable(path: Path, error: OSError) -> MetabaseDownError:
+    return MetabaseDownError(f"会话文件 {path} 不能读写（{error.strerror}）", "检查数据目录的权限和磁盘空间")
 
 
 def _throttle(reply: Reply) -> timedelta | None:
@@ -215,24 +217,27 @@ def _throttle(reply: Reply) -> timedelta | None:
     return min(timedelta(seconds=min(seconds, 10**9)), LONGEST_THROTTLE)
 
 
-def _throttled(until: datetime) -> MetabaseError:
-    return MetabaseError(
+def _throttled(until: datetime) -> MetabaseDownError:
+    return MetabaseDownError(
         f"登录尝试过多，Metabase 要求等待，{format_moment(until)} 之前不再登录",
         "等到那时，程序会自己再试；若密码有误，先改正 .env",
     )
 
 
-def _wrong_password(until: datetime) -> MetabaseError:
-    return MetabaseError(f"用户名或密码不对；为免账号被锁，{format_moment(until)} 之前不再用它们登录", PASSWORD_REMEDY)
+def _wrong_password(until: datetime) -> MetabaseDownError:
+    return MetabaseDownError(
+        f"用户名或密码不对；为免账号被锁，{format_moment(until)} 之前不再用它们登录", PASSWORD_REMEDY
+    )
 
 
 def _session_id(reply: Reply) -> str:
-    """The id of the new session. Raises MetabaseError where there is none."""
+    """The id of the new session. Raises MetabaseDownError where there is none."""
     if not reply.succeeded:
-        raise refusal(reply)
+        refused = refusal(reply)
+        raise MetabaseDownError(refused.what, refused.remedy)
     session = reply.document.get("id") if isinstance(reply.document, dict) else None
     if not isinstance(session, str) or not session or not _fits_header(session):
-        raise MetabaseError("登录的答复里没有会话", "检查 METABASE_URL 是不是 Metabase 的根地址")
+        raise MetabaseDownError("登录的答复里没有会话", "检查 METABASE_URL 是不是 Metabase 的根地址")
     return session
 
 

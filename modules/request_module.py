@@ -16,11 +16,11 @@ from types import TracebackType
 from typing import Self, TypeGuard, TypeVar
 
 from modules.clock import shanghai_now
-from modules.metabase_http import Call, MetabaseError, MetabaseHttp, Reply, quoted, refusal
+from modules.metabase_http import Call, MetabaseDownError, MetabaseError, MetabaseHttp, Reply, quoted, refusal
 from modules.metabase_session import ApiKey, Identity, ManagedSession
 from modules.settings import MetabaseSettings, load_settings
 
-__all__ = ["MetabaseClient", "MetabaseError", "Table", "send_request_with_managed_session"]
+__all__ = ["MetabaseClient", "MetabaseDownError", "MetabaseError", "Table", "send_request_with_managed_session"]
 
 logger = logging.getLogger(__name__)
 
@@ -114,15 +114,15 @@ class MetabaseClient:
         return _read_export(self._ask(identity, call, deadline), answer)
 
     def _identity(self, deadline: float) -> Identity:
-        """Raises MetabaseError where address or credentials are not set."""
+        """Raises MetabaseDownError where address or credentials are not set."""
         settings = self._settings
         if not settings.url:
-            raise MetabaseError("METABASE_URL 未设置", "把 Metabase 的地址写进 .env")
+            raise MetabaseDownError("METABASE_URL 未设置", "把 Metabase 的地址写进 .env")
         key = settings.api_key.get_secret_value().strip()
         if key:
             return ApiKey(key)
         if not settings.username or not settings.password.get_secret_value():
-            raise MetabaseError(
+            raise MetabaseDownError(
                 "没有登录方式", "在 .env 里设置 METABASE_API_KEY，或 METABASE_USERNAME 和 METABASE_PASSWORD"
             )
         return ManagedSession(settings, self._state_dir, self._now, self._http, deadline, self._login_turn)

@@ -4,7 +4,6 @@ Campaigns, alerts, badge lists, providers and templates are renewed while it run
 as it takes a restart.
 """
 
-import hashlib
 import itertools
 import json
 import logging
@@ -20,12 +19,11 @@ import sqlalchemy as sa
 
 from modules.application import Application
 from modules.clock import format_moment
-from modules.configuration_news import news, removed, start_alert
+from modules.configuration_news import news, removed
 from modules.configuration_parts import CAMPAIGNS
 from modules.file_looks import LOCKED, FileLooks
 from modules.file_utils import write_atomically
 from modules.live_configuration import Reread
-from modules.outbox import enqueue
 from modules.rewards.campaign import Campaign
 from modules.settings import Settings
 from modules.tables import campaigns, performance
@@ -45,10 +43,7 @@ class Rereader:
         self._settings_at_start = self._settings_looks.look()
         self._settings_seen: tuple[str, ...] = ()
         self._settings_changed: tuple[str, ...] = ()
-        faults, now = tuple(map(str, app.configuration.faults)), app.clock()
-        self._to_do: list[Callable[[], None]] = [
-            partial(_alert, app, faults, start_alert(app.configuration), now),
-        ]
+        self._to_do: list[Callable[[], None]] = []
         self._written = ""
         self._trouble = ""
         self._is_over = threading.Event()
@@ -94,12 +89,11 @@ class Rereader:
             self._trouble = str(error)
 
     def _tell(self, reread: Reread) -> None:
-        told = news(reread)
-        for level, line in told.lines:
+        for level, line in news(reread):
             log.log(level, "%s", line)
-        now = self._app.clock()  # what needs the database is done once it can be: it may be locked just now
-        self._to_do.append(partial(_warn_of_unfinished, self._app, removed(reread, CAMPAIGNS.title), now))
-        self._to_do.append(partial(_alert, self._app, told.to_mend, told.alert, now))
+        # What needs the database is done once it can be: it may be locked just now.
+        gone = removed(reread, CAMPAIGNS.title)
+        self._to_do.append(partial(_warn_of_unfinished, self._app, gone, self._app.clock()))
 
     def _look_at_settings(self) -> None:
         look = self._settings_looks.look()
@@ -159,14 +153,6 @@ def unfinished(app: Application, gone: Mapping[str, object], now: datetime) -> l
 def _warn_of_unfinished(app: Application, gone: Mapping[str, object], now: datetime) -> None:
     for key in unfinished(app, gone, now):
         log.warning("%s 已从活动配置里删除，但还没有到期，也没有结账：不再运行它；若不是有意，请把它放回去", key)
-
-
-def _alert(app: Application, faults: Sequence[str], text: str, now: datetime) -> None:
-    """Tell operations, once a day of the same faults: also where the daemon is started again and again."""
-    if faults:
-        name = hashlib.sha256("\n".join(faults).encode()).hexdigest()[:8]
-        with app.database.writing() as connection:
-            enqueue(connection, app.announcer.alert(f"files:{name}", text, now), now)
 
 
 def _state_file(settings: Settings) -> Path:

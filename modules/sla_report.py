@@ -22,11 +22,11 @@ _WEEKDAYS = "一二三四五六日"
 def weeks_due(today: date, first_known: date, reported: Collection[date]) -> list[date]:
     """The Mondays of the weeks, over before `today`, that are still to be reported, oldest first.
 
-    None that was over before the first known day.
+    None that had begun before the first known day: of it nobody could say what the missing days were like.
     """
     this_monday = today - timedelta(days=today.weekday())
     mondays = [this_monday - _WEEK * back for back in range(WEEKS_BACK, 0, -1)]
-    return [monday for monday in mondays if monday + _WEEK > first_known and monday not in reported]
+    return [monday for monday in mondays if monday >= first_known and monday not in reported]
 
 
 def week_of(monday: date) -> tuple[date, date]:

@@ -53,7 +53,7 @@ def require_sound(settings: Settings) -> None:
         return
     report = read_report(settings.state_dir)
     try:
-        damage = _damage_of(file, "quick_check")
+        damage = damage_of(file)
     except sqlite3.Error as error:
         raise DatabaseError(reason_in_words(str(error))) from error
     if damage:
@@ -72,7 +72,7 @@ def back_up(settings: Settings, now: datetime) -> int:
         return 0
     damage, fault = "", ""
     try:
-        damage = _damage_of(file, "integrity_check")
+        damage = damage_of(file, "integrity_check")
         if not damage:
             backups.back_up(file, settings.backup_dir, now.date())
     except sqlite3.Error as error:
@@ -85,6 +85,18 @@ def back_up(settings: Settings, now: datetime) -> int:
         raise BackupError(damage or fault)
     write_report(settings.state_dir, Report(backed_up_at=now))
     return len(backups.kept(settings.backup_dir))
+
+
+def damage_of(file: Path, check: str = "quick_check") -> str:
+    """What is wrong with a SQLite file, in words; empty where it holds together. Raises sqlite3.Error."""
+    try:
+        with _connected(file) as connection:
+            found = [str(row[0]) for row in connection.execute(f"PRAGMA {check}({FAULTS_NAMED})")]
+    except sqlite3.DatabaseError as error:
+        if not _is_damage(error):
+            raise
+        return damage_in_words(str(error))
+    return "" if found == ["ok"] else damage_in_words("；".join(" ".join(fault.split()) for fault in found))
 
 
 def read_report(state_dir: Path) -> Report:
@@ -101,18 +113,6 @@ def write_report(state_dir: Path, report: Report) -> None:
         write_atomically(_report_file(state_dir), report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         log.warning("写不了备份记录：%s", error.strerror or error)
-
-
-def _damage_of(file: Path, check: str) -> str:
-    """What is wrong with a SQLite file, in words; empty where it holds together."""
-    try:
-        with _connected(file) as connection:
-            found = [str(row[0]) for row in connection.execute(f"PRAGMA {check}({FAULTS_NAMED})")]
-    except sqlite3.DatabaseError as error:
-        if not _is_damage(error):
-            raise
-        return damage_in_words(str(error))
-    return "" if found == ["ok"] else damage_in_words("；".join(" ".join(fault.split()) for fault in found))
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

@@ -244,6 +244,7 @@ job_runs = sa.Table(
     sa.Column("outcome", sa.Text),
     sa.Column("counts", sa.Text),
     sa.Column("error", sa.Text),
+    sa.Column("fault", sa.Text),
     sa.Column("scheduled", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("failures", sa.Integer, nullable=False, server_default="0"),
     sa.Column("locked_by", sa.Text),
@@ -252,7 +253,8 @@ job_runs = sa.Table(
 )
 """What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object.
 
-`outcome`: ok, failed, interrupted (the program was closed) or missed; NULL: not ended. The daemon's runs are
+`outcome`: ok, failed, interrupted (the program was closed) or missed; NULL: not ended. `fault`: metabase, where a run
+failed as Metabase itself was out of use. The daemon's runs are
 `scheduled`, one row a slot, which is run again where it was interrupted, lost or has failed; `failures` counts how
 often it has failed. `locked_by` holds the slot until `locked_until`. What a person ran is not scheduled."""
 

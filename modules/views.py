@@ -127,7 +127,7 @@ class Views:
 
     def _as_owner(self, act: Callable[[], list[ViewFault]]) -> list[ViewFault]:
         if not self._owns_folder and daemon_is_alive(self._settings.state_dir):
-            log.info("后台程序正在运行，文件由它更新")
+            log.debug("后台程序正在运行，文件由它更新")
             return []
         return self._locked(act)
 

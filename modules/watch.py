@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 
 from modules.clock import format_moment
+from modules.job_runs import METABASE
 from modules.recipients import RecipientSettings
 from modules.task_states import FAILED, UNCERTAIN
 from modules.views import ViewFault
@@ -46,11 +47,12 @@ class Trouble:
 
 @dataclass(frozen=True)
 class Run:
-    """A run of a job that has ended."""
+    """A run of a job that has ended; `fault` as in `job_runs.Ended`."""
 
     outcome: str
     error: str | None
     ended_at: datetime
+    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -96,23 +98,26 @@ class House:
 
 @dataclass(frozen=True)
 class Machine:
-    """What only this machine knows. Faults are in words, empty where there is none."""
+    """What only this machine knows. Faults are in words, empty where there is none; `kept_config` is what runs by an
+    earlier version than the files of the configuration."""
 
     unwritten: Sequence[ViewFault] = ()
     damage: str = ""
     backup_fault: str = ""
     health_fault: str = ""
+    config_faults: Sequence[str] = ()
+    kept_config: str = ""
 
 
 def house_troubles(house: House, recipients: Mapping[str, RecipientSettings], now: datetime) -> list[Trouble]:
     """What is wrong with jobs, queue and sources."""
-    jobs = [
-        found
+    failing = [
+        failed
         for job, runs in sorted(house.runs.items())
-        if job not in house.retired and (found := _job_trouble(job, runs, now))
+        if job not in house.retired and (failed := _failing(job, runs, now))
     ]
     return [
-        *jobs,
+        *_job_troubles(failing),
         *_queue_trouble(house.waiting, recipients, now),
         *map(_given_up_trouble, house.given_up),
         *map(_rejected_trouble, house.rejected),
@@ -120,7 +125,7 @@ def house_troubles(house: House, recipients: Mapping[str, RecipientSettings], no
 
 
 def machine_troubles(machine: Machine) -> list[Trouble]:
-    """What is wrong with files, database file and health server of this machine."""
+    """What is wrong with files, database file, health server and configuration of this machine."""
     found = []
     if machine.unwritten:
         named = "；".join(f"{fault.file}（{_short(fault.reason)}）" for fault in machine.unwritten[:NAMED_AT_MOST])
@@ -131,6 +136,11 @@ def machine_troubles(machine: Machine) -> list[Trouble]:
         found.append(Trouble("backup", machine.backup_fault))
     if machine.health_fault:
         found.append(Trouble("health-server", machine.health_fault))
+    if machine.config_faults:
+        named = "；".join(_short(fault) for fault in machine.config_faults[:NAMED_AT_MOST])
+        instead = machine.kept_config or "有错的部分没有运行"
+        words = f"配置文件有 {len(machine.config_faults)} 处错误：{named}；{instead}；请修改，不用重启"
+        found.append(Trouble("configuration", words))
     return found
 
 
@@ -150,19 +160,60 @@ def stuck(
     return sorted(found, key=lambda each: each[1])
 
 
-def _job_trouble(job: str, runs: Sequence[Run], now: datetime) -> Trouble | None:
+@dataclass(frozen=True)
+class _Failing:
+    """A job whose last runs have failed: they, newest first, and their number in words."""
+
+    job: str
+    runs: Sequence[Run]
+    times: str
+
+    @property
+    def reason(self) -> str:
+        return _short(self.runs[0].error or "原因不明，请看 logs/app.log")
+
+
+def _failing(job: str, runs: Sequence[Run], now: datetime) -> _Failing | None:
     failed = _leading(runs, lambda run: run.outcome not in NOT_FAILED)
     if not failed or now - failed[0].ended_at > JOB_FORGOTTEN_AFTER:
         return None
-    error = failed[0].error or "原因不明，请看 logs/app.log"
-    for run in failed:  # it stands until a run succeeds, whatever else fails in between
+    at_least = "" if len(failed) < len(runs) else "至少"
+    return _Failing(job, failed, f"{at_least}连续失败 {len(failed)} 次")
+
+
+def _job_troubles(failing: Sequence[_Failing]) -> list[Trouble]:
+    """Each job's own; the jobs that wait for nothing but Metabase are one, however many they are."""
+    found, cut_off = [], []
+    for one in failing:
+        if decision := _decision(one):
+            found.append(decision)
+        elif len(one.runs) < FAILURES_IN_A_ROW:
+            continue
+        elif one.runs[0].fault == METABASE:
+            cut_off.append(one)
+        else:
+            found.append(Trouble(f"job:{one.job}", f"任务 {one.job} {one.times}，最近一次的原因：{one.reason}"))
+    return found + _metabase_trouble(cut_off)
+
+
+def _decision(failing: _Failing) -> Trouble | None:
+    """What a person must decide stands until a run succeeds, whatever else fails in between."""
+    for run in failing.runs:
         for command, kind in DECISIONS.items():
             if command in (run.error or ""):
-                return Trouble(f"{kind}:{job}", f"{job} 停了下来，等人决定：{_short(run.error or '')}")
-    if len(failed) < FAILURES_IN_A_ROW:
-        return None
-    often = f"连续失败 {len(failed)} 次" if len(failed) < len(runs) else f"至少连续失败 {len(failed)} 次"
-    return Trouble(f"job:{job}", f"任务 {job} {often}，最近一次的原因：{_short(error)}")
+                words = f"{failing.job} 停了下来，等人决定：{_short(run.error or '')}"
+                return Trouble(f"{kind}:{failing.job}", words)
+    return None
+
+
+def _metabase_trouble(cut_off: Sequence[_Failing]) -> list[Trouble]:
+    if not cut_off:
+        return []
+    names = "、".join(one.job for one in cut_off[:NAMED_AT_MOST])
+    others = f" 等 {len(cut_off)} 个任务" if len(cut_off) > NAMED_AT_MOST else " "
+    newest = max(cut_off, key=lambda one: one.runs[0].ended_at)
+    words = f"从 Metabase 取不到数据：{names}{others}连续失败 {FAILURES_IN_A_ROW} 次以上，最近的原因：{newest.reason}"
+    return [Trouble("metabase", words)]
 
 
 def _queue_trouble(

@@ -9,6 +9,7 @@ from sqlalchemy.engine import Connection
 
 from modules import ledger, soundness
 from modules.application import Application
+from modules.configuration_news import kept_words
 from modules.heartbeat import read_heartbeat
 from modules.recipients import OPERATIONS
 from modules.settings import Settings
@@ -43,13 +44,15 @@ def read_house(connection: Connection, app: Application, now: datetime) -> House
 
 def read_machine(app: Application) -> Machine:
     """What only this machine knows."""
-    state_dir = app.settings.state_dir
+    state_dir, configuration = app.settings.state_dir, app.configuration
     heartbeat, report = read_heartbeat(state_dir), soundness.read_report(state_dir)
     return Machine(
         unwritten=app.views.faults(),
         damage=report.damage,
         backup_fault=report.backup_fault,
         health_fault=heartbeat.health_fault if heartbeat else "",
+        config_faults=[str(fault) for fault in configuration.faults],
+        kept_config=kept_words(configuration),
     )
 
 
@@ -63,11 +66,11 @@ def last_runs(connection: Connection, job: str) -> list[Run]:
 
     A slot that was tried again is as many runs as have failed.
     """
-    columns = (job_runs.c.outcome, job_runs.c.error, job_runs.c.ended_at, job_runs.c.failures)
+    columns = (job_runs.c.outcome, job_runs.c.error, job_runs.c.ended_at, job_runs.c.fault, job_runs.c.failures)
     of_job = sa.select(*columns).where(job_runs.c.job == job, job_runs.c.outcome.in_(TELLING))
     newest_first = of_job.order_by(job_runs.c.started_at.desc(), job_runs.c.id.desc()).limit(RUNS_LOOKED_AT)
     return [
-        Run(row.outcome, row.error, row.ended_at)
+        Run(row.outcome, row.error, row.ended_at, row.fault)
         for row in connection.execute(newest_first)
         for _try in range(max(row.failures, 1) if row.outcome == FAILED else 1)
     ]

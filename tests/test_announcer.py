@@ -47,8 +47,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 @pytest.fixture(scope="module")
-def announcer(settings: Settings) -> Announcer:
-    return Announcer(settings, MessageMaker(settings, Templates.read()))
+def maker(settings: Settings) -> MessageMaker:
+    return MessageMaker(settings, Templates.read())
+
+
+@pytest.fixture(scope="module")
+def announcer(settings: Settings, maker: MessageMaker) -> Announcer:
+    return Announcer(settings, maker)
 
 
 def outcome_of(chosen: Campaign, *source: dict[str, Any]) -> Outcome:
@@ -268,18 +273,18 @@ def test_announcement_only_announces_and_awards_nothing(announcer: Announcer) ->
     assert [message.dedup_key.partition(":")[0] for message in messages] == ["broadcast"] * 6
 
 
-def test_an_alert_comes_once_a_day_per_fault(announcer: Announcer) -> None:
-    (first,) = announcer.alert("甲", "出错了", NOW)
+def test_an_alert_comes_once_a_day_per_fault(maker: MessageMaker) -> None:
+    (first,) = maker.alert("甲", "出错了", NOW)
     assert (first.recipient, first.task_type, first.on_uncertain) == ("ops", "send_wecom_message", "retry")
     assert "出错了" in first.text
-    assert announcer.alert("甲", "又出错", NOW + timedelta(hours=11))[0].dedup_key == first.dedup_key
-    others = [announcer.alert("乙", "出错了", NOW), announcer.alert("甲", "出错了", NOW + timedelta(days=1))]
+    assert maker.alert("甲", "又出错", NOW + timedelta(hours=11))[0].dedup_key == first.dedup_key
+    others = [maker.alert("乙", "出错了", NOW), maker.alert("甲", "出错了", NOW + timedelta(days=1))]
     assert first.dedup_key not in {message.dedup_key for (message,) in others}
 
 
 def test_without_operations_in_the_settings_nobody_is_alerted(settings: Settings) -> None:
     nobody = settings.model_copy(update={"recipients": {}})
-    assert Announcer(nobody, MessageMaker(nobody, Templates.read())).alert("甲", "出错了", NOW) == []
+    assert MessageMaker(nobody, Templates.read()).alert("甲", "出错了", NOW) == []
 
 
 # How long

@@ -56,6 +56,15 @@ def test_healthz_says_what_status_says(desk: Desk, url: str) -> None:
     assert answer.json() == health.status(desk.app, desk.clock(), [])
 
 
+@pytest.mark.parametrize(("path", "seconds"), [("healthz", 0), ("healthz", 91), ("metrics", 0), ("other", 0)])
+def test_head_is_answered_like_get_without_a_body(desk: Desk, url: str, path: str, seconds: int) -> None:
+    desk.clock.advance(seconds=seconds)
+    whole, head = (requests.request(method, f"{url}/{path}", timeout=10) for method in ("GET", "HEAD"))
+    assert (head.status_code, head.content) == (whole.status_code, b"")
+    assert head.headers["Content-Length"] == str(len(whole.content))
+    assert head.headers["Content-Type"] == whole.headers["Content-Type"]
+
+
 def test_metrics_give_the_figures(desk: Desk, url: str) -> None:
     desk.show([*contracts(1, 2, 3), *contracts(4, amount="待定")])
     desk.run()

@@ -28,6 +28,7 @@ from modules.rereading import Rereader, daemon_configuration
 from modules.settings import load_settings
 from modules.source_changes import SourceChanges
 from modules.tables import tasks
+from modules.watch_round import watch_once
 
 BJ, SH = "BJ-2025-05", "SH-2025-05"
 LOOK = timedelta(seconds=2)
@@ -83,7 +84,7 @@ class Files:
         """Two looks; returns what is said of the changes."""
         reread = self.looks()
         assert reread is not None
-        return "\n".join(line for _, line in news(reread).lines)
+        return "\n".join(line for _, line in news(reread))
 
     @property
     def titles(self) -> dict[str, str]:
@@ -441,8 +442,7 @@ def test_a_fault_is_judged_anew_before_each_run(files: Files) -> None:
     assert files.look() is None
     again = files.look(thorough=True)
     assert again is not None
-    assert news(again).lines == ()
-    assert news(again).alert == ""
+    assert news(again) == []
 
 
 def test_a_clock_that_is_set_back_delays_nothing(files: Files) -> None:
@@ -463,7 +463,7 @@ def test_at_midnight_everything_is_judged_by_the_new_day(files: Files) -> None:
     assert files.look(timedelta(0)) is None
     reread = files.look()
     assert reread is not None
-    assert [line for _, line in news(reread).lines] == [
+    assert [line for _, line in news(reread)] == [
         f"配置提醒：REWARD_CONFIGS: {city}还没有覆盖下个月（2025-07）的活动" for city in ("北京", "上海")
     ]
 
@@ -525,6 +525,7 @@ class Office:
         for _ in range(2):
             self.clock.advance(seconds=2)
             self.rereader.look()
+        watch_once(self.desk.app, self.clock())
 
     def alerts(self) -> list[str]:
         return [row["message"] for row in self.desk.table(tasks) if row["recipient"] == "ops"]
@@ -577,12 +578,31 @@ def test_a_fault_is_said_once_and_so_is_its_mending(office: Office, caplog: pyte
         f"配置已改好：{fault}",
         "配置的错误都已改好，全部按现在的文件运行",
     ]
-    assert len(office.alerts()) == 1
+    begun, ended = office.alerts()
+    assert begun == alert
+    assert ended.startswith("✅ 已解除")
     assert (office.state["faults"], office.state["kept"]) == ([], {})
     assert office.state["hash"] == office.desk.app.configuration.hash
 
 
-def test_a_fault_that_is_there_at_the_start_is_told_to_operations_once_a_day(
+def test_a_fault_that_a_syntax_error_hides_is_not_mended(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "modules")
+    office.campaigns("MAY['titel'] = 1")
+    office.looks()
+    lines(caplog)
+    office.campaigns("MAY['titel'] = (")
+    office.looks()
+    (hiding,) = [line for line in lines(caplog) if "活动" not in line]
+    assert "语法错误" in hiding
+    office.campaigns("MAY['titel'] = 1")
+    office.looks()
+    said = lines(caplog)
+    assert "配置有错" in said[0]
+    assert "titel" in said[0]
+    assert [line.partition("：")[0] for line in said if "语法错误" in line] == ["配置已改好"]
+
+
+def test_a_fault_that_is_there_at_the_start_is_told_to_operations_and_not_anew_by_the_next_start(
     open_desk: Opening, clock: SetClock, tmp_path: Path
 ) -> None:
     (tmp_path / "installation").mkdir(exist_ok=True)
@@ -592,7 +612,7 @@ def test_a_fault_that_is_there_at_the_start_is_told_to_operations_once_a_day(
             office = Office(desk, clock)
             office.looks()
         (alert,) = office.alerts()
-        assert "启动时配置文件有错" in alert
+        assert "有错的部分没有运行" in alert
         assert f'REWARD_CONFIGS["{BJ}"].titel: 未知的键' in alert
 
 
@@ -605,19 +625,23 @@ def test_what_is_paid_while_the_file_is_broken_is_paid_by_the_last_good_one(offi
     assert job.run(app, NOON, app.database.writing)["registered"] == 3
 
 
-def test_an_alert_that_the_database_does_not_take_comes_later(office: Office, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_needs_a_database_that_can_not_be_used_is_said_later(
+    office: Office, caplog: pytest.LogCaptureFixture
+) -> None:
     def rename(old: str, new: str) -> None:
         with office.desk.app.database.writing() as connection:
             connection.execute(sa.text(f"ALTER TABLE {old} RENAME TO {new}"))
 
-    rename("tasks", "away")
-    office.campaigns("MAY['titel'] = 1")
+    office.desk.show(contracts(1, 2))
+    office.desk.run()
+    rename("performance", "away")
+    office.campaigns(f"del REWARD_CONFIGS['{BJ}']")
     office.looks()
     office.looks()
     assert len([line for line in lines(caplog, logging.ERROR) if "查看配置文件" in line]) == 1
-    rename("away", "tasks")
+    rename("away", "performance")
     office.looks()
-    assert len(office.alerts()) == 1
+    assert [line for line in lines(caplog, logging.WARNING) if "已从活动配置里删除" in line]
 
 
 def test_a_campaign_that_is_removed_unfinished_is_warned_of(office: Office, caplog: pytest.LogCaptureFixture) -> None:

@@ -23,7 +23,13 @@ from pydantic import SecretStr
 
 from modules import request_module
 from modules.clock import SHANGHAI
-from modules.request_module import MetabaseClient, MetabaseError, Table, send_request_with_managed_session
+from modules.request_module import (
+    MetabaseClient,
+    MetabaseDownError,
+    MetabaseError,
+    Table,
+    send_request_with_managed_session,
+)
 from modules.sandbox.http_stand_in import Answer, HttpStandIn, Request
 from modules.sandbox.metabase import API_KEY, PASSWORD, USERNAME, Fault, MetabaseStandIn, Operation
 from modules.settings import MetabaseSettings, Settings
@@ -499,6 +505,33 @@ def test_a_row_of_another_length_is_an_error(new_client: MakeClient) -> None:
     with Canned({f"/api/card/{CARD}/query": query_answer([[1, "张三", 2], [2, "李四"]])}) as server:
         error = failure(new_client(url=server.url, api_key=API_KEY))
     assert "第 2 行有 2 个值，应有 3 个" in error.what
+
+
+@pytest.mark.parametrize(
+    ("fault", "is_down"),
+    [
+        (Fault.FORBIDDEN, False),
+        (Fault.NOT_FOUND, False),
+        (Fault.FAILED_500, False),
+        (Fault.WRONG_ROW_COUNT, False),
+        (Fault.HTML, True),
+        (Fault.ERROR_503, True),
+        (Fault.NO_ANSWER, True),
+        (Fault.EXPIRED_SESSION, True),
+        (Fault.WRONG_PASSWORD, True),
+        (Fault.THROTTLED_LOGIN, True),
+    ],
+)
+def test_a_metabase_that_is_down_is_told_from_a_card_that_can_not_be_used(
+    metabase: MetabaseStandIn, client: MetabaseClient, fault: Fault, is_down: bool
+) -> None:
+    metabase.inject(fault, times=None)
+    assert isinstance(failure(client), MetabaseDownError) == is_down
+
+
+@pytest.mark.parametrize("options", [{"url": ""}, {"password": ""}, {"api_key": "不对"}])
+def test_without_an_address_or_a_login_no_card_can_be_asked(new_client: MakeClient, options: dict[str, str]) -> None:
+    assert isinstance(failure(new_client(**options)), MetabaseDownError)
 
 
 def test_an_error_is_one_line_whatever_it_quotes() -> None:

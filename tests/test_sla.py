@@ -422,12 +422,17 @@ def test_a_week_with_a_day_without_data_says_so_and_praises_nobody(any_sla: SlaD
     assert "（2025-05-12 至 2025-05-18）缺 1 天的数据：05-14（周三）；" in words
 
 
-def test_days_before_the_first_known_one_are_days_without_data(sla: SlaDesk) -> None:
-    for number in (4, 5, 6, 7):
-        sla.run(MONDAY + number * DAY)
-    assert sla.told("sla-") == {}
-    ((_, words),) = sla.told("alert:sla-gap").values()
-    assert "缺 3 天的数据：05-12（周一）、05-13（周二）、05-14（周三）；" in words
+@pytest.mark.parametrize("first_run", [2, 4, 7])
+def test_the_week_in_which_days_began_to_be_known_is_not_reported_and_the_next_one_is(
+    sla: SlaDesk, first_run: int
+) -> None:
+    for number in range(first_run, 8):
+        assert sla.run(MONDAY + number * DAY, violation(number))["weeks"] == 0
+    assert sla.told("sla-week:") | sla.told("sla-praise:") | sla.told("alert:") == {}
+    for number in range(8, 15):
+        counts = sla.run(MONDAY + number * DAY)
+    assert counts["weeks"] == 1
+    assert {key.split(":")[1] for key in sla.told("sla-praise:")} == {str(MONDAY + 7 * DAY)}
 
 
 @pytest.mark.parametrize("back_on", range(8, 14))
@@ -463,11 +468,13 @@ def test_reports_and_praise_can_be_switched_off(sla: SlaDesk, section: dict[str,
         ("2025-05-19", "2025-05-01", ["2025-04-28", "2025-05-05"], ["2025-05-12"]),
         ("2025-05-18", "2025-05-01", ["2025-04-28", "2025-05-05"], []),
         ("2025-05-25", "2025-05-01", ["2025-04-28", "2025-05-05"], ["2025-05-12"]),
-        ("2025-05-19", "2025-05-18", [], ["2025-05-12"]),
+        ("2025-05-19", "2025-05-18", [], []),
+        ("2025-05-19", "2025-05-13", [], []),
+        ("2025-05-19", "2025-05-12", [], ["2025-05-12"]),
         ("2025-05-19", "2025-05-19", [], []),
-        ("2025-05-26", "2025-05-11", ["2025-05-12"], ["2025-05-05", "2025-05-19"]),
+        ("2025-05-26", "2025-05-04", ["2025-05-12"], ["2025-05-05", "2025-05-19"]),
         ("2025-12-01", "2025-05-01", [], ["2025-11-03", "2025-11-10", "2025-11-17", "2025-11-24"]),
-        ("2026-01-01", "2025-12-24", [], ["2025-12-22"]),
+        ("2026-01-01", "2025-12-22", [], ["2025-12-22"]),
     ],
 )
 def test_which_weeks_are_due(today: str, first: str, reported: list[str], due: list[str]) -> None:
@@ -541,9 +548,9 @@ def play(sla: SlaDesk, app: Application, today: date, what: str) -> None:
 
 
 def due_by_the_book(today: date, first: date, weeks: Mapping[date, object]) -> list[date]:
-    """Every week that ended before today, within four weeks, not before the first known day, and not yet told."""
+    """Every week that ended before today, within four weeks, not begun before the first known day, and not yet told."""
     mondays = [today - back * DAY for back in range(7, 35) if (today - back * DAY).weekday() == 0]
-    return [monday for monday in mondays if first <= monday + 6 * DAY and monday not in weeks]
+    return [monday for monday in mondays if first <= monday and monday not in weeks]
 
 
 def orders_of(day: date) -> set[str]:

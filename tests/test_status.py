@@ -360,6 +360,7 @@ def test_a_full_disk_at_start_is_said_and_costs_no_data(world: World) -> None:
     with closing(sqlite3.connect(world.database)) as connection, connection:
         connection.execute("DROP TABLE troubles")
         connection.execute("DROP INDEX ix_tasks_given_up")
+        connection.execute("ALTER TABLE job_runs DROP COLUMN fault")
         connection.execute("UPDATE alembic_version SET version_num = '0007'")
     with closing(sqlite3.connect(world.database)) as connection:
         connection.execute("VACUUM")

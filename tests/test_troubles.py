@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 
 from modules import health
 from modules.database import Database
+from modules.sandbox.metabase import Fault
 from modules.settings import Settings
 from modules.tables import tasks, troubles
 from modules.troubles import Eyes, Known, forget_ended, is_news, next_step, open_troubles, settle, take_turn
 from modules.watch import Trouble
 from modules.watch_round import watch_once
-from tests.conftest import NOON, Desk, Surroundings, contracts
+from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Surroundings, contracts
 
 HOUSE = Eyes("house", "ops")
 DAY = timedelta(days=1)
@@ -238,6 +239,28 @@ def test_the_watch_tells_operations_of_a_failing_job_and_of_its_recovery(desk: D
         "✅ 已解除（2025-05-20 12:09:00 开始）：任务 sla 至少连续失败 5 次，最近一次的原因：连不上",
     ]
     assert health.status(desk.app, desk.clock(), [])["troubles"] == []
+
+
+def test_metabase_down_is_one_alert_and_one_all_clear_for_all_jobs(desk: Desk) -> None:
+    for key in (BEIJING, SHANGHAI_MAY):
+        desk.show([], key)
+    desk.source.inject(Fault.HTML, times=None)
+    for _ in range(4):
+        for key in (BEIJING, SHANGHAI_MAY):
+            desk.run(key)
+        watch_once(desk.app, desk.clock.advance(minutes=3))
+    desk.source.clear_faults()
+    desk.run()
+    watch_once(desk.app, desk.clock.advance(minutes=3))
+    assert len(queued(desk.app.database)) == 1, "the other has not got through yet"
+    desk.run(SHANGHAI_MAY)
+    watch_once(desk.app, desk.clock.advance(minutes=3))
+    told = [row["message"] for row in desk.table(tasks) if row["recipient"] == "ops"]
+    assert [text.partition("：")[0] for text in told] == [
+        "⚠️ 从 Metabase 取不到数据",
+        "✅ 已解除（2025-05-20 12:09:00 开始）",
+    ]
+    assert f"{BEIJING}、{SHANGHAI_MAY} 连续失败 3 次以上" in told[0]
 
 
 def test_the_watch_reads_either_database(

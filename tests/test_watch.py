@@ -45,12 +45,13 @@ def house(
 
 
 def runs(*outcomes: str, last: datetime = NOON) -> list[Run]:
-    """Newest first; what is neither `ok` nor `failed` is a failed run with this error."""
+    """Newest first; what is neither `ok` nor `failed` is a failed run with this error; `down`: Metabase did."""
     return [
         Run(
             "ok" if outcome == "ok" else "failed",
             None if outcome == "ok" else outcome,
             last - number * timedelta(minutes=3),
+            "metabase" if outcome == "down" else None,
         )
         for number, outcome in enumerate(outcomes)
     ]
@@ -92,6 +93,35 @@ def test_the_words_of_a_failing_job_count_and_give_the_last_reason() -> None:
     found = keys(house(runs={"sla": runs("连不上", "旧的", "旧的", "旧的", "ok")}))
     assert found["job:sla"].words == "任务 sla 连续失败 4 次，最近一次的原因：连不上"
     assert found["job:sla"].reminds
+
+
+@pytest.mark.parametrize(
+    ("jobs", "expected"),
+    [
+        ({"a": ["down"] * 2, "b": ["down"] * 2}, []),
+        ({"a": ["down"] * 3, "b": ["down"] * 2}, ["metabase"]),
+        ({"a": ["down"] * 3, "b": ["down"] * 4, "c": ["ok"]}, ["metabase"]),
+        ({"a": ["down", "404", "404"]}, ["metabase"]),
+        ({"a": ["404", "down", "down"]}, ["job:a"]),
+        ({"a": ["404"] * 3, "b": ["down"] * 3}, ["job:a", "metabase"]),
+        ({"a": ["down", "down", "运行 run a --accept-shrink"]}, ["shrink:a"]),
+        ({"a": ["ok", *["down"] * 3], "b": ["ok", *["down"] * 3]}, []),
+        ({"a": ["ok", *["down"] * 3], "b": ["down"] * 3}, ["metabase"]),
+    ],
+)
+def test_what_metabase_keeps_from_running_is_one_trouble_and_the_fault_of_a_card_is_its_jobs(
+    jobs: dict[str, list[str]], expected: list[str]
+) -> None:
+    assert list(keys(house(runs={job: runs(*outcomes) for job, outcomes in jobs.items()}))) == expected
+
+
+def test_the_words_about_metabase_name_a_few_jobs_their_number_and_the_last_reason() -> None:
+    down = {f"job{number}": runs("down", "down", "down") for number in "12"}
+    found = keys(house(runs=down))["metabase"]
+    assert found.words == "从 Metabase 取不到数据：job1、job2 连续失败 3 次以上，最近的原因：down"
+    many = keys(house(runs={f"job{number:02}": runs("down", "down", "down") for number in range(12)}))["metabase"]
+    assert "job04 等 12 个任务连续失败" in many.words
+    assert "job05" not in many.words
 
 
 def test_campaigns_that_no_longer_run_and_jobs_that_were_switched_off_are_nobodys_trouble() -> None:
@@ -158,6 +188,7 @@ def test_given_up_messages_and_rejected_rows_are_one_trouble_each_with_their_num
         (Machine(damage="坏了"), ["damage"]),
         (Machine(backup_fault="磁盘满"), ["backup"]),
         (Machine(health_fault="端口"), ["health-server"]),
+        (Machine(config_faults=["一", "二"]), ["configuration"]),
     ],
 )
 def test_what_is_wrong_with_a_machine(machine: Machine, expected: list[str]) -> None:
@@ -169,6 +200,21 @@ def test_many_files_are_one_trouble() -> None:
     [found] = machine_troubles(Machine(unwritten=many))
     assert found.words.startswith("有 9 个文件写不了：0.csv（在 Excel 中打开）；")
     assert "5.csv" not in found.words
+
+
+@pytest.mark.parametrize(
+    ("kept", "expected"),
+    [
+        ("", "配置文件有 6 处错误：0；1；2；3；4；有错的部分没有运行；请修改，不用重启"),
+        (
+            "活动 A 仍按 昨天 的配置运行",
+            "配置文件有 6 处错误：0；1；2；3；4；活动 A 仍按 昨天 的配置运行；请修改，不用重启",
+        ),
+    ],
+)
+def test_faults_of_the_configuration_are_one_trouble_that_says_what_runs_instead(kept: str, expected: str) -> None:
+    [found] = machine_troubles(Machine(config_faults=[str(number) for number in range(6)], kept_config=kept))
+    assert (found.words, found.reminds) == (expected, True)
 
 
 # -- read from a real database ---------------------------------------------------------------------------------------
@@ -227,6 +273,23 @@ def test_real_failures_are_read_with_what_a_person_must_decide(desk: Desk) -> No
     for _ in range(3):
         desk.run()
     assert list(keys(read(desk))) == [f"shrink:{BEIJING}"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "expected"),
+    [
+        (Fault.HTML, "metabase"),
+        (Fault.EXPIRED_SESSION, "metabase"),
+        (Fault.FORBIDDEN, f"job:{BEIJING}"),
+        (Fault.NOT_FOUND, f"job:{BEIJING}"),
+    ],
+)
+def test_metabase_down_is_told_from_a_card_that_can_not_be_used(desk: Desk, fault: Fault, expected: str) -> None:
+    desk.show(contracts(1))
+    desk.source.inject(fault, times=None)
+    for _ in range(3):
+        desk.run()
+    assert list(keys(read(desk))) == [expected]
 
 
 def test_a_campaign_is_retired_when_it_is_over_closed_or_gone(desk: Desk) -> None:
