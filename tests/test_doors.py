@@ -658,7 +658,7 @@ def test_the_door_of_the_technicians_without_their_alert(doors: Desk, monkeypatc
     file = doors.root / "config.py"
     file.write_text("REWARD_CONFIGS = {}\nALERT_CONFIGS = {}\n", encoding="utf-8")
     monkeypatch.setenv("CAMPAIGNS_FILE", str(file))
-    with pytest.raises(JobRefusedError, match="没有任务 check_technician_status"):
+    with pytest.raises(JobRefusedError, match="没有名为 check_technician_status 的活动或任务"):
         jobs.check_technician_status()
 
 
