@@ -1,9 +1,5 @@
 """The command line and the daemon. Wiring only: what happens is in jobs.py, task_scheduler.py and modules/."""
 
-if __name__ == "__main__":
-    import modules.without_pyarrow  # noqa: F401 - before anything loads pandas
-
-import getpass
 import logging
 import signal
 import sys
@@ -22,13 +18,11 @@ import jobs
 import task_scheduler
 from modules import health, terminal
 from modules.application import Application, open_application
-from modules.campaign_run import JobReport, RunOptions, find_campaign, run_campaign
-from modules.check import accept_changes, check_everything
+from modules.campaign_run import RunOptions, run_campaign
 from modules.clock import Clock, shanghai_now
-from modules.commands import corrections, payouts, simulation, status, takeover, tasks
-from modules.commands.shared import AsJson, At, DryRun, moment, opened
+from modules.commands import checking, corrections, payouts, running, simulation, status, takeover, tasks
+from modules.commands.shared import AsJson, opened
 from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
-from modules.fixed_run import FixedJobReport, run_fixed_job
 from modules.heartbeat import Pulse
 from modules.job_lane import JobLanes
 from modules.lanes import SENDER_NAMES, Lane, chosen_senders
@@ -56,7 +50,7 @@ cli = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-for commands in (corrections, payouts, simulation, takeover):
+for commands in (checking, corrections, payouts, simulation, takeover):
     commands.register(cli)
 
 
@@ -68,6 +62,7 @@ def _status(app: Application, now: datetime) -> dict[str, Any]:
     return health.status(app, now, jobs.fixed_jobs(app))
 
 
+running.register(cli, jobs.fixed_jobs, jobs.fixed_job)
 tasks.register(cli, _send_now)
 status.register(cli, _send_now, _status)
 
@@ -228,78 +223,6 @@ def dashboard(
         print(launch.ask_for_hash())
         return
     raise typer.Exit(launch.serve(load_settings(), demo=demo, port=port))
-
-
-@cli.command()
-def check(
-    as_json: AsJson = False,
-    online: Annotated[bool, typer.Option("--online", help="同时试连 Metabase 和企业微信（不发消息）。")] = False,
-    accept: Annotated[
-        str | None, typer.Option("--accept", metavar="KEY", help="确认这个已运行的活动改动的配置，不作其他检查。")
-    ] = None,
-) -> None:
-    """检查设置、活动配置、模板和收件人，以及已运行的活动改动了什么。"""
-    if accept is not None:
-        accepted = accept_changes(accept, shanghai_now(), getpass.getuser())
-        if as_json:
-            terminal.print_json({"accepted": [fault.__dict__ for fault in accepted]})
-        else:
-            terminal.show_accepted(accept, accepted)
-        return
-    findings = check_everything(shanghai_now(), online=online)
-    if as_json:
-        terminal.print_json(findings.summary())
-    else:
-        terminal.show_findings(findings)
-    if findings.faults:
-        raise typer.Exit(MISUSED)
-
-
-@cli.command("jobs")
-def list_jobs(as_json: AsJson = False) -> None:
-    """列出任务和上次运行的结果。"""
-    with opened() as app:
-        states = health.job_states(app, app.clock(), jobs.fixed_jobs(app))
-        if as_json:
-            terminal.print_json([state.__dict__ for state in states])
-        else:
-            terminal.show_jobs(states)
-
-
-@cli.command()
-def run(
-    job: Annotated[str, typer.Argument(help="活动编号，如 BJ-2025-05，或 main.py jobs 列出的任务。")],
-    at: At = None,
-    dry_run: DryRun = False,
-    force: Annotated[bool, typer.Option("--force", help="在活动运行期之外也运行。")] = False,
-    accept_shrink: Annotated[bool, typer.Option("--accept-shrink", help="源数据大幅减少属实，照此运行。")] = False,
-    silent: Annotated[bool, typer.Option("--silent", help="照常登记和发奖，但不播报，也不发奖励通知。")] = False,
-    as_json: AsJson = False,
-) -> None:
-    """立即运行一个任务；标准输出的最后一行是 JSON 结果。"""
-    options = RunOptions(dry_run=dry_run, force=force, accept_shrink=accept_shrink, silent=silent)
-    report: JobReport | FixedJobReport
-    try:
-        with opened() as app:
-            as_of = moment(at, app.clock())
-            fixed = jobs.fixed_job(app, job)
-            if fixed is None:
-                report = run_campaign(app, find_campaign(app, job, as_of, options), as_of, options)
-            else:
-                report = run_fixed_job(app, fixed, as_of, options)
-            unwritten = app.views.faults()
-    except EXPECTED_ERRORS as error:
-        report, unwritten = JobReport(job, "failed", error=words_of(error)), []
-        exit_code = exit_code_of(error)
-    else:
-        exit_code = FAILED if report.outcome == "failed" else 0
-    if isinstance(report, JobReport) and report.preview and not as_json:
-        terminal.show_preview(*report.preview)
-    terminal.print_unwritten(unwritten)
-    if report.error:
-        terminal.print_error(report.error)
-    terminal.print_json(report.summary())
-    raise typer.Exit(exit_code)
 
 
 @cli.command()

@@ -1,8 +1,5 @@
 """`python -m benchmarks.soak_daemon FILE`: the daemon by a clock that is ahead by the seconds that FILE names."""
 
-if __name__ == "__main__":
-    import modules.without_pyarrow  # noqa: F401 - as the program does
-
 import sys
 from datetime import datetime, timedelta
 from pathlib import Path
