@@ -19,7 +19,7 @@ from modules.heartbeat import DaemonState
 from modules.lanes import Lane
 from modules.message_maker import BROADCAST
 from modules.message_sender import MessageSender
-from modules.outbox import enqueue
+from modules.outbox import enqueue, known_keys
 from modules.recipients import OPERATIONS
 from modules.senders.outcome import Sent, Unknown
 from modules.settings import Settings
@@ -56,7 +56,15 @@ def require_second(settings: Settings) -> str:
     return second
 
 
-def look_and_tell(app: Application, daemon: DaemonState, now: datetime, send_now: SendNow) -> Told:
+@dataclass(frozen=True)
+class Checked:
+    """What there was to tell; of the troubles `unsent` the message waits in the queue for the next check."""
+
+    told: Told
+    unsent: frozenset[str]
+
+
+def look_and_tell(app: Application, daemon: DaemonState, now: datetime, send_now: SendNow) -> Checked:
     """Look, tell what has begun and what is over, and send it. Raises JobRefusedError without a second recipient."""
     second = require_second(app.settings)
     eyes = Eyes(f"check:{machine_name(app.settings)}", second)
@@ -68,7 +76,7 @@ def look_and_tell(app: Application, daemon: DaemonState, now: datetime, send_now
     DirectNote(app.settings).remove()
     for lane in app.sender.lanes():
         send_now(app, lane.only(second))
-    return told
+    return Checked(told, _unsent(app, told))
 
 
 def tell_directly(settings: Settings, reason: str, now: datetime) -> bool:
@@ -110,6 +118,12 @@ def _look(connection: Connection, settings: Settings, daemon: DaemonState, now: 
         why = f"，原因：{waiting.reason}" if waiting.reason else ""
         found.append(_operations_trouble(f"有 {waiting.count} 条发不出去，最早一条从 {format_moment(since)} 等起{why}"))
     return Seen(found, untold)
+
+
+def _unsent(app: Application, told: Told) -> frozenset[str]:
+    with app.database.reading() as connection:
+        is_sent = known_keys(connection, list(told.messages.values()))
+    return frozenset(key for key, message in told.messages.items() if not is_sent.get(message))
 
 
 def _operations_trouble(words: str) -> Trouble:

@@ -16,12 +16,12 @@ from modules.check import Findings
 from modules.configuration_news import kept_lines
 from modules.health import JobState
 from modules.heartbeat import DaemonState
+from modules.outside_check import Checked
 from modules.rewards.engine import Outcome
 from modules.rewards.faults import Fault
 from modules.rewards.money import format_yuan
 from modules.sandbox.demo import DemoResult
 from modules.task_states import Task
-from modules.troubles import Told
 from modules.views import ViewFault
 
 out = Console()
@@ -213,16 +213,21 @@ def _age(seconds: int) -> str:
     return f"{days} 天 {hours} 小时" if days else f"{hours} 小时 {minutes % 60} 分" if hours else f"{minutes} 分"
 
 
-def show_check(daemon: DaemonState, told: Told, *, as_json: bool) -> None:
+def show_check(daemon: DaemonState, checked: Checked, *, as_json: bool) -> None:
     """The result of `status --alert`."""
+    told, unsent = checked.told, checked.unsent
     if as_json:
-        print_json({"state": daemon.state, "words": daemon.words, **told.__dict__})
+        listed = {"begun": told.begun, "reminded": told.reminded, "ended": told.ended, "unsent": sorted(unsent)}
+        print_json({"state": daemon.state, "words": daemon.words, **listed})
         return
     out.print(f"后台程序：[{DAEMON_COLOURS[daemon.state]}]{escape(daemon.words)}[/]", soft_wrap=True)
     names = {"daemon": "后台程序", "operations": "ops 的机器人"}
     for words, keys in (("已告知", told.begun), ("已提醒", told.reminded), ("已告知恢复", told.ended)):
-        if keys:
-            out.print(f"{words}：{'、'.join(names[key] for key in keys)}")
+        if sent := [names[key] for key in keys if key not in unsent]:
+            out.print(f"{words}：{'、'.join(sent)}")
+    if unsent:
+        waiting = "、".join(names[key] for key in sorted(unsent))
+        out.print(f"已放进队列，还没有送达，下次检查再发：{waiting}", soft_wrap=True)
 
 
 def show_demo(result: DemoResult) -> None:

@@ -54,11 +54,12 @@ class Eyes:
 
 @dataclass
 class Told:
-    """What one look led to, by the key of the trouble; messages are in the queue already."""
+    """What one look led to, by the key of the trouble; messages are in the queue already, `messages` names them."""
 
     begun: list[str] = field(default_factory=list)
     reminded: list[str] = field(default_factory=list)
     ended: list[str] = field(default_factory=list)
+    messages: dict[str, str] = field(default_factory=dict)
 
     def counts(self) -> dict[str, int]:
         return {"begun": len(self.begun), "reminded": len(self.reminded), "ended": len(self.ended)}
@@ -156,23 +157,27 @@ def _settle_one(
         if known.told_at is not None:
             since = format_moment(known.since)
             what = known.what.partition("；请")[0]  # nobody is to do any more what was asked for
-            _enqueue(connection, settings, eyes, f"{known.id}:end", f"✅ 已解除（{since} 开始）：{what}", now)
+            told.messages[known.key] = key = f"{KEYS_START}{known.id}:end"
+            _enqueue(connection, settings, eyes, key, f"✅ 已解除（{since} 开始）：{what}", now)
             told.ended.append(known.key)
         return
     values: dict[str, object] = {"what": found.words}
-    if step == "tell" and _enqueue(connection, settings, eyes, f"{known.id}:begin", f"⚠️ {found.words}", now):
+    begin = f"{KEYS_START}{known.id}:begin"
+    if step == "tell" and _enqueue(connection, settings, eyes, begin, f"⚠️ {found.words}", now):
         values["told_at"] = now
+        told.messages[known.key] = begin
         told.begun.append(known.key)
     if step == "remind":
         words = f"⏰ {format_moment(known.since)} 起一直没有解决：{found.words}"
-        _enqueue(connection, settings, eyes, f"{known.id}:remind:{now:%Y-%m-%d}", words, now)
+        told.messages[known.key] = key = f"{KEYS_START}{known.id}:remind:{now:%Y-%m-%d}"
+        _enqueue(connection, settings, eyes, key, words, now)
         values["reminded_at"] = now
         told.reminded.append(known.key)
     _change(connection, known, values)
 
 
 def _enqueue(connection: Connection, settings: Settings, eyes: Eyes, key: str, text: str, now: datetime) -> int:
-    return enqueue(connection, message_for(settings, eyes.recipient, f"{KEYS_START}{key}", text), now)
+    return enqueue(connection, message_for(settings, eyes.recipient, key, text), now)
 
 
 def _open_of(connection: Connection, eyes: Eyes) -> Mapping[str, Known]:

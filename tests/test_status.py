@@ -206,6 +206,13 @@ def test_a_crash_is_not_taken_back_by_a_stop_in_between(world: World) -> None:
     assert signs(world) == "⚠"
 
 
+def test_the_check_says_that_it_has_told_where_the_message_has_left(world: World) -> None:
+    shown = world.run("status", "--alert")
+    assert "已告知：后台程序" in shown.out
+    assert "队列" not in shown.out
+    assert world.run("status", "--alert", "--json").json["unsent"] == []
+
+
 def test_only_the_lane_of_the_second_recipient_is_drained(world: World) -> None:
     world.show(contracts(1, 3))
     world.run_may()
@@ -218,7 +225,9 @@ def test_only_the_lane_of_the_second_recipient_is_drained(world: World) -> None:
 
 def test_a_message_that_does_not_go_out_is_sent_by_the_next_check_and_not_told_anew(world: World) -> None:
     world.robot.stop()
-    assert check(world) == 3
+    shown = world.run("status", "--alert")
+    assert (shown.code, "已告知" in shown.out) == (3, False)
+    assert "已放进队列，还没有送达，下次检查再发：后台程序" in shown.out
     assert [task["status"] for task in world.tasks()] == ["pending"]
     world.robot.start()
     world.let_back_off_pass()

@@ -61,12 +61,12 @@ def _checked(settings: Settings, send_now: SendNow, *, as_json: bool) -> int:
         configure_logging(settings, console=False)
         daemon = daemon_state(settings, shanghai_now())
         with open_application(settings) as app:
-            told = outside_check.look_and_tell(app, daemon, app.clock(), send_now)
+            checked = outside_check.look_and_tell(app, daemon, app.clock(), send_now)
     except (DatabaseError, sa.exc.DBAPIError, OSError) as error:
         words = words_of(error)
         log.error("定时检查打不开数据库：%s", words)  # noqa: TRY400 - the words say it all
         outside_check.tell_directly(settings, words, shanghai_now())
         terminal.print_error(words)
         return (daemon.exit_code if daemon else 0) or FAILED
-    terminal.show_check(daemon, told, as_json=as_json)
+    terminal.show_check(daemon, checked, as_json=as_json)
     return daemon.exit_code
