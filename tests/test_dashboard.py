@@ -27,6 +27,7 @@ from streamlit_app import data
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
 from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
+from streamlit_app.words import plain
 
 PAGES = sorted(file.stem for file in (Path(data.__file__).parent / "pages").glob("*.py"))
 PERSON = "沈若川"
@@ -250,6 +251,20 @@ class TestQueue:
         assert asked(page)["state"] == "failed"
         assert [(row["编号"], row["原因"]) for row in table(page)] == [(3, "机器人密钥不对")]
         assert cards(page)["失败"] == "🔴 1"
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("text", "written"),
+        [
+            ("![图](http://203.0.113.9/x.png)", r"\!\[图\](http://203.0.113.9/x.png)"),
+            (r"C:\数据\bj_group", r"C:\\数据\\bj_group"),
+            ("*a* _b_ ~c~ $d$ `e` <i> :red[f]", r"\*a\* \_b\_ \~c\~ \$d\$ \`e\` \<i\> \:red\[f\]"),
+            ("连不上 Metabase（502），10:30 再试", "连不上 Metabase（502），10:30 再试"),
+        ],
+    )
+    def test_what_comes_from_outside_is_no_markdown(self, text: str, written: str) -> None:
+        assert plain(text) == written
 
 
 class TestDownloads:

@@ -123,6 +123,20 @@ def test_every_page_opens_in_both_themes_and_on_a_phone(
         assert shown.outside == []
 
 
+def test_an_image_in_an_error_is_told_and_not_fetched(opened: Window, desk: Desk) -> None:
+    error = "Metabase 说：![图](http://203.0.113.9/x.png) $x$ <b>502</b>"
+    ended = parse_moment("2025-06-01T00:00")
+    run = {"job": BEIJING, "slot": ended, "started_at": ended, "ended_at": ended, "counts": "{}", "outcome": "failed"}
+    with desk.app.database.writing() as connection:
+        (number,) = connection.execute(sa.insert(job_runs).values(error=error, failures=1, **run)).inserted_primary_key
+    try:
+        opened.open()
+        opened.alert("![图](http://203.0.113.9/x.png) $x$ <b>502</b>")
+    finally:
+        with desk.app.database.writing() as connection:
+            connection.execute(sa.delete(job_runs).where(job_runs.c.id == number))
+
+
 def test_the_first_to_come_sees_the_navigation_and_not_file_names(browser: Browser, url: str) -> None:
     with window(browser, url) as shown:
         shown.open("ranking")

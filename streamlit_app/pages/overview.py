@@ -10,7 +10,7 @@ from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
 from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import month_words
+from streamlit_app.words import month_words, plain
 
 COLUMNS = (
     Column("城市"),
@@ -58,7 +58,7 @@ def _show_troubles() -> None:
             "pages/queue.py", label="去通知队列处理", icon=":material/arrow_forward:", query_params={"state": state}
         )
     for run in wrong.failed_runs:
-        st.error(f"{run.job} 上次运行失败：{run.error}", icon=":material/sync_problem:")
+        st.error(f"{plain(run.job)} 上次运行失败：{plain(run.error)}", icon=":material/sync_problem:")
     if wrong.rejected:
         parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
         st.warning(f"源数据里有不能用的行：{parts}；原因用 status 命令查看", icon=":material/rule:")
