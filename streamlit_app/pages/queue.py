@@ -14,6 +14,7 @@ from streamlit_app.access import Viewer
 from streamlit_app.acts import OnTask, act
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_nothing
+from streamlit_app.sign_in import require_viewer
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import STATUSES as STATUS_WORDS
 from streamlit_app.words import plain, recipient_name
@@ -143,6 +144,7 @@ def _ask(viewer: Viewer, choice: Choice, chosen: list[Task]) -> None:
     st.markdown(choice.warning)
     st.caption(f"操作会以“{plain(viewer.who)}”的名义记录下来。")
     if st.button(f"确认{choice.label}", type="primary", key="confirm", icon=choice.icon):
+        viewer = require_viewer()  # the dialog may have stood open while the role was taken away
         st.session_state[DONE] = "；".join(act(viewer, choice.on_task, [task.id for task in chosen]))
         st.rerun()
 
