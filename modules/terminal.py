@@ -244,9 +244,10 @@ def show_demo(result: DemoResult) -> None:
     start = "start.bat" if sys.platform == "win32" else "./start.sh"
     out.print(
         "接下来可以试：\n"
-        f"  {start} check    检查设置和活动配置\n"
-        f"  {start} jobs     看有哪些任务\n"
-        f"  {start} --help   看所有命令\n"
+        f"  {start} dashboard --demo    在浏览器里看这些数据\n"
+        f"  {start} check               检查设置和活动配置\n"
+        f"  {start} jobs                看有哪些任务\n"
+        f"  {start} --help              看所有命令\n"
         f"  把 .env.example 复制为 .env，填好后运行 {start}",
         soft_wrap=True,
         highlight=False,

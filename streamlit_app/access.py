@@ -5,6 +5,7 @@ sign-in everybody has a role: a viewer sees, an operator acts on the queue.
 """
 
 import getpass
+import threading
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -167,6 +168,7 @@ class Doorkeeper:
     """
 
     _tries: dict[str, tuple[int, datetime]] = field(default_factory=dict)
+    _noting: threading.Lock = field(default_factory=threading.Lock)
 
     def wait_of(self, login: str, now: datetime) -> timedelta:
         """How long this name has to wait; zero where it may try."""
@@ -174,13 +176,18 @@ class Doorkeeper:
         return max(until - now, timedelta())
 
     def admit(self, access: Access, login: str, password: str, now: datetime) -> Viewer | None:
-        """The user, where name and password are right and the name need not wait."""
-        if self.wait_of(login, now):
-            return None
+        """The user, where name and password are right and the name need not wait.
+
+        A try is noted before the password is looked at, and taken back where it is right: who tries at many windows at
+        once gets no further than at one.
+        """
         name = _folded(login)
+        with self._noting:
+            if self.wait_of(login, now):
+                return None
+            self._note_wrong(name, now)
         known = next((one for one in access.users if _folded(one) == name), None)
         if not is_password(access.users[known].password if known else _NOBODYS_HASH, password) or known is None:
-            self._note_wrong(name, now)
             return None
         self._tries.pop(name, None)
         return access.viewer_of(known)

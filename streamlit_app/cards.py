@@ -7,6 +7,8 @@ from typing import Literal
 
 import streamlit as st
 
+from streamlit_app.words import plain
+
 MOST_IN_A_ROW = 5
 
 Colour = Literal["normal", "off"]
@@ -32,7 +34,7 @@ def show_cards(cards: Iterable[Card]) -> None:
         for card in shown:
             st.metric(
                 card.title,
-                card.value,
+                plain(card.value),
                 None if card.change is None else f"{card.change:+.1%}",
                 card.colour,
                 help=card.help,

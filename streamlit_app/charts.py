@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from modules.rewards.money import format_yuan
+from streamlit_app.words import plain
 
 ROOM_FOR_WORDS = 1.25
 """How much longer than its longest bar a chart is that writes the amount behind each."""
@@ -33,7 +34,7 @@ def unit_of(fen: Iterable[int]) -> tuple[str, int]:
 
 def show_chart(says: str, chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> None:
     """Any chart, with its sentence above it."""
-    st.caption(says)
+    st.caption(plain(says))
     st.altair_chart(chart, alt=says)
 
 

@@ -14,6 +14,7 @@ from modules.figures.freshness import age_words
 from streamlit_app import data
 from streamlit_app.access import AccessError, Viewer
 from streamlit_app.sign_in import require_viewer, show_viewer
+from streamlit_app.words import plain
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ def guard() -> Iterator[None]:
         yield
     except (*EXPECTED_ERRORS, AccessError) as error:
         log.error("看板：%s", words_of(error))  # noqa: TRY400 - the words say it all
-        show_fault(words_of(error))
+        show_fault(plain(words_of(error)))
     except Exception:
         log.exception("看板的页面出错")
         show_fault("这个页面出错了，原因已写进数据文件夹下的 logs/app.log；请稍后刷新，仍不行请联系维护人员")
@@ -70,7 +71,7 @@ def guarded(draw: Callable[P, None]) -> Callable[P, None]:
 
 
 def show_fault(words: str) -> None:
-    """Something is wrong: what, and what to do."""
+    """Something is wrong: what, and what to do. Markdown: `plain` for what comes from outside."""
     st.error(words, icon=":material/error:")
 
 
@@ -90,7 +91,7 @@ def _show_freshness() -> None:
     words = f"数据更新于 {format_moment(fresh.at)[:16]}（{age}）"
     if fresh.stale:
         st.error(
-            f"{words}；{'、'.join(fresh.stale)} 正在活动期内，却很久没有成功拉取，"
+            f"{words}；{plain('、'.join(fresh.stale))} 正在活动期内，却很久没有成功拉取，"
             "下面的数字已经过时：请看后台程序是否在运行",
             icon=":material/sync_problem:",
         )

@@ -17,6 +17,7 @@ from streamlit_app.access import (
     read_secrets,
     sign_in_of,
 )
+from streamlit_app.words import plain
 
 _KEPT = "viewer"
 _WRONG_TRY_SECONDS = 1.0
@@ -34,8 +35,8 @@ def require_viewer() -> Viewer:
             icon=":material/lock:",
         )
     elif sign_in.has_oidc and st.user.get("is_logged_in"):
-        email = st.user.get("email") or "（没有邮箱）"
-        st.error(f"账号 {email} 没有看板的权限；请联系管理员把它加进名单", icon=":material/block:")
+        email = str(st.user.get("email") or "（没有邮箱）")
+        st.error(f"账号 {plain(email)} 没有看板的权限；请联系管理员把它加进名单", icon=":material/block:")
         st.button("换一个账号", on_click=st.logout)
     else:
         _ask(sign_in)
@@ -64,7 +65,7 @@ def show_viewer(viewer: Viewer) -> None:
     """Who is signed in, and the way out, in the sidebar; nothing where nobody has to sign in."""
     if viewer == local_viewer():
         return
-    st.sidebar.caption(f"已登录：{viewer.name}（{'可操作' if viewer.may_act else '只能查看'}）")
+    st.sidebar.caption(f"已登录：{plain(viewer.name)}（{'可操作' if viewer.may_act else '只能查看'}）")
     if st.sidebar.button("退出登录", icon=":material/logout:", key="sign_out"):
         st.session_state.pop(_KEPT, None)
         if st.user.get("is_logged_in"):

@@ -1,5 +1,6 @@
 """The terms of the field, in Chinese on screen."""
 
+import re
 from collections.abc import Mapping
 
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, UNCERTAIN
@@ -24,6 +25,18 @@ OUTCOMES: Mapping[str, str] = {
     "unfinished": "未结束",
 }
 """How a run of a job ended."""
+
+
+_MARKS = re.compile(r"[\\`*{}\[\]<>#~$|!&]|(?<!\w)_|_(?!\w)|:(?=[A-Za-z])")
+"""What Markdown could take for its own."""
+
+
+def plain(text: str) -> str:
+    """For where Streamlit reads Markdown: names, reasons and errors as they are.
+
+    They come from outside: an image in them would be fetched from wherever it lies, by everybody who looks.
+    """
+    return _MARKS.sub(r"\\\g<0>", text)
 
 
 def recipient_name(key: str) -> str:

@@ -105,13 +105,14 @@ class Window:
         self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE_MS)
         self.page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')")
 
-    def shoot(self, name: str) -> None:
-        """A picture of the whole page, however long it is."""
+    def shoot(self, name: str, height: int | None = None) -> None:
+        """A picture of the whole page, however long it is, or of its top."""
         SHOTS.mkdir(parents=True, exist_ok=True)
         size = self.page.viewport_size
         assert size is not None
-        height = self.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
-        self.page.set_viewport_size({"width": size["width"], "height": min(max(height, size["height"]), LONGEST_SHOT)})
+        whole = self.page.evaluate("document.querySelector('[data-testid=stMain]').scrollHeight")
+        pictured = height or min(max(whole, size["height"]), LONGEST_SHOT)
+        self.page.set_viewport_size({"width": size["width"], "height": pictured})
         self.page.wait_for_timeout(600)  # charts grow into their place
         self.page.screenshot(path=SHOTS / f"{name}.png")
         self.page.set_viewport_size(size)

@@ -16,17 +16,19 @@ from argon2 import PasswordHasher
 from conftest import BEIJING, PROXY_VARIABLES, Desk, SetClock, Surroundings, contracts, desk_in, surroundings_in
 from dashboard_stage import asked, cards, open_page, table, words
 from openpyxl import load_workbook
+from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import SHANGHAI, parse_moment
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ENVIRONMENT_VARIABLES
-from modules.tables import audit_log, tasks
+from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import data
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
 from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
+from streamlit_app.words import plain
 
 PAGES = sorted(file.stem for file in (Path(data.__file__).parent / "pages").glob("*.py"))
 PERSON = "沈若川"
@@ -89,6 +91,11 @@ def number(desk: Desk, query: str) -> int:
     """One figure by SQL of the test's own."""
     with desk.app.database.reading() as connection:
         return int(connection.execute(sa.text(query)).scalar_one())
+
+
+def links(page: AppTest) -> list[str]:
+    """The links to other pages."""
+    return [link.proto.label for link in page.get("page_link")]
 
 
 class TestStates:
@@ -180,7 +187,31 @@ class TestOverview:
         with month.app.database.writing() as connection:
             connection.execute(sa.update(tasks).where(tasks.c.id == 1).values(status="failed"))
             connection.execute(sa.update(tasks).where(tasks.c.id == 2).values(status="uncertain"))
-        assert "有 1 条消息发送失败、1 条待核实" in open_page("overview").error[0].value
+        page = open_page("overview")
+        assert "有 1 条消息发送失败、1 条待核实" in page.error[0].value
+        assert links(page) == ["去通知队列处理"]
+
+    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(self, month: Desk) -> None:
+        now = month.clock.now
+        found = {"key": "job:x", "seen_by": "house", "what": "消息积压 30 分钟", "since": now}
+        run = {"job": BEIJING, "slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
+        row = {"campaign": BEIJING, "contract_id": "", "reason": "r", "source": "{}", "fingerprint": "1"}
+        with month.app.database.writing() as connection:
+            connection.execute(sa.insert(troubles).values(found))
+            connection.execute(sa.insert(troubles).values(found | {"key": "old", "what": "早就好了", "ended_at": now}))
+            connection.execute(sa.insert(job_runs).values(run))
+            connection.execute(sa.insert(rejected_rows).values(row | {"first_seen_at": now}))
+        page = open_page("overview")
+        assert "消息积压 30 分钟" in page.error[0].value
+        assert f"{BEIJING} 上次运行失败：连不上 Metabase" in page.error[1].value
+        assert f"{BEIJING} 1 行" in page.warning[0].value
+        assert "早就好了" not in words(page)
+        assert links(page) == ["去运行状况看原因"]
+
+    def test_where_nothing_is_wrong_nothing_is_said(self, month: Desk) -> None:
+        page = open_page("overview")
+        assert not page.error
+        assert links(page) == []
 
 
 class TestRanking:
@@ -250,6 +281,20 @@ class TestQueue:
         assert asked(page)["state"] == "failed"
         assert [(row["编号"], row["原因"]) for row in table(page)] == [(3, "机器人密钥不对")]
         assert cards(page)["失败"] == "🔴 1"
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        ("text", "written"),
+        [
+            ("![图](http://203.0.113.9/x.png)", r"\!\[图\](http://203.0.113.9/x.png)"),
+            (r"C:\数据\bj_group", r"C:\\数据\\bj_group"),
+            ("*a* _b_ ~c~ $d$ `e` <i> :red[f]", r"\*a\* \_b\_ \~c\~ \$d\$ \`e\` \<i\> \:red\[f\]"),
+            ("连不上 Metabase（502），10:30 再试", "连不上 Metabase（502），10:30 再试"),
+        ],
+    )
+    def test_what_comes_from_outside_is_no_markdown(self, text: str, written: str) -> None:
+        assert plain(text) == written
 
 
 class TestDownloads:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -103,6 +105,22 @@ class TestDoorkeeper:
         for _ in range(FREE_TRIES + 1):
             keeper.admit(sign_in.access, "nobody", "falsch", NOON)
         assert keeper.wait_of("nobody", NOON) == timedelta(seconds=2)
+
+    def test_who_tries_at_many_windows_at_once_gets_no_further_than_at_one(
+        self, sign_in: access.SignIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        keeper, looked_at, all_are_in = Doorkeeper(), [], threading.Barrier(FREE_TRIES + 1)
+
+        def slow(stored: str, password: str) -> bool:
+            looked_at.append(password)
+            all_are_in.wait(10)  # nobody is told before all of them were let through
+            return False
+
+        monkeypatch.setattr(access, "is_password", slow)
+        with ThreadPoolExecutor(20) as windows:
+            tries = [windows.submit(keeper.admit, sign_in.access, "lihua", f"falsch{n}", NOON) for n in range(20)]
+        assert [one.result() for one in tries] == [None] * 20
+        assert len(looked_at) == FREE_TRIES + 1
 
     def test_what_it_remembers_is_bounded(self, sign_in: access.SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(access, "is_password", lambda stored, password: False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
 from conftest import BEIJING, PROXY_VARIABLES, SHANGHAI_MAY, Desk, SetClock, desk_in, surroundings_in, wait_until
-from dashboard_browser import Window, chromium, free_port, serving, window
+from dashboard_browser import SHOTS, Window, chromium, free_port, serving, window
 from dashboard_stage import run_violations
 from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from openpyxl import load_workbook
@@ -41,6 +42,8 @@ PAGES = {
     "status": "运行状况",
 }
 """Address → heading. A new page is added here, and is then opened and pictured."""
+
+README_HEIGHT = 1000
 
 PERSON = "沈砚秋"
 PASSWORD = "Geheim-und-lang"
@@ -121,6 +124,34 @@ def test_every_page_opens_in_both_themes_and_on_a_phone(
         shown.shoot(f"{path or 'overview'}-{look}")
         assert shown.console == []
         assert shown.outside == []
+
+
+def test_the_pictures_of_the_readme(opened: Window) -> None:
+    """To be looked at and copied to docs/images when the pages have changed."""
+    opened.open(month="2025-05")
+    opened.shoot("dashboard-overview", README_HEIGHT)
+    opened.open("ranking", month="2025-05", campaign=BEIJING)
+    opened.shoot("dashboard-ranking", README_HEIGHT)
+    opened.open("queue", state="failed")
+    opened.pick_row(0)
+    opened.alert("机器人密钥不对")
+    opened.shoot("dashboard-queue", README_HEIGHT)
+    shown = {file.name for file in SHOTS.glob("dashboard-*.png")}
+    assert shown == set(re.findall(r"docs/images/(\S+\.png)", (ROOT / "README.md").read_text(encoding="utf-8")))
+
+
+def test_an_image_in_an_error_is_told_and_not_fetched(opened: Window, desk: Desk) -> None:
+    error = "Metabase 说：![图](http://203.0.113.9/x.png) $x$ <b>502</b>"
+    ended = parse_moment("2025-06-01T00:00")
+    run = {"job": BEIJING, "slot": ended, "started_at": ended, "ended_at": ended, "counts": "{}", "outcome": "failed"}
+    with desk.app.database.writing() as connection:
+        (number,) = connection.execute(sa.insert(job_runs).values(error=error, failures=1, **run)).inserted_primary_key
+    try:
+        opened.open()
+        opened.alert("![图](http://203.0.113.9/x.png) $x$ <b>502</b>")
+    finally:
+        with desk.app.database.writing() as connection:
+            connection.execute(sa.delete(job_runs).where(job_runs.c.id == number))
 
 
 def test_the_first_to_come_sees_the_navigation_and_not_file_names(browser: Browser, url: str) -> None:
@@ -258,16 +289,24 @@ def test_a_failed_message_is_sent_again_and_it_is_on_record_who_did_it(opened: W
 
 
 @pytest.fixture(scope="module")
-def guarded_url(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The dashboard for an office: two users, on every address."""
+def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The secrets of an office: two users."""
     home = tmp_path_factory.mktemp("office")
     (home / ".streamlit").mkdir()
     hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
-    (home / ".streamlit" / "secrets.toml").write_text(
+    secrets = home / ".streamlit" / "secrets.toml"
+    secrets.write_text(
         f'[dashboard.users.lihua]\nname = "李华"\npassword = "{hashed}"\nrole = "operator"\n'
         f'[dashboard.users.wang]\npassword = "{hashed}"\n',
         encoding="utf-8",
     )
+    return secrets
+
+
+@pytest.fixture(scope="module")
+def guarded_url(desk: Desk, office: Path) -> Iterator[str]:
+    """The dashboard for this office, on every address."""
+    home = office.parent.parent
     settings = home / "settings.yaml"
     own = Path(desk.environ["SETTINGS_FILE"]).read_text(encoding="utf-8")
     settings.write_text(f"{own}\ndashboard: {{address: 0.0.0.0}}\n", encoding="utf-8")
@@ -317,6 +356,28 @@ def test_a_viewer_sees_the_queue_and_cannot_act_on_it(browser: Browser, guarded_
         shown.pick_row(0)
         shown.alert("发送途中超时")
         assert shown.page.get_by_role("button", name="重发所选").count() == 0
+
+
+def test_a_question_that_stands_open_is_not_answered_by_who_is_no_operator_any_more(
+    browser: Browser, guarded_url: str, desk: Desk, office: Path
+) -> None:
+    as_before = office.read_text(encoding="utf-8")
+    with window(browser, guarded_url) as shown:
+        shown.open("queue", state="uncertain")
+        sign_in(shown, "lihua", PASSWORD)
+        shown.page.get_by_text("已登录：李华（可操作）").wait_for()
+        shown.settle()
+        shown.pick_row(0)
+        shown.page.get_by_role("button", name="取消所选 1 条").click()
+        confirm = shown.page.get_by_role("button", name="确认取消")
+        confirm.wait_for()
+        office.write_text(as_before.replace("operator", "viewer"), encoding="utf-8")
+        try:
+            confirm.click()
+            shown.page.get_by_label("密码").first.wait_for()
+        finally:
+            office.write_text(as_before, encoding="utf-8")
+    assert desk.app.board.get(9).status == "uncertain"
 
 
 def test_an_operator_who_signed_in_gives_a_verdict_in_their_own_name(

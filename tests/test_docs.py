@@ -99,6 +99,12 @@ def test_commands_that_a_document_tells_to_type_exist(path: Path) -> None:
     assert not unknown
 
 
+def test_the_manual_tells_managers_what_each_page_of_the_dashboard_is_for() -> None:
+    pages = re.findall(r'\.py", title="(.+?)"', (ROOT / "streamlit_app" / "app.py").read_text(encoding="utf-8"))
+    told = [cells[1] for cells in table_rows(section(MANUAL, "网页看板"))]
+    assert [page for page in pages if not any(cell.startswith(page) for cell in told)] == []
+
+
 # Campaigns
 
 

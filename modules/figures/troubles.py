@@ -26,10 +26,6 @@ class Troubles:
     rejected: dict[str, int]
     failed_runs: tuple[FailedRun, ...]
 
-    @property
-    def is_none(self) -> bool:
-        return not (self.failed or self.uncertain or self.rejected or self.failed_runs)
-
 
 def troubles_of(connection: Connection) -> Troubles:
     """Everything at once."""

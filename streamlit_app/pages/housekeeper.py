@@ -12,6 +12,7 @@ from streamlit_app.cards import Card, show_cards
 from streamlit_app.data import Statement
 from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import XLSX, Cell, Column, show_table, workbook_of
+from streamlit_app.words import plain
 
 CONTRACTS = (
     Column("序号", "count", help="活动期内第几单；历史合同没有"),
@@ -52,7 +53,7 @@ def main(viewer: Viewer) -> None:
         housekeeper = filters.choose("housekeeper", "管家", known, default=known[0])
     statement = data.statement(key, housekeeper)
     for note in statement.answer.notes:
-        st.caption(f":material/info: {note}")
+        st.caption(f":material/info: {plain(note)}")
     for payee in statement.answer.payees:
         _show_payee(payee)
     _show_contracts(key, statement)
@@ -72,7 +73,7 @@ def main(viewer: Viewer) -> None:
 
 def _show_payee(payee: PayeeExplanation) -> None:
     if payee.provider is not None:
-        st.subheader(payee.provider, anchor=False)
+        st.subheader(plain(payee.provider), anchor=False)
     position = payee.position
     cards = [Card("应发", charts.yuan(payee.amount)), Card("奖励", f"{len(payee.awards)} 项")]
     if position is not None:
@@ -83,9 +84,9 @@ def _show_payee(payee: PayeeExplanation) -> None:
             *cards,
         ]
     show_cards(cards)
-    st.markdown(payee.figures)
+    st.markdown(plain(payee.figures))
     if payee.outlook:
-        st.markdown("**接下来**\n" + "\n".join(f"- {sentence}" for sentence in payee.outlook))
+        st.markdown("**接下来**\n" + "\n".join(f"- {plain(sentence)}" for sentence in payee.outlook))
 
 
 def _show_contracts(key: str, statement: Statement) -> None:
@@ -99,8 +100,8 @@ def _show_contracts(key: str, statement: Statement) -> None:
 def _show_contract(key: str, contract: ContractRecord) -> None:
     for one in data.contract_explained(key, contract.contract_id).explanations:
         with st.container(border=True):
-            st.markdown(f"**合同 {contract.contract_number}**（{contract.contract_id}）")
-            st.markdown("\n".join(f"- {sentence}" for sentence in _sentences(one)))
+            st.markdown(f"**合同 {plain(contract.contract_number)}**（{plain(contract.contract_id)}）")
+            st.markdown("\n".join(f"- {plain(sentence)}" for sentence in _sentences(one)))
 
 
 def _sentences(one: ContractExplanation) -> list[str]:

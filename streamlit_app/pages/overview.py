@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import streamlit as st
 
+from modules.clock import format_moment
 from modules.figures.months import CityMonth, Period, Totals, change, total_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
-from streamlit_app.frame import page, show_nothing
+from streamlit_app.frame import page, show_fault, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import month_words
+from streamlit_app.words import month_words, plain
 
 COLUMNS = (
     Column("城市"),
@@ -48,20 +49,24 @@ def main(viewer: Viewer) -> None:
 
 
 def _show_troubles() -> None:
-    wrong = data.what_is_wrong()
-    if wrong.is_none:
-        return
+    wrong, found = data.what_is_wrong(), data.open_troubles()
     if wrong.failed or wrong.uncertain:
         st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
         state = "failed" if wrong.failed else "uncertain"
-        st.page_link(
-            "pages/queue.py", label="去通知队列处理", icon=":material/arrow_forward:", query_params={"state": state}
-        )
+        _link("queue", "去通知队列处理", state=state)
+    for one in found:
+        show_fault(f"{format_moment(one['since'])[:16]} 起：{plain(one['what'])}")
     for run in wrong.failed_runs:
-        st.error(f"{run.job} 上次运行失败：{run.error}", icon=":material/sync_problem:")
+        st.error(f"{plain(run.job)} 上次运行失败：{plain(run.error)}", icon=":material/sync_problem:")
     if wrong.rejected:
         parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
-        st.warning(f"源数据里有不能用的行：{parts}；原因用 status 命令查看", icon=":material/rule:")
+        st.warning(f"源数据里有不能用的行：{parts}", icon=":material/rule:")
+    if found or wrong.failed_runs or wrong.rejected:
+        _link("status", "去运行状况看原因")
+
+
+def _link(page_name: str, label: str, **asked: str) -> None:
+    st.page_link(f"pages/{page_name}.py", label=label, icon=":material/arrow_forward:", query_params=asked)
 
 
 def _show_city(one: CityMonth) -> None:
@@ -101,8 +106,8 @@ def _forecast_card(one: CityMonth) -> Card:
         return Card("签约管家", f"{one.totals.payees} 人", "登记过合同的管家；活动按服务商分开算的，同一人在两家算两个")
     if one.forecast is None:
         return Card("预计到月底", "尚早", "活动开始满 3 天后才估计")
-    words = f"合同 {one.forecast.contracts:,} 单，金额 {charts.yuan(one.forecast.amount)}，照目前的速度"
-    return Card("预计到月底奖金", charts.yuan(one.forecast.payout), words)
+    words = f"合同 {one.forecast.contracts:,} 单，金额 {charts.yuan(round(one.forecast.amount, -2))}，照目前的速度"
+    return Card("预计到月底奖金", charts.yuan(round(one.forecast.payout, -2)), words)
 
 
 def _show_comparison(month: str, found: list[CityMonth]) -> None:

@@ -19,6 +19,7 @@ from streamlit_app.cards import Card, show_cards
 from streamlit_app.differences import show_differences
 from streamlit_app.frame import page, show_fault, show_nothing
 from streamlit_app.tables import XLSX, Cell, Column, show_table
+from streamlit_app.words import plain
 
 STAGE_WORDS: dict[Stage, str] = {"open": "进行中", "settling": "结算期", "settled": "待结账", "closed": "已结账"}
 STAGE_ICONS: dict[Stage, str] = {
@@ -96,7 +97,7 @@ def _show_payout(payout: Payout) -> None:
     )
     for note in payout.notes:
         if note != NOT_CLOSED and not note.startswith("活动已于"):
-            st.warning(note, icon=":material/info:")
+            st.warning(plain(note), icon=":material/info:")
     if not payout.lines:
         show_nothing("这个活动还没有登记合同，也没有奖励")
         return
@@ -228,7 +229,7 @@ def _show_reconciling(viewer: Viewer, key: str) -> None:
             with st.spinner("正在从 Metabase 拉取并核对，通常要几秒到一分钟…"):
                 st.session_state[RECONCILED] = acts.reconcile(viewer, key)
         except EXPECTED_ERRORS as error:
-            show_fault(f"这次没有对成账：{words_of(error)}。上面的数字不受影响")
+            show_fault(f"这次没有对成账：{plain(words_of(error))}。上面的数字不受影响")
     found = st.session_state.get(RECONCILED)
     if isinstance(found, Reconciliation) and found.campaign == key:
         _show_found(found)

@@ -14,9 +14,10 @@ from streamlit_app.access import Viewer
 from streamlit_app.acts import OnTask, act
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_nothing
+from streamlit_app.sign_in import require_viewer
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import STATUSES as STATUS_WORDS
-from streamlit_app.words import recipient_name
+from streamlit_app.words import plain, recipient_name
 
 SHOWN = 500
 COUNT_EVERY_SECONDS = 15
@@ -70,7 +71,7 @@ CHOICES = (
 @page("通知队列", "等着发、发不出去和要人核实的消息；操作员可以在这里重发、取消或下结论。")
 def main(viewer: Viewer) -> None:
     if DONE in st.session_state:
-        st.success(st.session_state.pop(DONE), icon=":material/check:")
+        st.success(plain(st.session_state.pop(DONE)), icon=":material/check:")
     _show_counts()
     with filters.bar():
         state = filters.choose("state", "状态", STATUSES, default=_most_urgent(), shown=STATUS_WORDS.__getitem__)
@@ -121,9 +122,9 @@ def _show_tasks(viewer: Viewer, state: str, found: list[Task]) -> None:
         _show_choices(viewer, state, chosen)
     for task in chosen[:5]:
         with st.container(border=True):
-            st.markdown(f"**任务 {task.id}**　{recipient_name(task.recipient)}")
+            st.markdown(f"**任务 {task.id}**　{plain(recipient_name(task.recipient))}")
             if task.last_error:
-                st.warning(task.last_error, icon=":material/info:")
+                st.warning(plain(task.last_error), icon=":material/info:")
             st.code(task.message, language=None, wrap_lines=True)
 
 
@@ -141,8 +142,9 @@ def _show_choices(viewer: Viewer, state: str, chosen: list[Task]) -> None:
 def _ask(viewer: Viewer, choice: Choice, chosen: list[Task]) -> None:
     st.markdown(f"**{choice.label} {len(chosen)} 条消息**：任务 {'、'.join(str(task.id) for task in chosen[:20])}")
     st.markdown(choice.warning)
-    st.caption(f"操作会以“{viewer.who}”的名义记录下来。")
+    st.caption(f"操作会以“{plain(viewer.who)}”的名义记录下来。")
     if st.button(f"确认{choice.label}", type="primary", key="confirm", icon=choice.icon):
+        viewer = require_viewer()  # the dialog may have stood open while the role was taken away
         st.session_state[DONE] = "；".join(act(viewer, choice.on_task, [task.id for task in chosen]))
         st.rerun()
 

@@ -10,6 +10,7 @@ from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
+from streamlit_app.words import plain
 
 TOP = 15
 """How many the chart shows."""
@@ -88,7 +89,7 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
 
 def _show_notes(ranking: Ranking) -> None:
     if ranking.note:
-        st.warning(ranking.note, icon=":material/info:")
+        st.warning(plain(ranking.note), icon=":material/info:")
     if ranking.closed_at is not None:
         st.caption(f":material/lock: 活动已于 {ranking.closed_at:%Y-%m-%d %H:%M} 结账，数字不再变化")
 

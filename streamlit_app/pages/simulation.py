@@ -19,6 +19,7 @@ from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_fault, show_nothing
 from streamlit_app.levers import turn_levers
 from streamlit_app.tables import Cell, Column, show_table
+from streamlit_app.words import plain
 
 MOST_BARS = 12
 PAID, BASELINE, AFTER = "实发", "原配置", "改后"
@@ -60,7 +61,7 @@ def main(viewer: Viewer) -> None:
         return
     _show_cards(bench, trial.result, trial.movers)
     for note in (*bench.notes, *map(str, trial.warnings)):
-        st.warning(note, icon=":material/info:")
+        st.warning(plain(note), icon=":material/info:")
     left, right = st.columns(2, gap="medium") if trial.movers else (st.container(), st.container())
     with left:
         _show_awards(bench, trial.result)
@@ -76,7 +77,7 @@ def main(viewer: Viewer) -> None:
 def _show_faults(trial: Trial) -> None:
     show_fault("这样改，配置有错，算不出来；请改正下面各处")
     for fault in trial.faults:
-        st.markdown(f"- `{fault.path}`　{fault.text}")
+        st.markdown(f"- `{fault.path}`　{plain(fault.text)}")
 
 
 def _show_cards(bench: Bench, after: Simulated, moved: Sequence[Mover]) -> None:

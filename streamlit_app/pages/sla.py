@@ -17,7 +17,7 @@ from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import STATUSES, recipient_name
+from streamlit_app.words import STATUSES, plain, recipient_name
 
 WEEKS_SHOWN = 8
 """How far back the page looks unless it is asked."""
@@ -239,7 +239,7 @@ def _told_words(week: Week, texts: Sequence[WeekText]) -> str:
 
 
 def _show_text(one: WeekText) -> None:
-    name = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{one.provider}"
+    name = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{plain(one.provider)}"
     with st.expander(f"{name}　:gray[{_state_words(one)}]"):
         st.code(one.text, language=None, wrap_lines=True)
 
@@ -249,7 +249,7 @@ def _state_words(one: WeekText) -> str:
         return "预览"
     if one.origin == "purged" or one.recipient is None or one.at is None:
         return "已发送；原文已清理，下面按现有的数据重写"
-    return f"{STATUSES[one.status or '']}　{recipient_name(one.recipient)}　{format_moment(one.at)[:16]}"
+    return f"{STATUSES[one.status or '']}　{plain(recipient_name(one.recipient))}　{format_moment(one.at)[:16]}"
 
 
 def _total(found: Sequence[Count]) -> int:

@@ -19,7 +19,7 @@ from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_fault, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import OUTCOMES
+from streamlit_app.words import OUTCOMES, plain
 
 LOOK_EVERY_SECONDS = 15
 DAYS_SHOWN = 7
@@ -83,17 +83,17 @@ def _show_now() -> None:
         ]
     )
     if daemon.state == "silent" or (daemon.state == "dead" and beat is not None and not daemon.was_asked_to_end):
-        show_fault(f"后台程序{daemon.words}")
+        show_fault(f"后台程序{plain(daemon.words)}")
     elif not is_running:
         st.warning(
-            f"后台程序{daemon.words}；若它在别的机器上运行，这里看不到它的心跳，只看得到数据库里的运行记录",
+            f"后台程序{plain(daemon.words)}；若它在别的机器上运行，这里看不到它的心跳，只看得到数据库里的运行记录",
             icon=":material/power_off:",
         )
     if beat is not None and is_running and beat.version != version():
         words = f"后台程序是 {beat.version}，看板是 {version()}：两边版本不同，请重启旧的那个"
         st.warning(words, icon=":material/difference:")
     if beat is not None and beat.health_fault:
-        st.warning(beat.health_fault, icon=":material/info:")
+        st.warning(plain(beat.health_fault), icon=":material/info:")
     if wrong.failed or wrong.uncertain:
         state = "failed" if wrong.failed else "uncertain"
         st.page_link("pages/queue.py", label="去通知队列处理", query_params={"state": state})
@@ -106,9 +106,8 @@ def _show_troubles() -> None:
     st.subheader("没解决的问题", anchor=False, help="后台程序每分钟查看一次；开始和解除时各告知运维一次")
     for one in found:
         told = f"{format_moment(one['told_at'])[:16]} 已告知运维" if one["told_at"] else "还没有告知"
-        show_fault(
-            f"{format_moment(one['since'])[:16]} 起：{one['what']}　:small[{_seer(str(one['seen_by']))}，{told}]"
-        )
+        seen = f"{plain(_seer(str(one['seen_by'])))}，{told}"
+        show_fault(f"{format_moment(one['since'])[:16]} 起：{plain(one['what'])}　:small[{seen}]")
 
 
 # -- jobs ------------------------------------------------------------------------------------------------------------
@@ -222,23 +221,24 @@ def _show_findings() -> None:
     running = data.daemon_configuration() or {}
     changed, kept = running.get("settings_changed") or [], running.get("kept") or {}
     if changed:
-        st.warning(f"设置文件已改动：{'、'.join(changed)}；重启后台程序后才生效", icon=":material/restart_alt:")
+        st.warning(f"设置文件已改动：{plain('、'.join(changed))}；重启后台程序后才生效", icon=":material/restart_alt:")
     for name, since in kept.items():
-        st.warning(f"{name} 的改动有错，后台程序仍按 {since} 的版本运行", icon=":material/history:")
+        st.warning(f"{plain(name)} 的改动有错，后台程序仍按 {since} 的版本运行", icon=":material/history:")
     _show_faults(found.faults, "要改正", "error")
     _show_faults(found.warnings, "请看一看", "warning")
     for fault in data.unwritten_files():
         st.warning(
-            f"文件写不了：{fault.file}（{fault.reason}）；请关闭打开它的程序，会自动再写", icon=":material/draft:"
+            f"文件写不了：{plain(str(fault.file))}（{plain(fault.reason)}）；请关闭打开它的程序，会自动再写",
+            icon=":material/draft:",
         )
     if not found.faults:
-        st.success("；".join(found.notes) or "配置没有错", icon=":material/check_circle:")
+        st.success(plain("；".join(found.notes)) or "配置没有错", icon=":material/check_circle:")
 
 
 def _show_faults(faults: Sequence[Fault], title: str, kind: str) -> None:
     if not faults:
         return
-    listed = "\n".join(f"- `{fault.path}`　{fault.text}" for fault in faults)
+    listed = "\n".join(f"- `{fault.path}`　{plain(fault.text)}" for fault in faults)
     words = f"**{title}（{len(faults)} 处）**\n\n{listed}"
     if kind == "error":
         show_fault(words)
