@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import http.client
 import io
 import re
 import subprocess
@@ -10,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
@@ -335,6 +337,24 @@ def test_a_stranger_sees_the_door_and_nothing_else(browser: Browser, guarded_url
         shown.shoot("sign-in")
 
 
+def test_a_web_page_from_elsewhere_is_refused_and_nobody_outside_is_asked_who_we_are(
+    guarded_url: str, office: Path
+) -> None:
+    port = urlsplit(guarded_url).port
+    asking = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+    answers = {}
+    for origin in (guarded_url, "http://elsewhere.example.com"):
+        link = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        key = {"Sec-WebSocket-Key": "MDEyMzQ1Njc4OWFiY2RlZg==", "Origin": origin}
+        link.request("GET", "/_stcore/stream", headers=asking | key)
+        answers[origin] = link.getresponse().status
+        link.close()
+    assert list(answers.values()) == [101, 403]
+    log = (office.parent.parent / f"dashboard-{port}.log").read_text(encoding="utf-8")
+    assert "elsewhere.example.com" in log
+    assert "external IP" not in log
+
+
 def test_who_tries_too_often_has_to_wait(browser: Browser, guarded_url: str) -> None:
     with window(browser, guarded_url) as shown:
         shown.open("queue")
@@ -436,7 +456,7 @@ def test_a_company_account_gets_in_only_where_it_is_listed_and_vouched_for(
         assert "待发送" not in shown.text()
         shown.page.get_by_role("button", name="用公司账号登录").click()
         shown.page.get_by_text(seen).wait_for()
-        assert shown.page.locator("h1").count() == int(seen.startswith("已登录"))
+        expect(shown.page.locator("h1")).to_have_count(int(seen.startswith("已登录")))  # drawn after the sidebar
         if seen.startswith("已登录"):  # unlike a named user, who has to sign in anew
             shown.page.reload()
             shown.page.get_by_text(seen).wait_for()
