@@ -28,7 +28,7 @@ from modules.slot_run import SlotRun
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN = timedelta(seconds=5)
-"""How often it is asked which jobs there are, and about a slot that could not be run when it was looked at."""
+"""How often the database is asked about a slot that could not be run when it was looked at."""
 
 RENEW_SECONDS = 20.0
 PATIENCE_SECONDS = 5.0
@@ -62,7 +62,6 @@ class JobLane:
         self._chore_done: datetime | None = None
         self._woken = threading.Event()
         self._stopping = threading.Event()
-        self._listed: tuple[datetime, Sequence[Job]] | None = None
         self._looked: dict[str, tuple[datetime, datetime]] = {}
         self._hanging: dict[str, SlotRun] = {}
         self._thread = threading.Thread(target=self._loop, name=f"lane-{name}", daemon=True)
@@ -86,7 +85,7 @@ class JobLane:
 
     def run_due(self) -> None:
         """One look: run what is due, one job after another. A job's failure is its own."""
-        for job in self._jobs():
+        for job in self._jobs_of():
             if self._stopping.is_set():
                 return
             if job.enabled and self._is_worth_a_look(job):
@@ -95,12 +94,6 @@ class JobLane:
                 except sa.exc.DBAPIError as error:
                     log.error("看不了 %s 是否到点：%s；稍后再看", job.key, in_words(error))  # noqa: TRY400 - says it all
         self._do_chore()
-
-    def _jobs(self) -> Sequence[Job]:
-        now = self._app.clock()
-        if self._listed is None or abs(now - self._listed[0]) >= LOOK_AGAIN:
-            self._listed = now, self._jobs_of()
-        return self._listed[1]
 
     def _do_chore(self) -> None:
         if self._chore is None or self._stopping.is_set():

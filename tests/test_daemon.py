@@ -76,9 +76,14 @@ REWARD_CONFIGS = {{
         return sum(row["notified_at"] is not None for row in rows)
 
     def all_delivered(self, count: int) -> Callable[[], bool]:
-        return lambda: (
-            len(self.world.tasks()) == len(self.world.tasks("completed")) == len(self.robot.messages) == count
-        )
+        """So many messages, beside what operations hear of troubles."""
+
+        def delivered() -> bool:
+            statuses = [task["status"] for task in self.world.tasks() if task["recipient"] != "ops"]
+            arrived = [one for one in self.robot.messages if not one.content.startswith(("⚠️", "⏰", "✅"))]
+            return statuses == ["completed"] * count and len(arrived) == count
+
+        return delivered
 
 
 @pytest.fixture

@@ -168,12 +168,12 @@ def test_filters_stand_in_the_address_survive_a_reload_and_go_along(opened: Wind
     opened.select("月份", "2025-04")
     opened.select("活动", "上海 SH-2025-04")
     opened.select("得过的奖励", "精英奖")
-    wait_until(lambda: "campaign=SH-2025-04" in opened.page.url)
+    wait_until(lambda: "campaign=SH-2025-04" in opened.page.url and "award=" in opened.page.url)
     opened.page.reload()
     opened.settle()
     assert {"month=2025-04", "campaign=SH-2025-04"} <= set(opened.page.url.partition("?")[2].split("&"))
     assert opened.page.get_by_role("combobox", name="活动").input_value() == "上海 SH-2025-04"
-    assert opened.page.get_by_role("combobox", name="得过的奖励").input_value() == "精英奖"
+    wait_until(lambda: opened.page.get_by_role("combobox", name="得过的奖励").input_value() == "精英奖")
     opened.page.get_by_role("link", name="总览").click()
     opened.settle()
     wait_until(lambda: "month=2025-04" in opened.page.url)

@@ -63,7 +63,9 @@ def test_two_daemons_and_three_workers_register_and_send_everything_once(world: 
             return False
         return len(rows) == CONTRACTS and all(row[0] is not None for row in rows) and not open_tasks
 
+    files = [world.folder / name / f"PerformanceData-{key}.csv" for name in ("one", "two")]
     await_that(everything_is_sent)
+    await_that(lambda: all(file.exists() for file in files))
     for process in running:
         process.send(signal.SIGTERM)
     for process in running:
@@ -76,8 +78,8 @@ def test_two_daemons_and_three_workers_register_and_send_everything_once(world: 
     assert numbers == list(range(1, CONTRACTS + 1))
     sent = Counter(message.content for message in world.robot.messages)
     assert sent == Counter(messages), "each once"
-    for name in ("one", "two"):
-        rows = (world.folder / name / f"PerformanceData-{key}.csv").read_text(encoding="utf-8-sig").splitlines()
+    for file in files:
+        rows = file.read_text(encoding="utf-8-sig").splitlines()
         assert len(rows) == CONTRACTS + 1, "each machine has its files"
 
 
