@@ -125,7 +125,7 @@ class Life:
         self.daemon: Running | None = None
         self.set_clock(START)
         world.environ["RUN_JOBS_SERIALLY_SCHEDULE"] = str(INTERVAL // timedelta(minutes=1))
-        world.settings(time_budget=0.5, jobs={name: {"enabled": True} for name in FixedJobs.model_fields})
+        world.settings(time_budget=6, jobs={name: {"enabled": True} for name in FixedJobs.model_fields})
         for card, month, _, _ in CAMPAIGNS.values():
             self._show(card, COLUMNS, lambda month=month: month.pull(self.moment))
         self._show(TECHNICIANS, TECHNICIAN_COLUMNS, lambda: technician_changes(self.moment))
