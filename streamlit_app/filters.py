@@ -36,6 +36,12 @@ def choose_campaign(month: str) -> str | None:
     return choose("campaign", "活动", found, default=found[0], shown=campaign_words) if found else None
 
 
+def choose_month_and_campaign() -> str | None:
+    """A month and one of its campaigns, whose key it returns; None where there is no campaign with data."""
+    month = choose_month()
+    return choose_campaign(month) if month else None
+
+
 def choose_track() -> Track:
     """Platform contracts, self-referrals, or both."""
     return TRACKS.get(choose_or_all("track", "渠道", list(TRACKS)) or "", "")

@@ -18,6 +18,9 @@ from streamlit_app.words import plain
 
 log = logging.getLogger(__name__)
 
+NOTHING_PULLED = "还没有任何活动的数据；后台程序第一次拉取之后，这里就有了"
+"""What a page says that has no campaign to show."""
+
 P = ParamSpec("P")
 
 LOOK_EVERY_SECONDS = 30

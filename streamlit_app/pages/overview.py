@@ -9,7 +9,7 @@ from modules.figures.months import CityMonth, Period, Totals, change, total_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
-from streamlit_app.frame import page, show_fault, show_nothing
+from streamlit_app.frame import NOTHING_PULLED, page, show_fault, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import month_words, plain
 
@@ -35,7 +35,7 @@ def main(viewer: Viewer) -> None:
     with filters.bar():
         month = filters.choose_month()
     if month is None:
-        show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，这里就有了")
+        show_nothing(NOTHING_PULLED)
         return
     found = data.city_months(month)
     if not found:

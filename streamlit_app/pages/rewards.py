@@ -14,7 +14,7 @@ from modules.figures.stages import stage_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import page, show_nothing
+from streamlit_app.frame import NOTHING_PULLED, page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 
 NO_PROVIDER = "（不属于服务商）"
@@ -41,11 +41,10 @@ PROVIDERS = (
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        month = filters.choose_month()
-        key = filters.choose_campaign(month) if month else None
+        key = filters.choose_month_and_campaign()
     period = data.periods().get(key) if key else None
     if period is None:
-        show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，这里就有了")
+        show_nothing(NOTHING_PULLED)
         return
     with bar:
         track = filters.choose_track()

@@ -48,8 +48,7 @@ PAYEES = (
 @page("方案模拟", "改一改门槛、奖金、最低单数和上限，马上看到同样的合同会发多少、谁多谁少。只是计算，什么也不写入。")
 def main(viewer: Viewer) -> None:
     with filters.bar():
-        month = filters.choose_month()
-        key = filters.choose_campaign(month) if month else None
+        key = filters.choose_month_and_campaign()
     if key is None:
         show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，就可以在它的合同上模拟")
         return

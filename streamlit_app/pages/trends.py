@@ -11,7 +11,7 @@ from modules.figures.months import change
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import page, show_nothing
+from streamlit_app.frame import NOTHING_PULLED, page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import month_words
 
@@ -23,10 +23,9 @@ DAY_OF_CAMPAIGN = "活动第几天"
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        month = filters.choose_month()
-        key = filters.choose_campaign(month) if month else None
-    if month is None or key is None:
-        show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，这里就有了")
+        key = filters.choose_month_and_campaign()
+    if key is None:
+        show_nothing(NOTHING_PULLED)
         return
     with bar:
         track = filters.choose_track()
