@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import sqlalchemy as sa
 from huey import SqliteHuey
@@ -26,6 +27,7 @@ from modules.task_queue import TaskQueue
 
 MESSAGES = 5_000
 PER_TRANSACTION = 1_000
+BLOCKS = 10
 RECIPIENTS = 50
 OLD_ROWS = 1_000_000
 AT_ONCE = 20
@@ -55,25 +57,44 @@ def measure_all() -> Iterator[tuple[str, list[Row]]]:
     """The tables, with their titles."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        yield f"{MESSAGES:,} messages to {RECIPIENTS} recipients, synchronous=FULL", list(_against_huey(folder))
+        yield (
+            f"{BLOCKS} blocks of {PER_TRANSACTION:,} messages to {RECIPIENTS} recipients, synchronous=FULL",
+            list(_against_huey(folder)),
+        )
         yield "drain with completed rows in the table", list(_growth(folder))
     if shutil.which("pg_ctl"):
         yield "drain on PostgreSQL, null sender", list(_workers())
 
 
 def _against_huey(folder: Path) -> Iterator[Row]:
+    """Block by block, in turn: whatever else the machine does meanwhile meets both."""
     ours = _database(folder / "ours.db")
     huey, task = _huey(folder / "huey.db")
-    said = messages(0, 2 * MESSAGES)
-    first, second = said[:MESSAGES], said[MESSAGES:]
-    theirs = _seconds(lambda: [task(one.recipient, one.text) for one in first])
-    yield _row("enqueue one by one", MESSAGES, theirs, _seconds(lambda: _put_parts(ours, [[one] for one in first])))
-    parts = [second[start : start + PER_TRANSACTION] for start in range(0, MESSAGES, PER_TRANSACTION)]
-    many = _seconds(lambda: _put_parts(ours, parts))
-    theirs_again = _seconds(lambda: [task(one.recipient, one.text) for one in second])
-    yield _row(f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)", MESSAGES, theirs_again, many)
-    yield _row("drain, one consumer", 2 * MESSAGES, _seconds(lambda: _drain_huey(huey)), _seconds(lambda: drain(ours)))
+    timed: dict[str, list[tuple[float, float]]] = {}
+    for number in range(BLOCKS + 1):
+        start = 2 * number * PER_TRANSACTION
+        singly, together = (
+            messages(start, start + PER_TRANSACTION),
+            messages(start + PER_TRANSACTION, start + 2 * PER_TRANSACTION),
+        )
+        acts: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+            "enqueue one by one": (
+                partial(_put_huey, task, singly),
+                partial(_put_parts, ours, [[one] for one in singly]),
+            ),
+            f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)": (
+                partial(_put_huey, task, together),
+                partial(_put_parts, ours, [together]),
+            ),
+            "drain, one consumer": (partial(_drain_huey, huey), partial(drain, ours)),
+        }
+        for what, (theirs, own) in acts.items():
+            pair = (_seconds(theirs), _seconds(own)) if number % 2 else (_seconds(own), _seconds(theirs))[::-1]
+            if number:  # the first block warms both up
+                timed.setdefault(what, []).append(pair)
     ours.close()
+    for what, pairs in timed.items():
+        yield _row(what, PER_TRANSACTION * (2 if what.startswith("drain") else 1), pairs)
 
 
 def _growth(folder: Path) -> Iterator[Row]:
@@ -154,12 +175,13 @@ def _work(url: str) -> None:
     print("\n".join(map(str, sent)))
 
 
-def _row(what: str, number: int, huey: float, ours: float) -> Row:
+def _row(what: str, messages_of_block: int, pairs: Sequence[tuple[float, float]]) -> Row:
+    """Medians over the blocks; each pair is huey's seconds and ours."""
     return {
         "what": what,
-        "huey_per_second": round(number / huey),
-        "ours_per_second": round(number / ours),
-        "share_of_huey": round(huey / ours, 2),
+        "huey_per_second": round(messages_of_block / median(theirs for theirs, _own in pairs)),
+        "ours_per_second": round(messages_of_block / median(own for _theirs, own in pairs)),
+        "share_of_huey": round(median(theirs / own for theirs, own in pairs), 2),
     }
 
 
@@ -183,6 +205,11 @@ def _huey(path: Path) -> tuple[SqliteHuey, Callable[[str, str], object]]:
         """A sender that does nothing."""
 
     return huey, huey.task()(send)
+
+
+def _put_huey(task: Callable[[str, str], object], said: Sequence[Message]) -> None:
+    for one in said:
+        task(one.recipient, one.text)
 
 
 def _drain_huey(huey: SqliteHuey) -> None:

@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 SQLITE_WAIT_SECONDS = 30
 """How long a writer waits for another one before it says that the database is locked."""
 
+_CHECKPOINT = "wal_autocheckpoint=4000"
+"""Write back after 16 MB of log, not 4: each transaction of the queue touches the same few pages again."""
+
 MIGRATIONS_LOCK = 0x7A50
 """Names the advisory lock under which a PostgreSQL database is upgraded."""
 
@@ -256,7 +259,7 @@ def _sqlite_engine(url: str, read_only: bool) -> Engine:
     def _configure(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # pysqlite then leaves BEGIN to us
         reading = ("query_only=ON",) if read_only else ()
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", *reading):
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", _CHECKPOINT, *reading):
             connection.execute(f"PRAGMA {pragma}").close()
 
     return engine

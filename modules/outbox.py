@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection
 from modules.database import insert_columns
 from modules.message_text import split_message
 from modules.prepared import execute_prepared
-from modules.tables import spent_keys, tasks
+from modules.tables import of_message, spent_keys, tasks
 from modules.task_states import CANCELLED, COMPLETED, PENDING, OnUncertain
 
 KEYS_AT_ONCE = 500
@@ -21,7 +21,7 @@ KEYS_AT_ONCE = 500
 def _known(is_asked: Callable[[sa.Column[Any]], sa.ColumnElement[bool]]) -> sa.CompoundSelect[Any]:
     """Key → how many of its tasks are not completed; 0 where they were purged."""
     unsent = sa.func.sum(sa.case((tasks.c.status == COMPLETED, 0), else_=1))
-    queued = sa.select(tasks.c.group_key, unsent).where(is_asked(tasks.c.group_key)).group_by(tasks.c.group_key)
+    queued = sa.select(tasks.c.group_key, unsent).where(of_message(is_asked)).group_by(tasks.c.group_key)
     spent = sa.select(spent_keys.c.group_key, sa.literal_column("0")).where(is_asked(spent_keys.c.group_key))
     return queued.union_all(spent)
 

@@ -1,8 +1,9 @@
 """The tables, and what each column means. Migrations: modules/migrations (Alembic)."""
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
@@ -73,7 +74,6 @@ tasks = sa.Table(
 all; `group_key` is the same for all parts of a split message; `run_at` NULL means at once."""
 
 sa.Index("uq_tasks_dedup_key", tasks.c.dedup_key, unique=True)
-sa.Index("ix_tasks_group_key", tasks.c.group_key)
 
 
 def _partial(name: str, condition: str, *columns: sa.Column[Any]) -> None:
@@ -83,9 +83,21 @@ def _partial(name: str, condition: str, *columns: sa.Column[Any]) -> None:
 _partial("ix_tasks_pending", "status = 'pending'", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_waiting", "status = 'pending' AND run_at IS NOT NULL", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_expiring", "status = 'pending' AND expires_at IS NOT NULL", tasks.c.expires_at)
+_partial("ix_tasks_part", "dedup_key <> group_key", tasks.c.group_key)
 _partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)
 _partial("ix_tasks_given_up", "status IN ('failed', 'uncertain')", tasks.c.status, tasks.c.recipient)
 """What a claim and the watch look at; however many completed tasks there are, these stay small."""
+
+
+def is_part(task: Any = tasks) -> sa.ColumnElement[bool]:
+    """Whether the task is one of several parts of a message; as the index of parts has it."""
+    return cast(sa.ColumnElement[bool], task.c.dedup_key != task.c.group_key)
+
+
+def of_message(is_asked: Callable[[sa.Column[Any]], sa.ColumnElement[bool]]) -> sa.ColumnElement[bool]:
+    """The tasks, one or several, of each message whose key is asked for; found by the indexes of keys and parts."""
+    return sa.or_(is_asked(tasks.c.dedup_key), sa.and_(is_asked(tasks.c.group_key), is_part()))
+
 
 robot_sends = sa.Table(
     "robot_sends",

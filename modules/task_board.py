@@ -10,7 +10,7 @@ from sqlalchemy.engine import Connection
 
 from modules.database import Database, insert_missing, record_act
 from modules.message_text import split_message
-from modules.tables import spent_keys, tasks
+from modules.tables import is_part, spent_keys, tasks
 from modules.task_queue import OnCompleted, moment_of, tell_completed
 from modules.task_statements import COLUMNS, UNLOCKED
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN, Task
@@ -172,6 +172,8 @@ def _purgeable(before: datetime) -> tuple[Any, ...]:
     """Completed before, and all parts of the message as well."""
     part = tasks.alias("part")
     open_part = sa.exists().where(
-        part.c.group_key == tasks.c.group_key, (part.c.status != COMPLETED) | (part.c.updated_at >= before)
+        part.c.group_key == tasks.c.group_key,
+        is_part(part),
+        (part.c.status != COMPLETED) | (part.c.updated_at >= before),
     )
     return tasks.c.status == COMPLETED, tasks.c.updated_at < before, ~open_part

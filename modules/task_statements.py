@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam as value
 from sqlalchemy.sql.dml import ReturningUpdate
 
-from modules.tables import Moment, tasks
+from modules.tables import Moment, is_part, tasks
 from modules.task_states import CANCELLED, COMPLETED, PENDING, RUNNING, Task
 
 COLUMNS = [tasks.c[name] for name in Task._fields]
@@ -134,5 +134,7 @@ RUNNING_TASKS = sa.select(*COLUMNS).where(_says(tasks, RUNNING)).order_by(tasks.
 LOCKED_RUNNING_TASKS = RUNNING_TASKS.with_for_update(skip_locked=True)
 """Without those that somebody is about to move (PostgreSQL; on SQLite whoever writes is alone)."""
 
-UNFINISHED_PART = sa.select(tasks.c.id).where(tasks.c.group_key == value("key"), tasks.c.status != COMPLETED).limit(1)
+UNFINISHED_PART = (
+    sa.select(tasks.c.id).where(tasks.c.group_key == value("key"), is_part(), tasks.c.status != COMPLETED).limit(1)
+)
 """A part of a message that is not through yet."""

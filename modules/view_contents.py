@@ -14,7 +14,7 @@ from modules.contracts import SOURCE_COLUMNS
 from modules.explanation_words import provider_of
 from modules.rewards.explain import why
 from modules.rewards.money import plain_yuan
-from modules.tables import awards, campaigns, performance, tasks
+from modules.tables import awards, campaigns, of_message, performance, tasks
 from modules.task_states import COMPLETED, PENDING, RUNNING, UNCERTAIN
 
 _SOURCE_TITLES: Mapping[str, str] = {
@@ -161,11 +161,15 @@ def _corrections(key: str) -> tuple[sa.ColumnElement[bool], ...]:
     return awards.c.campaign == key, awards.c.contract_id.is_(None)
 
 
+_is_broadcast = of_message(lambda key: key == performance.c.broadcast_key)
+"""Which tasks are the broadcast of a contract."""
+
+
 def send_statuses(connection: Connection, key: str) -> dict[str, str]:
     """Contract id → what has become of its broadcast."""
     chosen = (
         sa.select(performance.c.contract_id, performance.c.notified_at, tasks.c.status)
-        .outerjoin(tasks, tasks.c.group_key == performance.c.broadcast_key)
+        .outerjoin(tasks, _is_broadcast)
         .where(performance.c.campaign == key, performance.c.broadcast_key.is_not(None))
         .order_by(performance.c.id)
     )
@@ -192,7 +196,7 @@ def contents_stamp(connection: Connection, key: str) -> str | None:
     revision = connection.execute(sa.select(campaigns.c.revision).where(campaigns.c.key == key)).scalar()
     if revision is None:
         return None
-    joined = sa.join(performance, tasks, tasks.c.group_key == performance.c.broadcast_key)
+    joined = sa.join(performance, tasks, _is_broadcast)
     sends = connection.execute(
         sa.select(tasks.c.status, sa.func.count(), sa.func.max(tasks.c.updated_at))
         .select_from(joined)
