@@ -8,11 +8,12 @@ defaults out.
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from typing import NoReturn
 
 import streamlit as st
 from streamlit.elements.lib.grid_container import GridContainer
 
-from modules.figures.months import Period
+from modules.figures.months import Period, month_of
 from modules.figures.ranking import Track
 from streamlit_app import data
 
@@ -98,6 +99,12 @@ def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable
     picked = st.selectbox(label, options, None, format_func=shown, placeholder="全部", key=name)
     _write(name, picked or "")
     return picked
+
+
+def open_housekeeper(campaign: str, housekeeper: str) -> NoReturn:
+    """The page of a housekeeper in a campaign, in place of the one that is being drawn."""
+    asked = {"month": month_of(campaign), "campaign": campaign, "housekeeper": housekeeper}
+    st.switch_page("pages/housekeeper.py", query_params=asked)
 
 
 def campaign_words(key: str) -> str:

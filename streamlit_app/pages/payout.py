@@ -8,7 +8,7 @@ import streamlit as st
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.explanation_words import ADJUSTMENT, AwardExplanation
-from modules.figures.months import Period, month_of
+from modules.figures.months import Period
 from modules.figures.stages import STAGES, Stage, stage_of
 from modules.payout import COUNTED, NOT_CLOSED, Payout
 from modules.reconciliation import Reconciliation
@@ -142,14 +142,7 @@ def _show_lines(payout: Payout) -> None:
     ]
     st.caption("点一行看这位管家的对账单")
     for picked in show_table("应发", columns, rows, file_name=f"应发-{payout.campaign}", select="one"):
-        st.switch_page(
-            "pages/housekeeper.py",
-            query_params={
-                "month": month_of(payout.campaign),
-                "campaign": payout.campaign,
-                "housekeeper": lines[picked].housekeeper,
-            },
-        )
+        filters.open_housekeeper(payout.campaign, lines[picked].housekeeper)
 
 
 def _show_best(payout: Payout) -> None:

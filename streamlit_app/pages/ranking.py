@@ -70,14 +70,7 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
     if signed is not None:
         st.caption(":material/filter_alt: “筛选内”三列只算所选日期和渠道里签的合同；其余各列是整个活动的")
     for picked in show_table("排行榜", columns, rows, file_name=f"排行榜-{ranking.campaign}", select="one"):
-        st.switch_page(
-            "pages/housekeeper.py",
-            query_params={
-                "month": ranking.campaign.partition("-")[2],
-                "campaign": ranking.campaign,
-                "housekeeper": ranks[picked].housekeeper,
-            },
-        )
+        filters.open_housekeeper(ranking.campaign, ranks[picked].housekeeper)
     charts.show_bars(
         f"累计业绩最高的 {min(len(ranks), TOP)} 位管家（元），颜色是已得奖金的多少。",
         [(one.housekeeper, one.performance / 100, one.payout / 100) for one in ranks[:TOP]],

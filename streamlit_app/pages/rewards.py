@@ -210,14 +210,7 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     ]
     rows = [list(_near_row(one, shows_provider=shows_provider)) for one in near]
     for picked in show_table("快到下一档", columns, rows, file_name=f"快到下一档-{period.campaign}", select="one"):
-        st.switch_page(
-            "pages/housekeeper.py",
-            query_params={
-                "month": period.month,
-                "campaign": period.campaign,
-                "housekeeper": near[picked].housekeeper,
-            },
-        )
+        filters.open_housekeeper(period.campaign, near[picked].housekeeper)
 
 
 def _near_row(one: Rank, *, shows_provider: bool) -> Iterator[Cell]:
