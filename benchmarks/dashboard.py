@@ -88,7 +88,7 @@ def _queries(database: Database, campaigns: Campaigns) -> Iterator[Row]:
     with database.reading() as connection:
         someone = ranking.ranking_of(open_ledger(connection, campaigns, KEY), read_awards(connection, KEY)).ranks[0]
         asked: dict[str, Callable[[], object]] = {
-            "总览: months": lambda: months.months_of(connection),
+            "every page: campaigns": lambda: months.periods_of(connection, campaigns.valid),
             "总览: by city, with the month before": lambda: months.city_months(connection, campaigns.valid, "2025-12"),
             "总览: what is wrong": lambda: troubles.troubles_of(connection),
             "排行榜": lambda: ranking.ranking_of(open_ledger(connection, campaigns, KEY), read_awards(connection, KEY)),

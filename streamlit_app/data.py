@@ -136,18 +136,6 @@ def close() -> None:
 
 
 @figure
-def known_months(connection: Connection) -> list[str]:
-    """Months with a ledger, newest first."""
-    return months.months_of(connection)
-
-
-@figure
-def known_campaigns(connection: Connection, month: str) -> list[str]:
-    """The campaigns of a month with a ledger."""
-    return months.campaigns_of(connection, month)
-
-
-@figure
 def city_months(connection: Connection, month: str) -> list[months.CityMonth]:
     """A month by city."""
     return months.city_months(connection, configured().valid, month)

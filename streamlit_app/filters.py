@@ -13,7 +13,7 @@ from typing import NoReturn
 import streamlit as st
 from streamlit.elements.lib.grid_container import GridContainer
 
-from modules.figures.months import Period, month_of
+from modules.figures.months import Period, campaigns_of, month_of, months_of
 from modules.figures.ranking import Track
 from streamlit_app import data
 
@@ -27,20 +27,18 @@ def bar() -> GridContainer:
 
 def choose_month() -> str | None:
     """A month with a ledger, the newest one unless another is asked for; None where there is none."""
-    found = data.known_months()
+    found = months_of(data.periods().values())
     return choose("month", "月份", found, default=found[0]) if found else None
 
 
-def choose_campaign(month: str) -> str | None:
-    """A campaign of the month; None where there is none."""
-    found = data.known_campaigns(month)
-    return choose("campaign", "活动", found, default=found[0], shown=campaign_words) if found else None
-
-
-def choose_month_and_campaign() -> str | None:
-    """A month and one of its campaigns, whose key it returns; None where there is no campaign with data."""
+def choose_month_and_campaign() -> Period | None:
+    """A month and one of its campaigns; None where there is no campaign with data."""
     month = choose_month()
-    return choose_campaign(month) if month else None
+    if month is None:
+        return None
+    periods = data.periods()
+    found = campaigns_of(periods.values(), month)
+    return periods[choose("campaign", "活动", found, default=found[0], shown=campaign_words)]
 
 
 def choose_track() -> Track:

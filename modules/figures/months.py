@@ -80,14 +80,14 @@ class CityMonth:
     forecast: Totals | None
 
 
-def months_of(connection: Connection) -> list[str]:
-    """The months that have a ledger, newest first, as `2025-05`."""
-    return sorted({month_of(key) for key in _keys(connection)}, reverse=True)
+def months_of(periods: Iterable[Period]) -> list[str]:
+    """Newest first, as `2025-05`."""
+    return sorted({period.month for period in periods}, reverse=True)
 
 
-def campaigns_of(connection: Connection, month: str) -> list[str]:
-    """The campaigns of a month that have a ledger."""
-    return sorted(key for key in _keys(connection) if month_of(key) == month)
+def campaigns_of(periods: Iterable[Period], month: str) -> list[str]:
+    """The campaigns of a month."""
+    return sorted(period.campaign for period in periods if period.month == month)
 
 
 def month_of(key: str) -> str:
@@ -192,10 +192,6 @@ def _period(row: sa.Row[Any], campaign: Campaign | None) -> Period:
         last_pull_at=row.last_pull_at,
         closed_at=row.closed_at,
     )
-
-
-def _keys(connection: Connection) -> list[str]:
-    return list(connection.scalars(sa.select(campaigns.c.key).where(campaigns.c.revision > 0)))
 
 
 def _city_code(key: str) -> str:

@@ -45,8 +45,7 @@ BESIDE = (
 @page("发放", "一个活动要给每个管家发多少、走到哪一步了，台账和源数据对不对得上。")
 def main(viewer: Viewer) -> None:
     with filters.bar():
-        key = filters.choose_month_and_campaign()
-    period = data.periods().get(key) if key else None
+        period = filters.choose_month_and_campaign()
     if period is None:
         show_nothing(NOTHING_PULLED)
         return

@@ -20,23 +20,23 @@ TOP = 15
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        key = filters.choose_month_and_campaign()
-    if key is None:
+        period = filters.choose_month_and_campaign()
+    if period is None:
         show_nothing(NOTHING_PULLED)
         return
-    ranking = data.ranking_of(key)
+    ranking = data.ranking_of(period.campaign)
     with bar:
         award = filters.choose_or_all("award", "得过的奖励", ranking.names)
         housekeeper = filters.choose_or_all("housekeeper", "管家", sorted({one.housekeeper for one in ranking.ranks}))
         track = filters.choose_track()
     with bar.cell(column_span=2):  # two days need the room
-        days = filters.choose_days(data.periods()[key])
+        days = filters.choose_days(period)
     _show_notes(ranking)
     ranks = [one for one in ranking.ranks if award in (None, *one.awards) and housekeeper in (None, one.housekeeper)]
     signed = None
     if days or track:
         first, last = days or (None, None)
-        signed = data.signed_by_payee(key, first, last, track)
+        signed = data.signed_by_payee(period.campaign, first, last, track)
         ranks = [one for one in ranks if one.payee in signed]
         ranks.sort(key=lambda one: -signed[one.payee].performance)
     if not ranks:

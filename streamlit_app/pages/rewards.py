@@ -41,8 +41,7 @@ PROVIDERS = (
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        key = filters.choose_month_and_campaign()
-    period = data.periods().get(key) if key else None
+        period = filters.choose_month_and_campaign()
     if period is None:
         show_nothing(NOTHING_PULLED)
         return

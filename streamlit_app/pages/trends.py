@@ -23,13 +23,13 @@ DAY_OF_CAMPAIGN = "活动第几天"
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        key = filters.choose_month_and_campaign()
-    if key is None:
+        period = filters.choose_month_and_campaign()
+    if period is None:
         show_nothing(NOTHING_PULLED)
         return
     with bar:
         track = filters.choose_track()
-    course = data.course_of(key, track)
+    course = data.course_of(period.campaign, track)
     if course is None or not any(course.total):
         show_nothing("这个渠道还没有登记合同" if track else "这个活动还没有登记合同")
         return
@@ -37,7 +37,7 @@ def main(viewer: Viewer) -> None:
     _show_sums(course)
     _show_days(course)
     st.subheader("逐日数字", anchor=False)
-    show_table("逐日", _columns(course), list(_rows(course)), file_name=f"趋势-{key}")
+    show_table("逐日", _columns(course), list(_rows(course)), file_name=f"趋势-{period.campaign}")
 
 
 def _show_cards(course: Course) -> None:
