@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.figures.days import day_of, days_between
-from modules.figures.months import Period, month_before, periods_of
+from modules.figures.months import Period, period_before, periods_of
 from modules.figures.ranking import Track
 from modules.rewards.campaign import Campaign
 from modules.tables import performance
@@ -55,14 +55,13 @@ def course_of(connection: Connection, configured: Mapping[str, Campaign], key: s
         return None
     signed = _signed(connection, key, track)
     days = _every_day(period, signed, max([_last_day(period), *signed]))
-    earlier = periods.get(f"{key.partition('-')[0]}-{month_before(period.month)}")
+    earlier = period_before(periods, period)
     if earlier is None:
         return Course(period, days, "", (), (0, 0))
     before = _signed(connection, earlier.campaign, track)
     so_far = before
     if not _is_whole(period):
-        until = min(earlier.begins + (period.as_of - period.begins), earlier.ends)
-        so_far = _signed(connection, earlier.campaign, track, until)
+        so_far = _signed(connection, earlier.campaign, track, period.same_moment_in(earlier))
     every_day = _every_day(earlier, before, max([earlier.end, *before]))
     return Course(period, days, earlier.campaign, every_day, _total(so_far.values()))
 

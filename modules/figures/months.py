@@ -7,7 +7,7 @@ import calendar
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -65,6 +65,10 @@ class Period:
         """Whether the last pull came after its last day."""
         return self.as_of == self.ends
 
+    def same_moment_in(self, earlier: Self) -> datetime:
+        """As far into another campaign as this one has been pulled, at most its end."""
+        return min(earlier.begins + (self.as_of - self.begins), earlier.ends)
+
 
 @dataclass(frozen=True)
 class CityMonth:
@@ -105,7 +109,7 @@ def city_months(connection: Connection, configured: Mapping[str, Campaign], mont
     """Every campaign of a month that has a ledger, by city."""
     periods = periods_of(connection, configured)
     return [
-        _city_month(connection, period, periods.get(f"{_city_code(period.campaign)}-{month_before(month)}"))
+        _city_month(connection, period, period_before(periods, period))
         for period in periods.values()
         if period.month == month
     ]
@@ -115,6 +119,11 @@ def periods_of(connection: Connection, configured: Mapping[str, Campaign]) -> di
     """Every campaign with a ledger, by key in order; one that the configuration lacks gets its calendar month."""
     rows = connection.execute(sa.select(campaigns).where(campaigns.c.revision > 0).order_by(campaigns.c.key)).all()
     return {row.key: _period(row, configured.get(row.key)) for row in rows}
+
+
+def period_before(periods: Mapping[str, Period], period: Period) -> Period | None:
+    """The same city's campaign of the month before, where it has a ledger."""
+    return periods.get(f"{_city_code(period.campaign)}-{month_before(period.month)}")
 
 
 def totals_of(connection: Connection, key: str, until: datetime | None = None) -> Totals:
@@ -173,7 +182,7 @@ def _city_month(connection: Connection, period: Period, before: Period | None) -
     totals = totals_of(connection, period.campaign)
     earlier = None
     if before is not None:
-        until = None if period.is_over else min(before.begins + (period.as_of - period.begins), before.ends)
+        until = None if period.is_over else period.same_moment_in(before)
         earlier = totals_of(connection, before.campaign, until)
     return CityMonth(period, totals, earlier, before.campaign if before else "", forecast_of(totals, period))
 
