@@ -23,8 +23,9 @@ from modules.clock import SHANGHAI
 from modules.database import Database
 from modules.explanations import explain_housekeeper
 from modules.figures import months, queue, ranking, troubles
-from modules.figures.composition import Cut, composition_of
+from modules.figures.composition import composition_of
 from modules.figures.course import course_of
+from modules.figures.cut import Cut
 from modules.ledger_records import read_awards
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import calculate

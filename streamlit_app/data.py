@@ -38,6 +38,7 @@ from modules.figures import (
     sla_texts,
     troubles,
 )
+from modules.figures.cut import Cut, Track
 from modules.figures.freshness import Freshness, freshness_of
 from modules.heartbeat import DaemonState, daemon_state
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
@@ -167,7 +168,7 @@ def ranking_of(connection: Connection, key: str) -> ranking.Ranking:
 
 @figure
 def signed_by_payee(
-    connection: Connection, key: str, first: date | None, last: date | None, track: ranking.Track
+    connection: Connection, key: str, first: date | None, last: date | None, track: Track
 ) -> dict[str, ranking.Signed]:
     """What each payee signed within some days on a track."""
     return ranking.signed_by_payee(connection, key, first, last, track)
@@ -195,13 +196,13 @@ def contract_explained(connection: Connection, key: str, contract_id: str) -> Co
 
 
 @figure
-def composition_of(connection: Connection, cut: composition.Cut) -> composition.Composition:
+def composition_of(connection: Connection, cut: Cut) -> composition.Composition:
     """What a campaign's payout is made of."""
     return composition.composition_of(connection, cut)
 
 
 @figure
-def course_of(connection: Connection, key: str, track: ranking.Track) -> course.Course | None:
+def course_of(connection: Connection, key: str, track: Track) -> course.Course | None:
     """A campaign day by day, beside the month before; None where it has no ledger."""
     return course.course_of(connection, configured().valid, key, track)
 

@@ -13,8 +13,8 @@ from typing import NoReturn
 import streamlit as st
 from streamlit.elements.lib.grid_container import GridContainer
 
+from modules.figures.cut import Track
 from modules.figures.months import Period, campaigns_of, month_of, months_of
-from modules.figures.ranking import Track
 from streamlit_app import data
 
 TRACKS: dict[str, Track] = {"平台单": "platform", "自引单": "self_referral"}

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from modules.clock import parse_moment
 from modules.database import Database
-from modules.figures.composition import Composition, Cut, DayPart, Part, ProviderPart, composition_of
+from modules.figures.composition import Composition, DayPart, Part, ProviderPart, composition_of
 from modules.figures.course import Course, Day, course_of, running
+from modules.figures.cut import Cut
 from modules.figures.distribution import MOST_STEPS, Step, distribution_of
 from modules.figures.months import Period
 from modules.figures.stages import Stage, stage_of

@@ -11,9 +11,9 @@ from itertools import accumulate
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from modules.figures.cut import Cut, Track
 from modules.figures.days import day_of, days_between
 from modules.figures.months import Period, period_before, periods_of
-from modules.figures.ranking import Track
 from modules.rewards.campaign import Campaign
 from modules.tables import performance
 
@@ -74,9 +74,8 @@ def running(days: Iterable[Day]) -> list[Day]:
 
 
 def _signed(connection: Connection, key: str, track: Track, until: datetime | None = None) -> dict[date, Day]:
-    where = [performance.c.campaign == key, ~performance.c.historical]
+    where = Cut(key, track=track).numbered()
     where += [] if until is None else [performance.c.signed_at < until]
-    where += [performance.c.self_referral == (track == "self_referral")] if track else []
     day = day_of(connection, performance.c.signed_at).label("day")
     chosen = sa.select(day, sa.func.count(), sa.func.sum(performance.c.amount)).where(*where).group_by("day")
     rows = connection.execute(chosen.order_by("day"))

@@ -6,13 +6,14 @@ Amounts are those of the registration, as they were announced; `changed` counts 
 import calendar
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.clock import SHANGHAI
+from modules.figures.cut import WITH_CONTRACT, moment_of_award
+from modules.figures.days import midnight
 from modules.rewards.campaign import Campaign
 from modules.tables import awards, campaigns, performance
 
@@ -48,12 +49,12 @@ class Period:
 
     @property
     def begins(self) -> datetime:
-        return datetime.combine(self.start, time(), SHANGHAI)
+        return midnight(self.start)
 
     @property
     def ends(self) -> datetime:
         """The first moment after it."""
-        return datetime.combine(self.end + timedelta(days=1), time(), SHANGHAI)
+        return midnight(self.end + timedelta(days=1))
 
     @property
     def as_of(self) -> datetime:
@@ -132,11 +133,8 @@ def totals_of(connection: Connection, key: str, until: datetime | None = None) -
     source: sa.FromClause = awards
     if until is not None:
         own.append(performance.c.signed_at < until)
-        of_award = sa.and_(
-            performance.c.campaign == awards.c.campaign, performance.c.contract_id == awards.c.contract_id
-        )
-        source = sa.outerjoin(awards, performance, of_award)
-        granted.append(sa.func.coalesce(performance.c.signed_at, awards.c.granted_at) < until)
+        source = WITH_CONTRACT
+        granted.append(moment_of_award < until)
     numbered = ~performance.c.historical
     has_changed = sa.or_(
         performance.c.source_amount != performance.c.amount, performance.c.loss_accepted_at.is_not(None)

@@ -5,7 +5,8 @@ from datetime import date
 
 import streamlit as st
 
-from modules.figures.composition import Composition, Cut, ProviderPart
+from modules.figures.composition import Composition, ProviderPart
+from modules.figures.cut import Cut
 from modules.figures.days import day_words, days_between
 from modules.figures.distribution import Distribution, distribution_of
 from modules.figures.months import Period
