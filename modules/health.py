@@ -138,24 +138,25 @@ def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, A
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
         "config_faults": [str(fault) for fault in app.configuration.faults],
-        "configuration": _daemon_configuration(app),
+        "configuration": _shown_configuration(app),
     }
 
 
-def _daemon_configuration(app: Application) -> dict[str, object] | None:
+def _shown_configuration(app: Application) -> dict[str, object] | None:
     """What the daemon runs by: hash, since when, what of it is older than the files, and settings that changed since it
     started; None where none is running."""
-    state = _daemon_state(app.settings)
+    state = daemon_configuration(app.settings)
     return state and {name: state[name] for name in ("hash", "loaded_at", "kept", "settings_changed")}
 
 
-def _daemon_state(settings: Settings) -> dict[str, Any] | None:
+def daemon_configuration(settings: Settings) -> dict[str, Any] | None:
+    """What the daemon of this data folder runs by; None where none is running, or it has not said."""
     return rereading.daemon_configuration(settings) if daemon_is_alive(settings.state_dir) else None
 
 
 def _running(settings: Settings, configured: Campaigns) -> dict[str, Campaign]:
     """The campaigns that can run; where a daemon runs, those that it has taken, in the version that it has."""
-    state = _daemon_state(settings)
+    state = daemon_configuration(settings)
     if state is None:
         return dict(configured.valid)
     kept = [Campaign.from_json(text) for text in state["kept_campaigns"]]

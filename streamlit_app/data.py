@@ -16,7 +16,7 @@ import streamlit as st
 from sqlalchemy.engine import Connection
 
 import jobs
-from modules import health, rereading, soundness
+from modules import health, soundness
 from modules.alert_config import load_alerts
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
@@ -355,8 +355,7 @@ def daemon() -> DaemonState:
 
 def daemon_configuration() -> dict[str, Any] | None:
     """What the daemon of this data folder runs by; None where none is running, or it has not said."""
-    known = settings()
-    return rereading.daemon_configuration(known) if daemon().state != "dead" else None
+    return health.daemon_configuration(settings())
 
 
 def backups() -> soundness.Report:
