@@ -88,6 +88,9 @@ _partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)
 _partial("ix_tasks_given_up", "status IN ('failed', 'uncertain')", tasks.c.status, tasks.c.recipient)
 """What a claim and the watch look at; however many completed tasks there are, these stay small."""
 
+GIVEN_UP = sa.text("tasks.status IN ('failed', 'uncertain')")
+"""Word for word as the partial index has it, so that the planner sees that it serves."""
+
 
 def is_part(task: Any = tasks) -> sa.ColumnElement[bool]:
     """Whether the task is one of several parts of a message; as the index of parts has it."""

@@ -13,7 +13,7 @@ from modules.configuration_news import kept_words
 from modules.heartbeat import read_heartbeat
 from modules.recipients import OPERATIONS
 from modules.settings import Settings
-from modules.tables import Moment, campaigns, job_runs, rejected_rows, tasks
+from modules.tables import GIVEN_UP, Moment, campaigns, job_runs, rejected_rows, tasks
 from modules.task_states import COMPLETED, FAILED, UNCERTAIN
 from modules.troubles import KEYS_START
 from modules.watch import GivenUp, House, Machine, RejectedRows, Run, Waiting
@@ -27,8 +27,6 @@ TELLING = ("ok", "failed")
 ALERT_KEYS = (KEYS_START, "alert:")
 
 _is_alert = sa.or_(*(sa.func.coalesce(tasks.c.dedup_key, "").startswith(start) for start in ALERT_KEYS))
-_given_up = sa.text("tasks.status IN ('failed', 'uncertain')")
-"""Word for word as the partial index has it, so that the planner sees that it serves."""
 
 
 def read_house(connection: Connection, app: Application, now: datetime) -> House:
@@ -91,7 +89,7 @@ def operations_fail(connection: Connection) -> str | None:
     """Why messages to operations don't arrive: the reason of the newest that was given up, unless one has got through
     since; None where all is well."""
     of_operations = tasks.c.recipient == OPERATIONS
-    newest = sa.select(tasks.c.updated_at, tasks.c.last_error).where(_given_up, of_operations)
+    newest = sa.select(tasks.c.updated_at, tasks.c.last_error).where(GIVEN_UP, of_operations)
     failed = connection.execute(newest.order_by(tasks.c.updated_at.desc(), tasks.c.id.desc()).limit(1)).one_or_none()
     if failed is None:
         return None
@@ -125,7 +123,7 @@ def _retired(connection: Connection, app: Application, now: datetime) -> frozens
 def _read_given_up(connection: Connection) -> list[GivenUp]:
     found = []
     for status in (FAILED, UNCERTAIN):
-        meant = (_given_up, tasks.c.status == status, ~_is_alert)
+        meant = (GIVEN_UP, tasks.c.status == status, ~_is_alert)
         count = connection.execute(sa.select(sa.func.count()).where(*meant)).scalar_one()
         if count:
             newest = sa.select(tasks.c.last_error).where(*meant).order_by(tasks.c.updated_at.desc()).limit(1)
