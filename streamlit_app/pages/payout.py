@@ -10,7 +10,7 @@ from modules.errors import EXPECTED_ERRORS, words_of
 from modules.explanation_words import ADJUSTMENT, AwardExplanation
 from modules.figures.months import Period
 from modules.figures.stages import STAGES, Stage, stage_of
-from modules.payout import COUNTED, NOT_CLOSED, Payout
+from modules.payout import COUNTED, Payout
 from modules.reconciliation import Reconciliation
 from modules.rewards.frame import housekeeper_of
 from streamlit_app import acts, charts, data, filters
@@ -93,9 +93,8 @@ def _show_payout(payout: Payout) -> None:
             Card("人工调整", charts.yuan(total.adjustments), "adjust 记下的多发和少发"),
         ]
     )
-    for note in payout.notes:
-        if note != NOT_CLOSED and not note.startswith("活动已于"):
-            st.warning(plain(note), icon=":material/info:")
+    for warning in payout.warnings:
+        st.warning(plain(warning), icon=":material/info:")
     if not payout.lines:
         show_nothing("这个活动还没有登记合同，也没有奖励")
         return
