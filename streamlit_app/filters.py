@@ -66,7 +66,7 @@ def choose_dates(
     picked = st.date_input(label, value, *within, key=key)
     if len(picked) != 2:
         return default
-    _write(name, "" if picked == default else f"{picked[0]}~{picked[1]}")
+    write(name, "" if picked == default else f"{picked[0]}~{picked[1]}")
     return picked
 
 
@@ -77,25 +77,29 @@ def linked(name: str) -> str | None:
 
 
 def write(name: str, value: str) -> None:
-    """Into the address, for what a page chooses by widgets of its own; nothing for the empty value."""
-    _write(name, value)
+    """Into the address, also for what a page chooses by widgets of its own; nothing for the empty value."""
+    st.session_state[_written(name)] = value
+    if not value:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
 
 
 def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:
     """One of the options."""
-    kept = _settle(name, str)
+    kept = _settle(name)
     st.session_state[name] = kept if kept in options else default
     picked = st.selectbox(label, options, format_func=shown, key=name)
-    _write(name, picked)
+    write(name, picked)
     return picked
 
 
 def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str | None:
     """One of the options, or None for all of them."""
-    kept = _settle(name, str)
+    kept = _settle(name)
     st.session_state[name] = kept if kept in options else None
     picked = st.selectbox(label, options, None, format_func=shown, placeholder="全部", key=name)
-    _write(name, picked or "")
+    write(name, picked or "")
     return picked
 
 
@@ -111,28 +115,19 @@ def campaign_words(key: str) -> str:
     return f"{campaign.city} {key}" if campaign else key
 
 
-def _settle(name: str, parse: Callable[[str], object]) -> object:
+def _settle(name: str) -> object:
     """What a filter is to show, before its widget is drawn.
 
     The address counts where it is not what this session has written into it: a link, a reload, the way back. Else what
     the person before it chose, on this page or on the one before. Whoever asks sets it in the session in any case: of
     itself a widget of another page does not keep its value.
     """
-    asked, written = st.query_params.get(name), st.session_state.get(_written(name))
-    if asked is not None and asked != written:
-        return parse(asked)
+    asked = linked(name)
+    if asked is not None:
+        return asked
     if name in st.session_state:
         return st.session_state[name]
-    return parse(written) if written else None
-
-
-def _write(name: str, value: str) -> None:
-    """Into the address; nothing for the empty value."""
-    st.session_state[_written(name)] = value
-    if not value:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
-        st.query_params[name] = value
+    return st.session_state.get(_written(name)) or None
 
 
 def _written(name: str) -> str:
