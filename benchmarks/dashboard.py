@@ -7,7 +7,6 @@ filter under 0.5 s; `a million rows` in all: a page under 3 s. Pages are drawn b
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.seeded_contracts import ENTRY, frame
+from benchmarks.timing import REPEATS, seconds, timed
 from modules import ledger
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import Campaigns, load_campaigns
@@ -36,7 +36,6 @@ from modules.source_changes import SourceChanges
 CITIES = ("BJ", "SH", "GZ", "SZ")
 MONTHS = tuple(f"2025-{number:02d}" for number in range(1, 13))
 SIZES = {"2,000 contracts a campaign": 2_000, "a million rows": 1_000_000 // (len(CITIES) * len(MONTHS))}
-REPEATS = 5
 KEY = "BJ-2025-12"
 MAY = np.datetime64("2025-05-01", "us")
 
@@ -99,11 +98,7 @@ def _queries(database: Database, campaigns: Campaigns) -> Iterator[Row]:
             "通知队列: by state": lambda: queue.by_status(connection),
         }
         for question, ask in asked.items():
-            ask()
-            yield {
-                "question": question,
-                "ms": round(statistics.median(_seconds(ask) for _ in range(REPEATS)) * 1000, 1),
-            }
+            yield {"question": question, "ms": round(timed(ask)[0] * 1000, 1)}
 
 
 def _pages(folder: Path) -> Iterator[Row]:
@@ -122,21 +117,15 @@ def _pages(folder: Path) -> Iterator[Row]:
             page.run()
             page.switch_page(f"pages/{name}.py")
             data.forget()
-            first.append(_seconds(page.run))
+            first.append(seconds(page.run))
             if page.error or page.exception:
                 raise RuntimeError(f"{name}: {page.error} {page.exception}")
             box = page.selectbox[0]
             box.select(box.options[-1] if name != "queue" else "pending")
-            again.append(_seconds(page.run))
+            again.append(seconds(page.run))
         yield {
             "page": name,
             "first_seconds": round(statistics.median(first), 2),
             "filter_seconds": round(statistics.median(again), 2),
         }
     data.close()
-
-
-def _seconds(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started

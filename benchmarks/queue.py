@@ -19,6 +19,7 @@ from statistics import median
 import sqlalchemy as sa
 from huey import SqliteHuey
 
+from benchmarks.timing import seconds
 from modules.clock import SHANGHAI, shanghai_now
 from modules.database import Database
 from modules.outbox import Message, enqueue
@@ -70,31 +71,28 @@ def _against_huey(folder: Path) -> Iterator[Row]:
     """Block by block, in turn: whatever else the machine does meanwhile meets both."""
     ours = _database(folder / "ours.db")
     huey, task = _huey(folder / "huey.db")
-    timed: dict[str, list[tuple[float, float]]] = {}
+    timed: dict[tuple[str, int], list[tuple[float, float]]] = {}
     for number in range(BLOCKS + 1):
-        start = 2 * number * PER_TRANSACTION
-        singly, together = (
-            messages(start, start + PER_TRANSACTION),
-            messages(start + PER_TRANSACTION, start + 2 * PER_TRANSACTION),
-        )
-        acts: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-            "enqueue one by one": (
+        said = messages(2 * number * PER_TRANSACTION, 2 * (number + 1) * PER_TRANSACTION)
+        singly, together = said[:PER_TRANSACTION], said[PER_TRANSACTION:]
+        acts: dict[tuple[str, int], tuple[Callable[[], object], Callable[[], object]]] = {
+            ("enqueue one by one", len(singly)): (
                 partial(_put_huey, task, singly),
                 partial(_put_parts, ours, [[one] for one in singly]),
             ),
-            f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)": (
+            (f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)", len(together)): (
                 partial(_put_huey, task, together),
                 partial(_put_parts, ours, [together]),
             ),
-            "drain, one consumer": (partial(_drain_huey, huey), partial(drain, ours)),
+            ("drain, one consumer", len(said)): (partial(_drain_huey, huey), partial(drain, ours)),
         }
-        for what, (theirs, own) in acts.items():
-            pair = (_seconds(theirs), _seconds(own)) if number % 2 else (_seconds(own), _seconds(theirs))[::-1]
+        for act, (theirs, own) in acts.items():
+            pair = (seconds(theirs), seconds(own)) if number % 2 else (seconds(own), seconds(theirs))[::-1]
             if number:  # the first block warms both up
-                timed.setdefault(what, []).append(pair)
+                timed.setdefault(act, []).append(pair)
     ours.close()
-    for what, pairs in timed.items():
-        yield _row(what, PER_TRANSACTION * (2 if what.startswith("drain") else 1), pairs)
+    for (what, moved), pairs in timed.items():
+        yield _row(what, moved, pairs)
 
 
 def _growth(folder: Path) -> Iterator[Row]:
@@ -103,7 +101,7 @@ def _growth(folder: Path) -> Iterator[Row]:
         database = _database(folder / f"grown-{completed}.db")
         _fill(Path(database.place), completed)
         _put_parts(database, [messages(0, MESSAGES)])
-        figures[completed] = MESSAGES / _seconds(partial(drain, database))
+        figures[completed] = MESSAGES / seconds(partial(drain, database))
         database.close()
     for completed, speed in figures.items():
         yield {
@@ -123,12 +121,12 @@ def _workers() -> Iterator[Row]:
                 connection.execute(sa.text("TRUNCATE tasks"))
             _put_parts(database, [messages(0, 2 * MESSAGES)])
             database.close()
-            seconds, sent = _drain_in_processes(url, workers)
-            alone = alone or seconds
+            taken, sent = _drain_in_processes(url, workers)
+            alone = alone or taken
             yield {
                 "workers": workers,
-                "messages_per_second": round(2 * MESSAGES / seconds),
-                "times_one": round(alone / seconds, 2),
+                "messages_per_second": round(2 * MESSAGES / taken),
+                "times_one": round(alone / taken, 2),
                 "sent": len(sent),
                 "twice": len(sent) - len(set(sent)),
             }
@@ -159,8 +157,8 @@ def _drain_in_processes(url: str, workers: int) -> tuple[float, list[int]]:
         one.stdin.write("go\n")
         one.stdin.flush()
     spoken = [one.communicate()[0] for one in running]
-    seconds = time.perf_counter() - started
-    return seconds, [int(line) for text in spoken for line in text.split()]
+    taken = time.perf_counter() - started
+    return taken, [int(line) for text in spoken for line in text.split()]
 
 
 def _work(url: str) -> None:
@@ -236,12 +234,6 @@ def _server() -> Iterator[str]:
 
     with running_server() as server:
         yield server.create("bench", "template_tasks")
-
-
-def _seconds(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":
