@@ -9,7 +9,7 @@ from sqlalchemy.engine import Connection
 
 from modules.clock import SHANGHAI
 
-_WEEKDAYS = "一二三四五六日"
+WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
 
 
 def day_of(connection: Connection, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
@@ -36,4 +36,4 @@ def day_words(day: date | datetime) -> str:
 
 def weekday_words(day: date) -> str:
     """`周四`."""
-    return f"周{_WEEKDAYS[day.weekday()]}"
+    return WEEKDAYS[day.weekday()]

@@ -9,6 +9,7 @@ import streamlit as st
 
 from modules.clock import format_moment, in_shanghai
 from modules.figures import sla
+from modules.figures.days import WEEKDAYS, weekday_words
 from modules.figures.months import change
 from modules.figures.sla import Count, Day, Line, Week, by_kind, by_provider
 from modules.figures.sla_texts import WeekText
@@ -23,7 +24,6 @@ WEEKS_SHOWN = 8
 """How far back the page looks unless it is asked."""
 MOST_PROVIDERS = 15
 LINES_SHOWN = 1000
-WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
 
 LINES = (
     Column("日期"),
@@ -88,7 +88,7 @@ def _show_cards(found: Sequence[Count], days: Sequence[Day], before: Sequence[Co
 
 def _show_calendar(days: Sequence[Day]) -> None:
     """A column a week, a row a weekday; a day without data is crossed."""
-    rows = [(sla.monday_of(one.day), one.day, WEEKDAYS[one.day.weekday()], one.number, one.is_known) for one in days]
+    rows = [(sla.monday_of(one.day), one.day, weekday_words(one.day), one.number, one.is_known) for one in days]
     frame = pd.DataFrame(
         {
             "周": [f"{monday:%m-%d}" for monday, *_ in rows],
@@ -126,7 +126,7 @@ def _calendar_words(days: Sequence[Day]) -> str:
     if most is None or most.number == 0:
         return f"{words}：有数据的 {len(known)} 天里一条也没有{tail}。"
     total = sum(one.number for one in known)
-    busiest = f"最多的一天是 {most.day:%m-%d}（{WEEKDAYS[most.day.weekday()]}，{most.number} 条）"
+    busiest = f"最多的一天是 {most.day:%m-%d}（{weekday_words(most.day)}，{most.number} 条）"
     return f"{words}：共 {total:,} 条，平均每天 {total / len(known):.1f} 条，{busiest}{tail}。"
 
 
