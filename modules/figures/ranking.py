@@ -61,6 +61,11 @@ class Rank:
     payout: int
 
     @property
+    def is_near(self) -> bool:
+        """Whether the next tier is."""
+        return self.next_tier is not None and self.next_tier.is_near
+
+    @property
     def awards_words(self) -> str:
         return "、".join(f"{name}×{number}" if number > 1 else name for name, number in self.awards.items())
 
@@ -70,8 +75,6 @@ class Ranking:
     """A campaign's ranking; `names` of all awards in order of the configuration, `note` on what it is read by."""
 
     campaign: str
-    title: str
-    period: str
     closed_at: datetime | None
     note: str
     names: tuple[str, ...]
@@ -117,8 +120,6 @@ def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking
         )
     return Ranking(
         campaign=ledger.key,
-        title=ledger.title,
-        period=ledger.period,
         closed_at=ledger.opened.closed_at,
         note=ledger.config_note,
         names=names,

@@ -48,7 +48,7 @@ def main(viewer: Viewer) -> None:
 def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | None) -> None:
     """`signed`: what each signed within the chosen days and track; None where neither is chosen."""
     shows_provider = any(one.provider for one in ranking.ranks)
-    near = [one for one in ranks if one.next_tier is not None and one.next_tier.is_near]
+    near = [one for one in ranks if one.is_near]
     show_cards(
         [
             Card("管家", f"{len(ranks):,} 人"),

@@ -189,7 +189,7 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     st.subheader(
         "快到下一档的管家", anchor=False, help="业绩最多差一成，合同最多差一单；看整个活动，不受日期和渠道影响"
     )
-    near = [one for one in ranking.ranks if one.next_tier is not None and one.next_tier.is_near]
+    near = [one for one in ranking.ranks if one.is_near]
     if not near:
         show_nothing("没有管家离下一档只差一成业绩、一单合同以内")
         return
