@@ -112,7 +112,8 @@ def _most_urgent() -> str:
 def _show_tasks(viewer: Viewer, state: str, found: list[Task]) -> None:
     if len(found) == SHOWN:
         st.caption(f"只列出最近 {SHOWN} 条")
-    rows = [_row(task) for task in found]
+    names = {key: recipient_name(key) for key in {task.recipient for task in found}}
+    rows = [_row(task, names[task.recipient]) for task in found]
     picked = show_table("消息", COLUMNS, rows, file_name=f"消息-{STATUS_WORDS[state]}", select="many")
     chosen = [found[index] for index in picked]
     if not chosen:
@@ -149,10 +150,10 @@ def _ask(viewer: Viewer, choice: Choice, chosen: list[Task]) -> None:
         st.rerun()
 
 
-def _row(task: Task) -> list[Cell]:
+def _row(task: Task, recipient: str) -> list[Cell]:
     return [
         task.id,
-        recipient_name(task.recipient),
+        recipient,
         task.last_error or "",
         task.message,
         task.attempts,
