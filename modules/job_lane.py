@@ -144,7 +144,7 @@ class JobLane:
         while not run.done.wait(_POLL_SECONDS):
             if self._stopping.is_set():
                 run.break_off(PATIENCE_SECONDS)
-                return self._ended_in_time(run) or job_runs.interrupted()
+                break
             if time.monotonic() - run.started >= limit:
                 self._let_go(run)
                 return self._given_up(run, limit)
@@ -153,13 +153,13 @@ class JobLane:
                 log.error("%s 的时段 %s 已由别的程序接手，这里的运行作废", run.job.key, run.claim.slot)
                 return None
         if self._stopping.is_set():
-            return self._ended_in_time(run) or job_runs.interrupted()
+            return self._ended_in_time(run)
         return run.ended or Ended(FAILED, {}, "运行的线程意外结束，请看 logs/app.log")
 
-    def _ended_in_time(self, run: SlotRun) -> Ended | None:
+    def _ended_in_time(self, run: SlotRun) -> Ended:
         """What a run came to that was broken off: its own end counts where it got there."""
         run.done.wait(_POLL_SECONDS)
-        return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else None
+        return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else job_runs.interrupted()
 
     def _let_go(self, run: SlotRun) -> None:
         """It is void and goes on alone, be it for ever."""
