@@ -8,7 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import insert_columns, insert_missing
+from modules.database import insert_columns, insert_missing, portions
 from modules.sla_rows import Violation
 from modules.tables import sla_days, sla_violations, sla_weeks
 
@@ -16,7 +16,6 @@ DATA, NO_DATA = "data", "no-data"
 OVERVIEW_DAYS = 35
 
 _VALUES = [field.name for field in fields(Violation)]
-_KEYS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -123,8 +122,8 @@ def overview(connection: Connection) -> dict[str, object]:
 
 def _known(connection: Connection, identities: Sequence[str]) -> Collection[str]:
     known: set[str] = set()
-    for start in range(0, len(identities), _KEYS_AT_ONCE):
-        is_asked = sla_violations.c.identity.in_(identities[start : start + _KEYS_AT_ONCE])
+    for some in portions(identities):
+        is_asked = sla_violations.c.identity.in_(some)
         known |= set(connection.scalars(sa.select(sla_violations.c.identity).where(is_asked)))
     return known
 
