@@ -14,7 +14,7 @@ from modules.fixed_run import FixedJobReport, run_fixed_job
 from modules.job_lane import ChoreLane, JobLane, JobLanes
 from modules.job_runs import Writing
 from modules.rewards.campaign import Campaign
-from modules.schedule_settings import AlertJobs, DailyJob
+from modules.schedule_settings import DailyJob, TimedJob
 from modules.scheduled_job import Job, RunJob
 from modules.settings import Settings
 from modules.watch_round import watch_once
@@ -84,7 +84,7 @@ def _alert_job(settings: Settings, alert: Alert) -> Job:
     )
 
 
-def _at(times: Sequence[time], told: DailyJob | AlertJobs) -> Daily:
+def _at(times: Sequence[time], told: TimedJob) -> Daily:
     grace, retry = timedelta(minutes=told.grace_minutes), timedelta(minutes=told.retry_minutes)
     return Daily(tuple(times), grace, retry, told.most_failures)
 
