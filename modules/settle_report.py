@@ -4,11 +4,11 @@ other. Once for each campaign; one whose day was missed is made up for within a 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from modules import corrections
+from modules.application import Application
 from modules.clock import format_moment, in_shanghai
 from modules.config_guard import ConfigNotAcceptedError
 from modules.database import in_words
@@ -20,9 +20,6 @@ from modules.reconciliation import Reconciliation
 from modules.rewards.campaign import Campaign
 from modules.rewards.money import format_yuan
 
-if TYPE_CHECKING:
-    from modules.application import Application
-
 log = logging.getLogger(__name__)
 
 MADE_UP_WITHIN = timedelta(days=7)
@@ -30,7 +27,7 @@ LINES_SHOWN = 5
 """Of each kind of difference; `reconcile` shows all."""
 
 
-def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, int]:
+def run(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
     """Report each campaign whose last settle day has come by this slot. Raises JobFailedError where one can't be."""
     failed, told, differences = [], 0, 0
     for campaign in _to_report(app, slot):
@@ -57,7 +54,7 @@ def report_key(campaign_key: str) -> str:
     return f"settle-report:{campaign_key}"
 
 
-def _to_report(app: "Application", slot: datetime) -> list[Campaign]:
+def _to_report(app: Application, slot: datetime) -> list[Campaign]:
     day = in_shanghai(slot).date()
     ended = [
         campaign
