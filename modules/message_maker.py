@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 BROADCAST = "send_wecom_message"
 NOTICE = "send_wechat_message"
 
+Plain = Callable[[Mapping[str, Any]], str]
+"""The values of a template → what is said where the template fails."""
+
 
 class MessageMaker:
     """Renders templates and makes messages as the settings of their recipients want them."""
@@ -48,7 +51,7 @@ class MessageMaker:
         return [self.message(key, BROADCAST, OPERATIONS, text, "retry", self._settings.queue.notice_max_attempts)]
 
     def render(
-        self, template: str, values: Mapping[str, Any], plain: Callable[[Mapping[str, Any]], str], now: datetime
+        self, template: str, values: Mapping[str, Any], plain: Plain, now: datetime
     ) -> tuple[str, list[Message]]:
         """The text of a template, or the plain one with word to operations where it fails."""
         try:
