@@ -15,9 +15,8 @@ from sqlalchemy.engine import Connection
 
 from modules.clock import format_moment
 from modules.database import wait_for_turn
-from modules.message_maker import BROADCAST
-from modules.message_sender import message_limit_of
-from modules.outbox import Message, enqueue
+from modules.message_maker import word_to
+from modules.outbox import enqueue
 from modules.settings import Settings
 from modules.tables import troubles
 from modules.watch import Trouble
@@ -129,14 +128,6 @@ def forget_ended(connection: Connection, before: datetime) -> int:
     return connection.execute(sa.delete(troubles).where(troubles.c.ended_at < before)).rowcount
 
 
-def message_for(settings: Settings, recipient: str, key: str, text: str) -> list[Message]:
-    """A message that tells of a trouble; none where settings know no such recipient."""
-    if recipient not in settings.recipients:
-        return []
-    limit, attempts = message_limit_of(settings, recipient, BROADCAST), settings.queue.notice_max_attempts
-    return [Message(key, BROADCAST, recipient, text, limit, "retry", attempts)]
-
-
 def _settle_one(
     connection: Connection,
     settings: Settings,
@@ -177,7 +168,7 @@ def _settle_one(
 
 
 def _enqueue(connection: Connection, settings: Settings, eyes: Eyes, key: str, text: str, now: datetime) -> int:
-    return enqueue(connection, message_for(settings, eyes.recipient, key, text), now)
+    return enqueue(connection, word_to(settings, eyes.recipient, key, text), now)
 
 
 def _open_of(connection: Connection, eyes: Eyes) -> Mapping[str, Known]:
