@@ -5,7 +5,7 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 
 from modules.clock import format_moment
 from modules.job_runs import METABASE
@@ -252,9 +252,9 @@ def _leading(runs: Sequence[Run], is_meant: Callable[[Run], bool]) -> Sequence[R
 
 def _quiet_until(recipient: RecipientSettings | None, now: datetime) -> datetime | None:
     """When the last quiet hours ended that are over."""
-    if recipient is None or not recipient.quiet_hours:
+    ends = recipient.quiet_end if recipient is not None else None
+    if ends is None:
         return None
-    ends = time.fromisoformat(recipient.quiet_hours.partition("-")[2].strip())
     end = datetime.combine(now.date(), ends, tzinfo=now.tzinfo)
     return end if end <= now else end - timedelta(days=1)
 
