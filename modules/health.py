@@ -13,7 +13,7 @@ from modules.application import Application
 from modules.campaigns import Campaigns
 from modules.clock import format_moment
 from modules.due_slots import Every, Timing, next_slot
-from modules.job_runs import last_run
+from modules.job_runs import OK, last_run
 from modules.process_lock import daemon_is_alive
 from modules.rewards.campaign import Campaign
 from modules.scheduled_job import Job
@@ -178,7 +178,7 @@ def _newest_run(job: str) -> sa.Select[Any]:
 
 
 def _last_successes(connection: Connection, jobs: Iterable[str]) -> dict[str, datetime]:
-    runs = {job: connection.execute(_newest_run(job).where(job_runs.c.outcome == "ok")).one_or_none() for job in jobs}
+    runs = {job: connection.execute(_newest_run(job).where(job_runs.c.outcome == OK)).one_or_none() for job in jobs}
     return {job: run.ended_at for job, run in runs.items() if run is not None}
 
 
