@@ -79,14 +79,11 @@ def next_step(known: Known | None, found: Trouble | None, now: datetime) -> Step
     return "reword" if found.words != known.what else None
 
 
-def is_news(
-    connection: Connection, eyes: Eyes, found: Sequence[Trouble], now: datetime, untold: Collection[str] = ()
-) -> bool:
+def is_news(connection: Connection, eyes: Eyes, found: Sequence[Trouble], now: datetime) -> bool:
     """Whether `settle` would have anything to do; for a look that shall take no lock."""
     known = _open_of(connection, eyes)
     wanted = {trouble.key: trouble for trouble in found}
-    keys = (known.keys() | wanted.keys()) - set(untold)
-    return any(next_step(known.get(key), wanted.get(key), now) for key in keys)
+    return any(next_step(known.get(key), wanted.get(key), now) for key in known.keys() | wanted.keys())
 
 
 def take_turn(connection: Connection) -> None:
