@@ -89,7 +89,7 @@ def states_of(
 
     states = []
     for campaign in running.values():
-        is_active = campaign.card_id is not None and campaign.is_active(now.date()) and not closed.get(campaign.key)
+        is_active = campaign.is_pulled(now.date()) and not closed.get(campaign.key)
         end = campaign.end.strftime("%m-%d" if campaign.end.year == campaign.start.year else "%Y-%m-%d")
         period = f"{campaign.start}～{end}"
         states.append(state(campaign.key, campaign.title, period, active=is_active, campaign=campaign))

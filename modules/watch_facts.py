@@ -117,7 +117,7 @@ def _retired(connection: Connection, app: Application, now: datetime) -> frozens
     active = {
         campaign.key
         for campaign in app.campaigns.valid.values()
-        if campaign.card_id is not None and campaign.is_active(now.date()) and campaign.key not in closed
+        if campaign.is_pulled(now.date()) and campaign.key not in closed
     }
     known = {*connection.execute(sa.select(campaigns.c.key)).scalars(), *app.campaigns.valid}
     return frozenset(known - active)
