@@ -78,10 +78,10 @@ def states_of(
             last_settle_day=str(campaign.last_settle_day) if campaign else None,
             card_id=campaign.card_id if campaign else None,
             active=active,
-            closed_at=format_moment(closed_at) if closed_at else None,
+            closed_at=_text(closed_at),
             last_started=format_moment(run["started_at"]) if run else None,
             last_outcome=(run["outcome"] or "unfinished") if run else None,
-            last_success=format_moment(success) if success else None,
+            last_success=_text(success),
             last_error=run["error"] if run else None,
             contracts_pulled=pulled.get(key),
             next_run=format_moment(following[key]) if active else None,
@@ -110,7 +110,7 @@ def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, A
         last_error = connection.execute(_LAST_ERROR).mappings().one_or_none()
     return {
         "at": format_moment(now),
-        "daemon_running": daemon_is_alive(app.settings.state_dir),
+        "daemon_running": daemon.state != "dead",
         "daemon": {
             "state": daemon.state,
             "words": daemon.words,
