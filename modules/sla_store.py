@@ -1,7 +1,7 @@
 """Service-level violations in the database: stored once, each day with what is known of it, each week done once."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
@@ -116,7 +116,7 @@ def overview(connection: Connection) -> dict[str, object]:
         },
         "reported_weeks": [str(monday) for monday in connection.scalars(weeks)],
         "violations": [
-            {"day": str(row["day"])} | asdict(Violation(**{name: row[name] for name in _VALUES}))
+            {"day": str(row["day"])} | {name: row[name] for name in _VALUES}
             for row in connection.execute(violations).mappings()
         ],
     }
