@@ -29,7 +29,7 @@ def campaign_jobs(app: Application, now: datetime) -> list[Job]:
     return [
         Job(key, campaign.title, every, timedelta(seconds=schedule.campaign_limit_seconds), partial(_run, campaign))
         for key, campaign in app.campaigns.valid.items()
-        if campaign.card_id is not None and campaign.is_active(now.date()) and key not in closed
+        if campaign.is_pulled(now.date()) and key not in closed
     ]
 
 

@@ -36,6 +36,9 @@ TEXT = "恭喜 管家 签约合同 YHWX-{number:05d}，本单为活动期内第 
 
 Row = dict[str, object]
 
+Pair = tuple[float, float]
+"""The seconds that huey took for a block, and ours."""
+
 
 def messages(start: int, stop: int) -> list[Message]:
     """Broadcasts to 50 recipients in turn."""
@@ -70,31 +73,28 @@ def _against_huey(folder: Path) -> Iterator[Row]:
     """Block by block, in turn: whatever else the machine does meanwhile meets both."""
     ours = _database(folder / "ours.db")
     huey, task = _huey(folder / "huey.db")
-    timed: dict[str, list[tuple[float, float]]] = {}
+    singly: list[Pair] = []
+    together: list[Pair] = []
+    drained: list[Pair] = []
     for number in range(BLOCKS + 1):
-        start = 2 * number * PER_TRANSACTION
-        singly, together = (
-            messages(start, start + PER_TRANSACTION),
-            messages(start + PER_TRANSACTION, start + 2 * PER_TRANSACTION),
-        )
-        acts: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-            "enqueue one by one": (
-                partial(_put_huey, task, singly),
-                partial(_put_parts, ours, [[one] for one in singly]),
-            ),
-            f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)": (
-                partial(_put_huey, task, together),
-                partial(_put_parts, ours, [together]),
-            ),
-            "drain, one consumer": (partial(_drain_huey, huey), partial(drain, ours)),
-        }
-        for what, (theirs, own) in acts.items():
-            pair = (_seconds(theirs), _seconds(own)) if number % 2 else (_seconds(own), _seconds(theirs))[::-1]
-            if number:  # the first block warms both up
-                timed.setdefault(what, []).append(pair)
+        said = messages(2 * number * PER_TRANSACTION, 2 * (number + 1) * PER_TRANSACTION)
+        first, second = said[:PER_TRANSACTION], said[PER_TRANSACTION:]
+        one_by_one = partial(_put_parts, ours, [[one] for one in first])
+        singly.append(_in_turn(number, partial(_put_huey, task, first), one_by_one))
+        together.append(_in_turn(number, partial(_put_huey, task, second), partial(_put_parts, ours, [second])))
+        drained.append(_in_turn(number, partial(_drain_huey, huey), partial(drain, ours)))
     ours.close()
-    for what, pairs in timed.items():
-        yield _row(what, PER_TRANSACTION * (2 if what.startswith("drain") else 1), pairs)
+    yield _row("enqueue one by one", PER_TRANSACTION, singly)
+    yield _row(f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)", PER_TRANSACTION, together)
+    yield _row("drain, one consumer", 2 * PER_TRANSACTION, drained)
+
+
+def _in_turn(number: int, theirs: Callable[[], object], own: Callable[[], object]) -> Pair:
+    """Who begins changes from block to block."""
+    if number % 2:
+        return _seconds(theirs), _seconds(own)
+    seconds = _seconds(own)
+    return _seconds(theirs), seconds
 
 
 def _growth(folder: Path) -> Iterator[Row]:
@@ -175,13 +175,14 @@ def _work(url: str) -> None:
     print("\n".join(map(str, sent)))
 
 
-def _row(what: str, messages_of_block: int, pairs: Sequence[tuple[float, float]]) -> Row:
-    """Medians over the blocks; each pair is huey's seconds and ours."""
+def _row(what: str, messages_of_block: int, pairs: Sequence[Pair]) -> Row:
+    """Medians over the blocks but the first, which warms both up."""
+    theirs, own = zip(*pairs[1:], strict=True)
     return {
         "what": what,
-        "huey_per_second": round(messages_of_block / median(theirs for theirs, _own in pairs)),
-        "ours_per_second": round(messages_of_block / median(own for _theirs, own in pairs)),
-        "share_of_huey": round(median(theirs / own for theirs, own in pairs), 2),
+        "huey_per_second": round(messages_of_block / median(theirs)),
+        "ours_per_second": round(messages_of_block / median(own)),
+        "share_of_huey": round(median(huey / ours for huey, ours in pairs[1:]), 2),
     }
 
 

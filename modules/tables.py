@@ -73,8 +73,6 @@ tasks = sa.Table(
 """The queue. The first seven columns are those of the present system. `dedup_key` names a message once and for
 all; `group_key` is the same for all parts of a split message; `run_at` NULL means at once."""
 
-sa.Index("uq_tasks_dedup_key", tasks.c.dedup_key, unique=True)
-
 
 def _partial(
     name: str, condition: str | sa.ColumnElement[bool], *columns: sa.Column[Any], unique: bool = False
@@ -83,10 +81,13 @@ def _partial(
     sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
 
 
+sa.Index("uq_tasks_dedup_key", tasks.c.dedup_key, unique=True)
+_partial("ix_tasks_part", "dedup_key <> group_key", tasks.c.group_key)
+"""What a message is found by: whole ones carry their key in `dedup_key`."""
+
 _partial("ix_tasks_pending", "status = 'pending'", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_waiting", "status = 'pending' AND run_at IS NOT NULL", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_expiring", "status = 'pending' AND expires_at IS NOT NULL", tasks.c.expires_at)
-_partial("ix_tasks_part", "dedup_key <> group_key", tasks.c.group_key)
 _partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)
 _partial("ix_tasks_given_up", "status IN ('failed', 'uncertain')", tasks.c.status, tasks.c.recipient)
 """What a claim and the watch look at; however many completed tasks there are, these stay small."""
