@@ -37,6 +37,9 @@ TEXT = "恭喜 管家 签约合同 YHWX-{number:05d}，本单为活动期内第 
 
 Row = dict[str, object]
 
+Pair = tuple[float, float]
+"""The seconds that huey took for a block, and ours."""
+
 
 def messages(start: int, stop: int) -> list[Message]:
     """Broadcasts to 50 recipients in turn."""
@@ -71,28 +74,28 @@ def _against_huey(folder: Path) -> Iterator[Row]:
     """Block by block, in turn: whatever else the machine does meanwhile meets both."""
     ours = _database(folder / "ours.db")
     huey, task = _huey(folder / "huey.db")
-    timed: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    singly: list[Pair] = []
+    together: list[Pair] = []
+    drained: list[Pair] = []
     for number in range(BLOCKS + 1):
         said = messages(2 * number * PER_TRANSACTION, 2 * (number + 1) * PER_TRANSACTION)
-        singly, together = said[:PER_TRANSACTION], said[PER_TRANSACTION:]
-        acts: dict[tuple[str, int], tuple[Callable[[], object], Callable[[], object]]] = {
-            ("enqueue one by one", len(singly)): (
-                partial(_put_huey, task, singly),
-                partial(_put_parts, ours, [[one] for one in singly]),
-            ),
-            (f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)", len(together)): (
-                partial(_put_huey, task, together),
-                partial(_put_parts, ours, [together]),
-            ),
-            ("drain, one consumer", len(said)): (partial(_drain_huey, huey), partial(drain, ours)),
-        }
-        for act, (theirs, own) in acts.items():
-            pair = (seconds(theirs), seconds(own)) if number % 2 else (seconds(own), seconds(theirs))[::-1]
-            if number:  # the first block warms both up
-                timed.setdefault(act, []).append(pair)
+        first, second = said[:PER_TRANSACTION], said[PER_TRANSACTION:]
+        one_by_one = partial(_put_parts, ours, [[one] for one in first])
+        singly.append(_in_turn(number, partial(_put_huey, task, first), one_by_one))
+        together.append(_in_turn(number, partial(_put_huey, task, second), partial(_put_parts, ours, [second])))
+        drained.append(_in_turn(number, partial(_drain_huey, huey), partial(drain, ours)))
     ours.close()
-    for (what, moved), pairs in timed.items():
-        yield _row(what, moved, pairs)
+    yield _row("enqueue one by one", PER_TRANSACTION, singly)
+    yield _row(f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)", PER_TRANSACTION, together)
+    yield _row("drain, one consumer", 2 * PER_TRANSACTION, drained)
+
+
+def _in_turn(number: int, theirs: Callable[[], object], own: Callable[[], object]) -> Pair:
+    """Who begins changes from block to block."""
+    if number % 2:
+        return seconds(theirs), seconds(own)
+    ours = seconds(own)
+    return seconds(theirs), ours
 
 
 def _growth(folder: Path) -> Iterator[Row]:
@@ -173,13 +176,14 @@ def _work(url: str) -> None:
     print("\n".join(map(str, sent)))
 
 
-def _row(what: str, messages_of_block: int, pairs: Sequence[tuple[float, float]]) -> Row:
-    """Medians over the blocks; each pair is huey's seconds and ours."""
+def _row(what: str, messages_of_block: int, pairs: Sequence[Pair]) -> Row:
+    """Medians over the blocks but the first, which warms both up."""
+    theirs, own = zip(*pairs[1:], strict=True)
     return {
         "what": what,
-        "huey_per_second": round(messages_of_block / median(theirs for theirs, _own in pairs)),
-        "ours_per_second": round(messages_of_block / median(own for _theirs, own in pairs)),
-        "share_of_huey": round(median(theirs / own for theirs, own in pairs), 2),
+        "huey_per_second": round(messages_of_block / median(theirs)),
+        "ours_per_second": round(messages_of_block / median(own)),
+        "share_of_huey": round(median(huey / ours for huey, ours in pairs[1:]), 2),
     }
 
 

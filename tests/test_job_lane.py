@@ -20,7 +20,7 @@ from modules.application import Application
 from modules.clock import SHANGHAI
 from modules.collector import paused_collector
 from modules.due_slots import Daily, Every, current_slot
-from modules.job_lane import PATIENCE_SECONDS, Chore, JobLane, JobLanes
+from modules.job_lane import PATIENCE_SECONDS, ChoreLane, JobLane, JobLanes
 from modules.job_runs import SlotLostError, Writing, take
 from modules.scheduled_job import Job, RunJob
 from modules.slot_run import SlotRun
@@ -297,7 +297,7 @@ def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) ->
         begun.set()
         let_go.wait(60)
 
-    files = JobLane("files", desk.app, list, Chore(EVERY, hangs))
+    files = ChoreLane("files", desk.app.clock, EVERY, hangs)
     lanes = alone(lane(desk, job("report", succeeds)), files)
     with lanes.running():
         lanes.wake_fixed()
@@ -313,7 +313,7 @@ def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) ->
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
-def alone(campaigns: JobLane, *chores: JobLane) -> JobLanes:
+def alone(campaigns: JobLane, *chores: ChoreLane) -> JobLanes:
     """Lanes without fixed jobs."""
     return JobLanes(campaigns, chores, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
 

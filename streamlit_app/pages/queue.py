@@ -8,7 +8,7 @@ from modules import task_acts
 from modules.clock import format_moment
 from modules.figures.freshness import age_words
 from modules.figures.queue import StatusLine
-from modules.task_states import COMPLETED, FAILED, PENDING, STATUSES, UNCERTAIN, Task
+from modules.task_states import COMPLETED, FAILED, PENDING, STATUS_WORDS, STATUSES, UNCERTAIN, Task
 from streamlit_app import data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.acts import OnTask, act
@@ -16,7 +16,6 @@ from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_nothing
 from streamlit_app.sign_in import require_viewer
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import STATUSES as STATUS_WORDS
 from streamlit_app.words import plain, recipient_name
 
 SHOWN = 500

@@ -13,12 +13,13 @@ from modules.figures.days import WEEKDAYS, weekday_words
 from modules.figures.months import change
 from modules.figures.sla import Count, Day, Line, Week, by_kind, by_provider
 from modules.figures.sla_texts import WeekText
+from modules.task_states import STATUS_WORDS
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import STATUSES, plain, recipient_name
+from streamlit_app.words import plain, recipient_name
 
 WEEKS_SHOWN = 8
 """How far back the page looks unless it is asked."""
@@ -249,7 +250,7 @@ def _state_words(one: WeekText) -> str:
         return "预览"
     if one.origin == "purged" or one.recipient is None or one.at is None:
         return "已发送；原文已清理，下面按现有的数据重写"
-    return f"{STATUSES[one.status or '']}　{plain(recipient_name(one.recipient))}　{format_moment(one.at)[:16]}"
+    return f"{STATUS_WORDS[one.status or '']}　{plain(recipient_name(one.recipient))}　{format_moment(one.at)[:16]}"
 
 
 def _total(found: Sequence[Count]) -> int:
