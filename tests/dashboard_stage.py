@@ -48,9 +48,9 @@ def run_violations(desk: Desk, first: date, last: date, missed: Collection[date]
 
 
 def figure_of(desk: Desk, query: str) -> int:
-    """One figure by SQL of the test's own."""
+    """One figure by SQL of the test's own; a sum of nothing is no figure."""
     with desk.app.database.reading() as connection:
-        return int(connection.execute(sa.text(query)).scalar_one() or 0)
+        return int(connection.execute(sa.text(query)).scalar_one())
 
 
 def cards(page: AppTest) -> dict[str, str]:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 import streamlit.config
 from argon2 import PasswordHasher
 from conftest import BEIJING, PROXY_VARIABLES, Desk, SetClock, Surroundings, contracts, desk_in, surroundings_in
-from dashboard_stage import asked, cards, open_page, table, words
+from dashboard_stage import asked, cards, figure_of, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
@@ -85,12 +85,6 @@ def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     streamlit.config.set_option("secrets.files", [str(file)])
     yield lambda text: file.write_text(text, encoding="utf-8") and None
     streamlit.config.set_option("secrets.files", before)
-
-
-def number(desk: Desk, query: str) -> int:
-    """One figure by SQL of the test's own."""
-    with desk.app.database.reading() as connection:
-        return int(connection.execute(sa.text(query)).scalar_one())
 
 
 def links(page: AppTest) -> list[str]:
@@ -170,11 +164,11 @@ class TestOverview:
         assert asked(page) == {"month": "2025-05"}
         (row, *_) = table(page)
         of_may = f"FROM performance WHERE campaign = '{BEIJING}'"
-        assert row["合同数"] == number(month, f"SELECT COUNT(*) {of_may}")
-        assert row["合同金额（元）"] == number(month, f"SELECT SUM(amount) {of_may}") / 100
-        assert row["计入业绩（元）"] == number(month, f"SELECT SUM(performance) {of_may}") / 100
-        assert row["奖金池（元）"] == number(month, f"SELECT SUM(bonus_pool) {of_may}") / 100
-        paid = number(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert row["合同数"] == figure_of(month, f"SELECT COUNT(*) {of_may}")
+        assert row["合同金额（元）"] == figure_of(month, f"SELECT SUM(amount) {of_may}") / 100
+        assert row["计入业绩（元）"] == figure_of(month, f"SELECT SUM(performance) {of_may}") / 100
+        assert row["奖金池（元）"] == figure_of(month, f"SELECT SUM(bonus_pool) {of_may}") / 100
+        paid = figure_of(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert row["奖金（元）"] == paid / 100
 
     def test_another_month_can_be_chosen(self, month: Desk) -> None:
@@ -219,11 +213,12 @@ class TestRanking:
         rows = table(open_page("ranking", campaign=BEIJING))
         assert [row["名次"] for row in rows] == list(range(1, len(rows) + 1))
         assert rows == sorted(rows, key=lambda row: -float(str(row["累计业绩（元）"])))
-        assert len(rows) == number(month, f"SELECT COUNT(DISTINCT payee) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        everybody = f"SELECT COUNT(DISTINCT payee) FROM performance WHERE campaign = '{BEIJING}'"  # noqa: S608
+        assert len(rows) == figure_of(month, everybody)
         for row in rows:
             own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{row['管家']}'"
-            assert row["合同数"] == number(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
-            assert row["应发（元）"] == number(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards {own}") / 100  # noqa: S608
+            assert row["合同数"] == figure_of(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
+            assert row["应发（元）"] == figure_of(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards {own}") / 100  # noqa: S608
 
     def test_progress_tells_what_is_missing_for_the_next_tier(self, doors: Desk) -> None:
         doors.show(contracts(*range(1, 7), amount=12_000))  # 72,000 of 80,000 yuan, six of six contracts
@@ -245,8 +240,8 @@ class TestRanking:
         assert asked(page)["days"] == "2025-05-01~2025-05-10"
         within = f"campaign = '{BEIJING}' AND signed_at < '2025-05-11' AND NOT self_referral"
         shown = sum(int(str(row["筛选内合同"])) for row in table(page))
-        assert shown == number(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
-        assert 0 < shown < number(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert shown == figure_of(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
+        assert 0 < shown < figure_of(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
 
     @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
     def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
@@ -265,8 +260,8 @@ class TestHousekeeper:
         page = open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON)
         own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{PERSON}'"
         contracts_shown, awards_shown = table(page, 0), table(page, 1)
-        assert len(contracts_shown) == number(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
-        assert len(awards_shown) == number(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
+        assert len(contracts_shown) == figure_of(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
+        assert len(awards_shown) == figure_of(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
         assert "接下来" in words(page)

@@ -6,9 +6,8 @@ import io
 from collections.abc import Iterator
 
 import pytest
-import sqlalchemy as sa
 from conftest import BEIJING, SHANGHAI_MAY, Desk, contracts
-from dashboard_stage import asked, cards, open_page, table, words
+from dashboard_stage import asked, cards, figure_of, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
@@ -55,12 +54,6 @@ def look_at(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
     monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment(moment))
 
 
-def fen(desk: Desk, query: str) -> int:
-    """One figure by SQL of the test's own."""
-    with desk.app.database.reading() as connection:
-        return int(connection.execute(sa.text(query)).scalar_one())
-
-
 def cents(shown: object) -> int:
     """What a table shows in yuan, in fen."""
     return round(float(str(shown)) * 100)
@@ -85,12 +78,12 @@ class TestRewards:
 
     def test_providers_add_up_to_the_whole_and_each_is_that_of_the_contracts(self, sold: Desk) -> None:
         rows = table(open_page("rewards", campaign=BEIJING), 1)
-        paid = fen(sold, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        paid = figure_of(sold, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert sum(cents(row["奖金（元）"]) for row in rows) == paid
         for row in rows:
             firm = "" if row["服务商"] == "（不属于服务商）" else row["服务商"]
             of_firm = f"WHERE p.campaign = '{BEIJING}' AND p.provider = '{firm}'"
-            assert cents(row["合同金额（元）"]) == fen(
+            assert cents(row["合同金额（元）"]) == figure_of(
                 sold,
                 f"SELECT COALESCE(SUM(p.amount), 0) FROM performance p {of_firm}",  # noqa: S608
             )
@@ -98,7 +91,7 @@ class TestRewards:
                 won = (
                     f"SELECT COALESCE(SUM(a.amount), 0) FROM awards a JOIN performance p USING (contract_id) {of_firm}"  # noqa: S608
                 )
-                assert cents(row["奖金（元）"]) == fen(sold, won)
+                assert cents(row["奖金（元）"]) == figure_of(sold, won)
 
     def test_days_and_track_come_from_the_address_and_narrow_it_down(self, sold: Desk) -> None:
         page = open_page("rewards", campaign=BEIJING, days="2025-05-05~2025-05-12", track="平台单")
@@ -106,7 +99,7 @@ class TestRewards:
             f"signed_at >= '2025-05-05' AND signed_at < '2025-05-13' AND NOT self_referral AND p.campaign = '{BEIJING}'"
         )
         won = f"SELECT SUM(a.amount) FROM awards a JOIN performance p USING (contract_id) WHERE {within}"  # noqa: S608
-        assert sum(cents(row["金额（元）"]) for row in table(page)) == fen(sold, won)
+        assert sum(cents(row["金额（元）"]) for row in table(page)) == figure_of(sold, won)
         assert "不属于任何渠道" in words(page)
         assert asked(page)["days"] == "2025-05-05~2025-05-12"
 
@@ -164,14 +157,14 @@ class TestTrends:
 
     def test_the_month_before_is_compared_at_the_same_day_and_hour(self, sold: Desk) -> None:
         page = open_page("trends", campaign=BEIJING)
-        before = fen(
+        before = figure_of(
             sold,
             f"SELECT COUNT(*) FROM performance WHERE campaign = '{APRIL}' AND signed_at < '2025-04-20T12:00'",  # noqa: S608
         )
-        whole = fen(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{APRIL}'")  # noqa: S608
+        whole = figure_of(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{APRIL}'")  # noqa: S608
         assert 0 < before < whole
         assert f"2025 年 4 月同期（{before} 单）" in words(page)
-        now = fen(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        now = figure_of(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
         (card,) = [one for one in page.metric if one.label == "合同"]
         assert (card.value, card.delta) == (f"{now} 单", f"{now / before - 1:+.1%}")
 
@@ -192,7 +185,7 @@ class TestPayout:
         own = f"FROM awards WHERE campaign = '{BEIJING}' AND payee"
         for row in rows:
             payee = f"'{row['管家']}'"
-            assert cents(row["应发（元）"]) == fen(sold, f"SELECT COALESCE(SUM(amount), 0) {own} = {payee}")
+            assert cents(row["应发（元）"]) == figure_of(sold, f"SELECT COALESCE(SUM(amount), 0) {own} = {payee}")
         (adjusted,) = [row for row in rows if row["其中调整（元）"]]
         assert (adjusted["管家"], adjusted["其中调整（元）"]) == (PERSON, -58.5)
         assert [row["应发（元）"] for row in rows] == sorted((row["应发（元）"] for row in rows), reverse=True)
@@ -209,7 +202,7 @@ class TestPayout:
         assert workbook.sheetnames[0] == "汇总"
         assert set(workbook.sheetnames[1:]) == payees
         *_, total = workbook["汇总"].iter_rows(values_only=True)
-        paid = fen(sold, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        paid = figure_of(sold, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert (total[0], cents(total[-1])) == ("合计", paid)
         ids = [row[0] for row in workbook[PERSON].iter_rows(min_row=4, values_only=True) if row[1]]
         assert ids

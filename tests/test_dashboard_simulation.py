@@ -67,7 +67,7 @@ class TestPage:
         rows = {str(row["管家"]): row for row in table(page)}
         for payee, difference in moved.items():
             own = f"campaign = '{BEIJING}' AND payee = '{payee}'"
-            paid = figure_of(month, f"SELECT SUM(amount) FROM awards WHERE {own}")  # noqa: S608
+            paid = figure_of(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards WHERE {own}")  # noqa: S608
             assert (rows[payee]["实发（元）"], rows[payee]["改后比原配置（元）"]) == (paid / 100, difference / 100)
         assert f"{len(rows)} 人多得" in words(page)
 
