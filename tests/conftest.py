@@ -6,7 +6,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,7 +26,7 @@ from modules.clock import SHANGHAI, parse_moment
 from modules.database import Database
 from modules.sandbox.metabase import API_KEY, MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
-from modules.sandbox.sample_contracts import COLUMNS
+from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.schedule_settings import FixedJobs
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, load_settings
 from modules.tables import job_runs
@@ -160,6 +160,16 @@ class Desk:
         """Set what the campaign's card shows."""
         self.source.set_card(CARDS[key], columns, rows)
 
+    def show_sample(self, key: str, at: str) -> None:
+        """Let the campaign's card show the sample month as it is at this moment."""
+        sample = SampleMonth(key[:2], int(key[3:7]), int(key[-2:]), 2025)
+        self.show(sample.pull(parse_moment(at)), key, sample.columns)
+
+    def run_sample(self, key: str, at: str) -> None:
+        """The campaign runs on its sample month, as of this moment."""
+        self.show_sample(key, at)
+        assert self.run(key, at).outcome == "ok"
+
     def run(
         self, key: str = BEIJING, at: str = "2025-05-20T12:00", app: Application | None = None, **options: bool
     ) -> JobReport:
@@ -214,8 +224,13 @@ class Surroundings:
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test sends goes straight to its stand-ins."""
+    go_straight(monkeypatch)
+
+
+def go_straight(patch: pytest.MonkeyPatch) -> None:
+    """Without any proxy."""
     for name in PROXY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+        patch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -321,13 +336,13 @@ def open_desk(
 
 @contextmanager
 def desk_in(
-    surroundings: Surroundings, clock: SetClock, empty_database: Path, *, is_daemon: bool = False, **more: str
+    surroundings: Surroundings, clock: SetClock, database: Path, *, is_daemon: bool = False, **more: str
 ) -> Iterator[Desk]:
-    """A desk in these surroundings."""
+    """A desk in these surroundings, on a copy of this database."""
     settings = surroundings.settings(**more)
     if not (settings.data_dir / "tasks.db").exists():
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copy(empty_database, settings.data_dir / "tasks.db")
+        shutil.copy(database, settings.data_dir / "tasks.db")
 
     def opener() -> AbstractContextManager[Application]:
         return open_application(settings, clock=clock, is_daemon=is_daemon)
@@ -335,6 +350,15 @@ def desk_in(
     with opener() as app:
         environ = surroundings.environ | more
         yield Desk(surroundings.root, environ, app, surroundings.source, surroundings.robot, clock, opener)
+
+
+@contextmanager
+def lasting_desk(root: Path, empty_database: Path, **more: str) -> Iterator[Desk]:
+    """A desk that outlives a test, for what is made once: a database to copy, or a program that is only looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        go_straight(patch)
+        with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database, **more) as opened:
+            yield opened
 
 
 @pytest.fixture
@@ -349,8 +373,49 @@ def desk(open_desk: Callable[..., AbstractContextManager[Desk]]) -> Iterator[Des
 @pytest.fixture
 def doors(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A desk whose environment is this process's: for the doors that open the application by themselves."""
-    for name in ENVIRONMENT_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in desk.environ.items():
-        monkeypatch.setenv(name, value)
+    be_in(desk.environ, monkeypatch)
     return desk
+
+
+def be_in(environ: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
+    """Let this process have the environment of an installation, and nothing of another one."""
+    for name in ENVIRONMENT_VARIABLES:
+        patch.delenv(name, raising=False)
+    for name, value in environ.items():
+        patch.setenv(name, value)
+
+
+@pytest.fixture
+def open_doors(
+    surroundings: Surroundings, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Path], AbstractContextManager[Desk]]:
+    """Opens a desk on a copy of a database, whose environment is this process's; its cards show nothing yet."""
+
+    def opening(database: Path) -> AbstractContextManager[Desk]:
+        be_in(surroundings.environ, monkeypatch)
+        return desk_in(surroundings, clock, database)
+
+    return opening
+
+
+@pytest.fixture(scope="session")
+def month_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """April and May of Beijing, whole, with the messages sent: to copy."""
+    root = tmp_path_factory.mktemp("month") / "installation"
+    with lasting_desk(root, empty_database) as opened:
+        run_two_months(opened)
+        opened.drain()
+    return root / "data" / "tasks.db"
+
+
+def run_two_months(desk: Desk) -> None:
+    """April and May of Beijing, whole, with the messages still to be sent."""
+    desk.run_sample("BJ-2025-04", "2025-04-30T23:59")
+    desk.run_sample(BEIJING, "2025-05-31T23:59")
+
+
+@pytest.fixture
+def month(open_doors: Callable[[Path], AbstractContextManager[Desk]], month_database: Path) -> Iterator[Desk]:
+    """A desk with these months."""
+    with open_doors(month_database) as opened:
+        yield opened

@@ -6,12 +6,11 @@ from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
 import sqlalchemy as sa
-from conftest import BEIJING, Desk
+from conftest import Desk
 from streamlit.testing.v1 import AppTest
 
 from modules import service_provider_sla_monitor as monitor
-from modules.clock import SHANGHAI, parse_moment
-from modules.sandbox.sample_contracts import SampleMonth
+from modules.clock import SHANGHAI
 from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.settings import ROOT
 
@@ -26,14 +25,6 @@ def open_page(name: str, **asked: str) -> AppTest:
     for key, value in asked.items():
         page.query_params[key] = value
     return page.run()
-
-
-def run_two_months(desk: Desk) -> None:
-    """April and May of Beijing, whole, with the messages still to be sent."""
-    for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
-        sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
-        desk.show(sample.pull(parse_moment(moment)), key, sample.columns)
-        assert desk.run(key, moment).outcome == "ok"
 
 
 def run_violations(desk: Desk, first: date, last: date, missed: Collection[date] = ()) -> None:

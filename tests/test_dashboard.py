@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import streamlit.config
 from argon2 import PasswordHasher
-from conftest import BEIJING, PROXY_VARIABLES, Desk, SetClock, Surroundings, contracts, desk_in, surroundings_in
+from conftest import BEIJING, Desk, contracts
 from dashboard_stage import asked, cards, figure_of, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import SHANGHAI, parse_moment
-from modules.sandbox.sample_contracts import SampleMonth
-from modules.settings import ENVIRONMENT_VARIABLES
 from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import data
@@ -41,41 +37,6 @@ def nothing_kept() -> Iterator[None]:
     data.close()
     yield
     data.close()
-
-
-@pytest.fixture(scope="module")
-def month_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    """A database with April and May of Beijing, whole, with the messages sent: to copy."""
-    root = tmp_path_factory.mktemp("month") / "installation"
-    with pytest.MonkeyPatch.context() as patch:
-        for name in PROXY_VARIABLES:
-            patch.delenv(name, raising=False)
-        with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database) as desk:
-            for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
-                sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
-                desk.show(sample.pull(parse_moment(moment)), key, sample.columns)
-                assert desk.run(key, moment).outcome == "ok"
-            desk.drain()
-    return root / "data" / "tasks.db"
-
-
-@pytest.fixture
-def month(
-    surroundings: Surroundings,
-    month_database: Path,
-    open_desk: Callable[..., AbstractContextManager[Desk]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Desk]:
-    """A desk with these months, whose environment is this process's."""
-    folder = Path(surroundings.environ["DATA_DIR"])
-    folder.mkdir()
-    shutil.copy(month_database, folder / "tasks.db")
-    for name in ENVIRONMENT_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in surroundings.environ.items():
-        monkeypatch.setenv(name, value)
-    with open_desk() as opened:
-        yield opened
 
 
 @pytest.fixture

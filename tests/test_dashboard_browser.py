@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
-from conftest import BEIJING, PROXY_VARIABLES, SHANGHAI_MAY, Desk, SetClock, desk_in, surroundings_in, wait_until
+from conftest import BEIJING, SHANGHAI_MAY, Desk, lasting_desk, wait_until
 from dashboard_browser import SHOTS, Window, chromium, free_port, serving, window
 from dashboard_stage import run_violations
 from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
@@ -54,29 +54,25 @@ PASSWORD = "Geheim-und-lang"
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Desk]:
     """Two months of both cities and their violations; all messages are sent, but one that failed and one uncertain."""
-    root = tmp_path_factory.mktemp("dashboard") / "installation"
-    with pytest.MonkeyPatch.context() as patch:
-        for name in PROXY_VARIABLES:
-            patch.delenv(name, raising=False)
-        with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database) as opened:
-            for key in ("BJ-2025-04", "SH-2025-04", BEIJING, SHANGHAI_MAY):
-                city, month = key[:2], int(key[-2:])
-                moment = f"2025-{month:02d}-{30 if month == 4 else 31}T23:59"
-                sample = SampleMonth(city, 2025, month, 2025)
-                opened.clock.now = parse_moment(moment)
-                opened.show(sample.pull(opened.clock.now), key, sample.columns)
-                assert opened.run(key, moment).outcome == "ok"
-            run_violations(opened, date(2025, 4, 1), date(2025, 5, 30), [date(2025, 4, 20), date(2025, 5, 14)])
-            opened.drain()
-            with opened.app.database.writing() as connection:
-                for status, reason, number in (
-                    ("failed", "企业微信说：机器人密钥不对或机器人已被移除（93000）；请检查设置", 7),
-                    ("uncertain", "发送途中超时，不知是否已送达；请人工核实后处理", 9),
-                ):
-                    values = {"status": status, "last_error": reason}
-                    connection.execute(sa.update(tasks).where(tasks.c.id == number).values(values))
-                connection.execute(sa.insert(job_runs), list(runs_until(shanghai_now())))
-            yield opened
+    with lasting_desk(tmp_path_factory.mktemp("dashboard") / "installation", empty_database) as opened:
+        for moment, keys in (
+            ("2025-04-30T23:59", ("BJ-2025-04", "SH-2025-04")),
+            ("2025-05-31T23:59", (BEIJING, SHANGHAI_MAY)),
+        ):
+            opened.clock.now = parse_moment(moment)
+            for key in keys:
+                opened.run_sample(key, moment)
+        run_violations(opened, date(2025, 4, 1), date(2025, 5, 30), [date(2025, 4, 20), date(2025, 5, 14)])
+        opened.drain()
+        with opened.app.database.writing() as connection:
+            for status, reason, number in (
+                ("failed", "企业微信说：机器人密钥不对或机器人已被移除（93000）；请检查设置", 7),
+                ("uncertain", "发送途中超时，不知是否已送达；请人工核实后处理", 9),
+            ):
+                values = {"status": status, "last_error": reason}
+                connection.execute(sa.update(tasks).where(tasks.c.id == number).values(values))
+            connection.execute(sa.insert(job_runs), list(runs_until(shanghai_now())))
+        yield opened
 
 
 def runs_until(now: datetime) -> Iterator[dict[str, object]]:

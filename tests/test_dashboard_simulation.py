@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 from conftest import BEIJING, Desk
-from dashboard_stage import asked, cards, figure_of, open_page, run_two_months, table, words
+from dashboard_stage import asked, cards, figure_of, open_page, table, words
 from streamlit.testing.v1 import AppTest
 
 from modules.rewards.changes import ChangeError, parse_change
@@ -24,12 +24,6 @@ def nothing_kept() -> Iterator[None]:
     data.close()
     yield
     data.close()
-
-
-@pytest.fixture
-def month(doors: Desk) -> Desk:
-    run_two_months(doors)
-    return doors
 
 
 def lever(page: AppTest, label: str) -> AppTest:
