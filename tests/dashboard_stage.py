@@ -33,9 +33,13 @@ def run_violations(desk: Desk, first: date, last: date, missed: Collection[date]
         day = first + timedelta(days=shift)
         if day not in missed:
             desk.source.set_card(SLA_CARD, VIOLATION_COLUMNS, sample_violations(day))
-            slot = datetime.combine(day + timedelta(days=1), time(11), SHANGHAI)
-            desk.clock.now = slot
-            monitor.run(desk.app, slot, desk.app.database.writing)
+            desk.clock.now = slot_after(day)
+            monitor.run(desk.app, desk.clock.now, desk.app.database.writing)
+
+
+def slot_after(day: date) -> datetime:
+    """When the violations of a day are reported."""
+    return datetime.combine(day + timedelta(days=1), time(11), SHANGHAI)
 
 
 def figure_of(desk: Desk, query: str) -> int:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
-from conftest import BEIJING, SHANGHAI_MAY, Desk, contracts
+from conftest import BEIJING, SHANGHAI_MAY, Desk, contracts, lasting_desk
 from dashboard_stage import asked, cards, figure_of, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
@@ -17,7 +19,6 @@ from modules.clock import parse_moment
 from modules.closing import close
 from modules.ledger_records import read_awards
 from modules.sandbox.metabase import Fault
-from modules.sandbox.sample_contracts import SampleMonth
 from modules.tables import awards, metadata, performance
 from modules.task_board import TaskError
 from streamlit_app import acts, data, sign_in
@@ -36,17 +37,26 @@ def nothing_kept() -> Iterator[None]:
     data.close()
 
 
+@pytest.fixture(scope="module")
+def sold_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """April of Beijing, whole, and May of both cities up to noon of the 20th, with an adjustment: to copy."""
+    root = tmp_path_factory.mktemp("sold") / "installation"
+    with lasting_desk(root, empty_database) as desk:
+        for key, moment in ((APRIL, "2025-04-30T23:59"), (BEIJING, MID_MAY), (SHANGHAI_MAY, MID_MAY)):
+            desk.clock.now = parse_moment(moment)
+            desk.run_sample(key, moment)
+        adjustments.adjust(desk.app, Wish(BEIJING, PERSON, None, "-58.50", "退单"), "王", dry_run=False)
+    return root / "data" / "tasks.db"
+
+
 @pytest.fixture
-def sold(doors: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """April of Beijing, whole, and May of both cities up to noon of the 20th, with an adjustment; seen at that noon."""
-    for key, moment in ((APRIL, "2025-04-30T23:59"), (BEIJING, MID_MAY), (SHANGHAI_MAY, MID_MAY)):
-        doors.clock.now = parse_moment(moment)
-        sample = SampleMonth(key[:2], 2025, int(key[-2:]), 2025)
-        doors.show(sample.pull(doors.clock.now), key, sample.columns)
-        assert doors.run(key, moment).outcome == "ok"
-    adjustments.adjust(doors.app, Wish(BEIJING, PERSON, None, "-58.50", "退单"), "王", dry_run=False)
+def sold(
+    open_doors: Callable[[Path], AbstractContextManager[Desk]], sold_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
+    """A desk with these, seen at that noon."""
     look_at(monkeypatch, MID_MAY)
-    return doors
+    with open_doors(sold_database) as desk:
+        yield desk
 
 
 def look_at(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
@@ -294,6 +304,7 @@ class TestReconciling:
         assert table(page)[0]["管家"] == PERSON
 
     def test_a_comparison_of_another_campaign_is_not_shown(self, sold: Desk) -> None:
+        sold.show_sample(BEIJING, MID_MAY)
         page = pressed(open_page("payout", campaign=BEIJING))
         assert "重新对账（" in words(page)
         page.selectbox[1].select(SHANGHAI_MAY).run()

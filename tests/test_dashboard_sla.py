@@ -3,13 +3,15 @@ that were sent."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from datetime import date, timedelta
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import Desk
-from dashboard_stage import asked, cards, figure_of, open_page, run_violations, table, words
+from conftest import Desk, lasting_desk
+from dashboard_stage import asked, cards, figure_of, open_page, run_violations, slot_after, table, words
 from streamlit.testing.v1 import AppTest
 
 from modules.figures import sla, sla_texts
@@ -31,11 +33,21 @@ def nothing_kept() -> Iterator[None]:
     data.close()
 
 
+@pytest.fixture(scope="module")
+def may_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """Three weeks of May, two days of which were missed, with the messages still to be sent: to copy."""
+    root = tmp_path_factory.mktemp("may") / "installation"
+    with lasting_desk(root, empty_database) as desk:
+        run_violations(desk, FIRST, LAST, MISSED)
+    return root / "data" / "tasks.db"
+
+
 @pytest.fixture
-def may(doors: Desk) -> Desk:
-    """Three weeks of May, two days of which were missed."""
-    run_violations(doors, FIRST, LAST, MISSED)
-    return doors
+def may(open_doors: Callable[[Path], AbstractContextManager[Desk]], may_database: Path) -> Iterator[Desk]:
+    """A desk with these, on the morning after."""
+    with open_doors(may_database) as desk:
+        desk.clock.now = slot_after(LAST)
+        yield desk
 
 
 def texts(page: AppTest) -> list[str]:
