@@ -386,6 +386,16 @@ def be_in(environ: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def nothing_kept() -> Iterator[None]:
+    """For the dashboard's pages: no figure of another test, and no database open after this one."""
+    from streamlit_app import data  # Streamlit takes a while to import, and most tests do without
+
+    data.close()
+    yield
+    data.close()
+
+
+@pytest.fixture
 def open_doors(
     surroundings: Surroundings, clock: SetClock, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[Path], AbstractContextManager[Desk]]:

@@ -5,16 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
+import pytest
 import sqlalchemy as sa
+from argon2 import PasswordHasher
 from conftest import Desk
 from streamlit.testing.v1 import AppTest
 
 from modules import service_provider_sla_monitor as monitor
-from modules.clock import SHANGHAI
+from modules.clock import SHANGHAI, parse_moment
 from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.settings import ROOT
+from streamlit_app import data
 
 APP = ROOT / "streamlit_app" / "app.py"
+PAGES = sorted(file.stem for file in (APP.parent / "pages").glob("*.py"))
+PASSWORD = "Geheim-und-lang"
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""Hashes that are checked at once, which those of `hash-password` are not."""
+
+
+def look_at(patch: pytest.MonkeyPatch, moment: str) -> None:
+    """The dashboard's clock stands there."""
+    patch.setattr(data, "shanghai_now", lambda: parse_moment(moment))
 
 
 def open_page(name: str, **asked: str) -> AppTest:

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import streamlit.config
-from argon2 import PasswordHasher
 from conftest import BEIJING, Desk, contracts
-from dashboard_stage import asked, cards, figure_of, open_page, table, words
+from dashboard_stage import PAGES, PASSWORD, QUICK, asked, cards, figure_of, look_at, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
@@ -26,17 +25,9 @@ from streamlit_app.acts import act
 from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
 from streamlit_app.words import plain
 
-PAGES = sorted(file.stem for file in (Path(data.__file__).parent / "pages").glob("*.py"))
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 PERSON = "沈若川"
-QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    """No figure of another test, and no database open after this one."""
-    data.close()
-    yield
-    data.close()
 
 
 @pytest.fixture
@@ -105,13 +96,13 @@ class TestFreshness:
     def test_a_campaign_that_is_on_and_was_not_pulled_is_told_in_red(
         self, month: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment("2025-05-20T12:00"))
+        look_at(monkeypatch, "2025-05-20T12:00")
         with month.app.database.writing() as connection:
             connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:00:00.000000+08:00'"))
         assert f"{BEIJING} 正在活动期内，却很久没有成功拉取" in words(open_page("ranking"))
 
     def test_one_that_was_pulled_lately_is_fresh(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment("2025-05-20T12:00"))
+        look_at(monkeypatch, "2025-05-20T12:00")
         with month.app.database.writing() as connection:
             connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:58:00.000000+08:00'"))
         page = open_page("ranking")
@@ -285,12 +276,12 @@ class TestDoor:
     def test_with_users_a_page_shows_the_form_and_nothing_else(
         self, month: Desk, secrets: Callable[[str], None]
     ) -> None:
-        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash("Geheim-und-lang")}"')
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash(PASSWORD)}"')
         page = open_page("overview")
         assert [field.label for field in page.text_input] == ["用户名", "密码"]
         assert not page.metric
         page.text_input[0].input("wang")
-        page.text_input[1].input("Geheim-und-lang")
+        page.text_input[1].input(PASSWORD)
         page.button[0].click().run()
         assert page.metric
         assert "已登录：wang（只能查看）" in words(page)

@@ -15,10 +15,9 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
-from argon2 import PasswordHasher
 from conftest import BEIJING, SHANGHAI_MAY, Desk, lasting_desk, wait_until
 from dashboard_browser import SHOTS, Window, chromium, free_port, serving, window
-from dashboard_stage import run_violations
+from dashboard_stage import PASSWORD, QUICK, run_violations
 from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from openpyxl import load_workbook
 from playwright.sync_api import Browser, expect
@@ -48,7 +47,6 @@ PAGES = {
 README_HEIGHT = 1000
 
 PERSON = "沈砚秋"
-PASSWORD = "Geheim-und-lang"
 
 
 @pytest.fixture(scope="module")
@@ -291,7 +289,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The secrets of an office: two users."""
     home = tmp_path_factory.mktemp("office")
     (home / ".streamlit").mkdir()
-    hashed = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
+    hashed = QUICK.hash(PASSWORD)
     secrets = home / ".streamlit" / "secrets.toml"
     secrets.write_text(
         f'[dashboard.users.lihua]\nname = "李华"\npassword = "{hashed}"\nrole = "operator"\n'

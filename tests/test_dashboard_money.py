@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import BEIJING, SHANGHAI_MAY, Desk, contracts, lasting_desk
-from dashboard_stage import asked, cards, figure_of, open_page, table, words
+from dashboard_stage import asked, cards, figure_of, look_at, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
@@ -24,17 +24,11 @@ from modules.task_board import TaskError
 from streamlit_app import acts, data, sign_in
 from streamlit_app.access import Viewer
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 APRIL = "BJ-2025-04"
 MID_MAY = "2025-05-20T12:00"
 PERSON = "沈若川"
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    """No figure of another test, and no database open after this one."""
-    data.close()
-    yield
-    data.close()
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +51,6 @@ def sold(
     look_at(monkeypatch, MID_MAY)
     with open_doors(sold_database) as desk:
         yield desk
-
-
-def look_at(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
-    """The dashboard's clock stands there."""
-    monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment(moment))
 
 
 def cents(shown: object) -> int:

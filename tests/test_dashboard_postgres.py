@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from conftest import be_in, lasting_desk, run_two_months
-from dashboard_stage import cards, open_page, run_violations, table
+from dashboard_stage import PAGES, cards, look_at, open_page, run_violations, table
 from postgres import Server
 from streamlit.testing.v1 import AppTest
 
@@ -19,8 +19,6 @@ from modules.tables import tasks
 from streamlit_app import data
 
 pytestmark = pytest.mark.slow
-
-PAGES = sorted(file.stem for file in (Path(data.__file__).parent / "pages").glob("*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +52,7 @@ def environments(
 def test_every_page_shows_the_same_on_either_database(
     environments: dict[str, Mapping[str, str]], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment("2025-06-02T12:00"))
+    look_at(monkeypatch, "2025-06-02T12:00")
     shown = {}
     for kind, environ in environments.items():
         data.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from datetime import date
 
 import pytest
@@ -15,15 +14,10 @@ from modules.rewards.changes import ChangeError, parse_change
 from modules.simulation import Request, run_simulation
 from streamlit_app import charts, data
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 EASIER = "tiered_rewards.tiers[0].threshold=60000"
 SETTLED = date(2025, 6, 2)
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    data.close()
-    yield
-    data.close()
 
 
 def lever(page: AppTest, label: str) -> AppTest:

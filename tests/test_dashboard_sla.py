@@ -21,16 +21,11 @@ from modules.tables import sla_violations, spent_keys, tasks
 from modules.templates import Templates
 from streamlit_app import data
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 FIRST, LAST = date(2025, 5, 1), date(2025, 5, 22)
 MISSED = (date(2025, 5, 14), date(2025, 5, 15))
 MONDAY, NEXT_MONDAY = date(2025, 5, 5), date(2025, 5, 19)
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    data.close()
-    yield
-    data.close()
 
 
 @pytest.fixture(scope="module")
