@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from conftest import wait_until
+from conftest import free_port, wait_until
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from modules.settings import ROOT
@@ -36,14 +35,6 @@ FLAGS = (
 )
 PROBES = re.compile(r"/\w+/_stcore/(health|host-config)$")
 """Below a page's address Streamlit's script looks for the server first where it isn't, and finds it one step up."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, SHANGHAI_MAY, Desk, lasting_desk, wait_until
-from dashboard_browser import SHOTS, Window, chromium, free_port, serving, window
+from conftest import BEIJING, SHANGHAI_MAY, Desk, free_port, lasting_desk, wait_until
+from dashboard_browser import SHOTS, Window, chromium, serving, window
 from dashboard_stage import PASSWORD, QUICK, run_violations
 from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from openpyxl import load_workbook

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +16,8 @@ import requests
 
 from modules.clock import SHANGHAI
 from modules.sandbox.robot import BAD_KEY
-from tests.program import Running, World, await_that, contracts, open_world, robot_key, unlimited_robot
+from tests.conftest import free_port
+from tests.program import Running, World, await_that, contract, contracts, open_world, robot_key, unlimited_robot
 
 SECOND = "bj_contact"
 IMPATIENT = "import modules.database as d, modules.soundness as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"
@@ -126,7 +126,6 @@ def test_the_exit_code_tells_a_running_a_frozen_a_stopped_and_a_killed_daemon_ap
 
 
 def test_the_daemon_answers_healthz_where_settings_want_it_and_not_after_its_end(world: World) -> None:
-    health(world, "port: 0")
     port = free_port()
     health(world, f"port: {port}")
     daemon = started(world)
@@ -144,15 +143,8 @@ def test_the_daemon_answers_healthz_where_settings_want_it_and_not_after_its_end
         requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def test_a_trouble_reaches_operations_through_the_daemon_itself(world: World) -> None:
-    world.show([*contracts(1, 1), [*contracts(2, 2)[0][:6], "待定", *contracts(2, 2)[0][7:]]])
+    world.show([contract(1), contract(2, adjustRefundMoney="待定")])
     world.run_may()
     daemon = started(world)
     await_that(lambda: told(world, "ops"))
@@ -245,7 +237,7 @@ def test_killed_between_the_commit_and_the_sending_it_tells_once(world: World) -
 
 def test_a_second_recipient_hears_that_the_robot_of_operations_is_dead(world: World) -> None:
     world.robot.inject(BAD_KEY, times=None, key=robot_key("ops"))
-    world.show([*contracts(1, 1), [*contracts(2, 2)[0][:6], "待定", *contracts(2, 2)[0][7:]]])
+    world.show([contract(1), contract(2, adjustRefundMoney="待定")])
     world.run_may()
     daemon = started(world)
     await_that(lambda: [task for task in world.tasks("failed") if task["recipient"] == "ops"])
