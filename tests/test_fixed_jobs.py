@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -32,6 +31,7 @@ from modules.settle_report import LINES_SHOWN
 from modules.soundness import read_report
 from modules.tables import job_runs, tasks
 from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, contract, contracts
+from tests.sqlite_files import count, spoil
 
 LAST_DAY = datetime(2025, 6, 3, 18, 0, tzinfo=SHANGHAI)  # of both campaigns of May
 
@@ -132,8 +132,7 @@ def test_the_database_is_backed_up_each_day_and_the_newest_are_kept(desk: Desk) 
     first = date(2025, 5, 22)
     assert [path.name for path in copies] == [f"tasks-{first + timedelta(days=n)}.db" for n in range(BACKUPS_KEPT)]
     assert sorted(path.name for path in desk.app.settings.backup_dir.iterdir()) == [path.name for path in copies]
-    with closing(sqlite3.connect(copies[0])) as copy:
-        assert copy.execute("SELECT COUNT(*) FROM performance").fetchone() == (1,)
+    assert count(copies[0], "performance") == 1
 
 
 def test_a_second_backup_of_a_day_takes_the_place_of_the_first(desk: Desk) -> None:
@@ -142,14 +141,7 @@ def test_a_second_backup_of_a_day_takes_the_place_of_the_first(desk: Desk) -> No
         desk.run()
         run(desk, "housekeeping", NOON)
     [copy] = kept(desk.app.settings.backup_dir)
-    with closing(sqlite3.connect(copy)) as opened:
-        assert opened.execute("SELECT COUNT(*) FROM performance").fetchone() == (2,)
-
-
-def damaged(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * 4096)
+    assert count(copy, "performance") == 2
 
 
 def test_a_damaged_database_is_told_and_the_good_copies_stay(tmp_path: Path, empty_database: Path) -> None:
@@ -157,7 +149,7 @@ def test_a_damaged_database_is_told_and_the_good_copies_stay(tmp_path: Path, emp
     file.write_bytes(empty_database.read_bytes())
     good = back_up(file, folder, date(2025, 5, 20))
     before = good.read_bytes()
-    damaged(file)
+    spoil(file)
     for day in (20, 21):
         with pytest.raises(BackupError, match="数据库"):
             back_up(file, folder, date(2025, 5, day))

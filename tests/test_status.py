@@ -18,6 +18,7 @@ from modules.clock import SHANGHAI
 from modules.sandbox.robot import BAD_KEY
 from tests.conftest import free_port
 from tests.program import Running, World, await_that, contract, contracts, open_world, robot_key, unlimited_robot
+from tests.sqlite_files import dump, spoil
 
 SECOND = "bj_contact"
 IMPATIENT = "import modules.database as d, modules.soundness as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"
@@ -328,20 +329,10 @@ def refused(world: World, words: str, prelude: str = "") -> None:
     assert "Traceback" not in ended.err
 
 
-def dump(database: Path) -> list[str]:
-    with closing(sqlite3.connect(database)) as connection:
-        return list(connection.iterdump())
-
-
 def test_a_damaged_database_is_refused_at_start_and_left_as_it_was(world: World) -> None:
     world.show(contracts(1, 40))
     world.run_may()
-    with closing(sqlite3.connect(world.database)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    spoilt = bytearray(world.database.read_bytes())
-    middle = len(spoilt) // 2
-    spoilt[middle : middle + 8192] = b"\xff" * 8192
-    world.database.write_bytes(spoilt)
+    spoilt = spoil(world.database)
     refused(world, "已损坏")
     assert world.database.read_bytes() == spoilt
 
