@@ -28,10 +28,10 @@ from modules.database import Database
 from modules.sandbox.metabase import API_KEY, MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
-from modules.schedule_settings import FixedJobs
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, load_settings
 from modules.tables import job_runs
 from tests.postgres import Server, running_server
+from tests.program import ALL_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -270,7 +270,7 @@ def _settings_sections() -> dict[str, Any]:
     return {
         "metabase": {"connect_timeout": 5, "read_timeout": 10, "time_budget": 10},
         "wecom": {"messages_per_minute": 0, "connect_timeout": 5, "read_timeout": 10},
-        "schedule": {"task_check_seconds": 0.05, "jobs": {name: {"enabled": False} for name in FixedJobs.model_fields}},
+        "schedule": {"task_check_seconds": 0.05, "jobs": dict(ALL_OFF)},
         "recipients": {
             name: {"name": f"测试 {name}", "sender": "wecom_robot", "key": f"key-{name}"} for name in RECIPIENTS
         },

@@ -7,11 +7,9 @@ from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import yaml
 
 import jobs
 from modules import closing as campaign_closing
@@ -30,7 +28,8 @@ from modules.scheduled_job import Job
 from modules.settle_report import LINES_SHOWN
 from modules.soundness import read_report
 from modules.tables import job_runs, tasks
-from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, contract, contracts
+from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Surroundings, contract, contracts
+from tests.program import ALL_OFF
 from tests.sqlite_files import count, spoil
 
 LAST_DAY = datetime(2025, 6, 3, 18, 0, tzinfo=SHANGHAI)  # of both campaigns of May
@@ -183,16 +182,13 @@ def test_runs_older_than_90_days_are_forgotten(desk: Desk) -> None:
 
 
 @pytest.fixture
-def open_with(open_desk: Any, surroundings: Any) -> Callable[..., AbstractContextManager[Desk]]:
+def open_with(
+    open_desk: Callable[..., AbstractContextManager[Desk]], surroundings: Surroundings
+) -> Callable[..., AbstractContextManager[Desk]]:
     """A desk whose fixed jobs are these."""
 
     def opening(**told: dict[str, object]) -> AbstractContextManager[Desk]:
-        path = Path(surroundings.settings_file())
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        document["schedule"]["jobs"] |= told
-        path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
-        opened: AbstractContextManager[Desk] = open_desk(SETTINGS_FILE=str(path))
-        return opened
+        return open_desk(SETTINGS_FILE=surroundings.settings_file(schedule={"jobs": {**ALL_OFF, **told}}))
 
     return opening
 
