@@ -19,6 +19,7 @@ from modules.sandbox.robot import BAD_KEY
 from tests.conftest import free_port
 from tests.program import Running, World, await_that, contract, contracts, open_world, robot_key, unlimited_robot
 from tests.sqlite_files import dump, spoil
+from tests.test_daemon import stop
 
 SECOND = "bj_contact"
 IMPATIENT = "import modules.database as d, modules.soundness as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"
@@ -112,8 +113,7 @@ def test_the_exit_code_tells_a_running_a_frozen_a_stopped_and_a_killed_daemon_ap
     assert "没有反应" in world.run("status").out
     daemon.send(signal.SIGCONT)
     await_that(lambda: world.run("status").code == 0)
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
     stopped = world.run("status", "--json")
     assert (stopped.code, stopped.json["daemon"]["asked_to_end"]) == (3, True)
     daemon = started(world)
@@ -138,8 +138,7 @@ def test_the_daemon_answers_healthz_where_settings_want_it_and_not_after_its_end
         k: v for k, v in found.items() if k not in varying
     }
     assert "incentive_daemon_running 1.0" in requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
-    daemon.send(signal.SIGTERM)
-    assert daemon.ended(within=10).code == 0
+    stop(daemon)
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10)
 
@@ -151,8 +150,7 @@ def test_a_trouble_reaches_operations_through_the_daemon_itself(world: World) ->
     await_that(lambda: told(world, "ops"))
     assert told(world, "ops")[0].startswith("⚠️ BJ-2025-05 的源数据有 1 行不能用")
     assert [trouble["key"] for trouble in world.run("status", "--json").json["troubles"]] == ["rejected:BJ-2025-05"]
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
 
 
 # -- status --alert --------------------------------------------------------------------------------------------------
@@ -177,8 +175,7 @@ def test_a_second_recipient_hears_once_that_the_daemon_is_dead_and_once_that_it_
 
 def test_a_daemon_that_was_stopped_is_told_only_after_a_while(world: World) -> None:
     daemon = started(world)
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
     assert check(world) == 3
     age_heartbeat(world, minutes=14)
     assert check(world) == 3
@@ -193,8 +190,7 @@ def test_a_crash_is_not_taken_back_by_a_stop_in_between(world: World) -> None:
     await_that(lambda: world.run("status").code == 3)
     check(world)
     daemon = started(world)
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
     assert check(world) == 3
     assert signs(world) == "⚠"
 
@@ -250,8 +246,7 @@ def test_a_second_recipient_hears_that_the_robot_of_operations_is_dead(world: Wo
     assert world.run("send-test", "ops").code == 0
     assert check(world) == 0
     assert signs(world) == "⚠✅"
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
 
 
 def test_messages_to_operations_that_wait_are_told_while_the_daemon_runs(world: World) -> None:
