@@ -326,6 +326,19 @@ def any_database(any_database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
+def set_zone() -> Iterator[Callable[[str], None]]:
+    """Sets the zone of the machine, as far as this process sees it."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def setting(zone: str) -> None:
+            patch.setenv("TZ", zone)
+            time.tzset()
+
+        yield setting
+    time.tzset()
+
+
+@pytest.fixture
 def clock() -> SetClock:
     """A clock that stands at noon of 20 May 2025."""
     return SetClock()
