@@ -18,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from hypothesis import settings
+from sqlalchemy.engine import Connection
 
 import jobs
 import task_scheduler
@@ -67,6 +68,24 @@ def free_port() -> int:
 
 def already_left() -> None:
     """For a sender that is asked outside the queue: there is nothing to mark."""
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def dying(database: Database, *, committed: bool = False) -> Callable[[], AbstractContextManager[Connection]]:
+    """Transactions of a process that dies just before the commit, or just after it: KilledError."""
+
+    @contextmanager
+    def writing() -> Iterator[Connection]:
+        with database.writing() as connection:
+            yield connection
+            if not committed:
+                raise KilledError
+        raise KilledError
+
+    return writing
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Desk, Row
+from conftest import Desk, KilledError, Row, dying
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection
@@ -27,7 +27,6 @@ from modules.check import check_providers
 from modules.clock import SHANGHAI
 from modules.configuration_parts import PROVIDERS, Found
 from modules.contracts import ColumnsError
-from modules.database import Database
 from modules.errors import JobFailedError, JobRefusedError
 from modules.message_text import split_message
 from modules.process_lock import daemon_lock
@@ -472,22 +471,6 @@ def test_which_weeks_are_due(today: str, first: str, reported: list[str], due: l
 
 
 # Crashes, repeats, gaps
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-def dying(database: Database, *, committed: bool) -> monitor.Writing:
-    @contextmanager
-    def writing() -> Iterator[Connection]:
-        with database.writing() as connection:
-            yield connection
-            if not committed:
-                raise KilledError
-        raise KilledError
-
-    return writing
 
 
 STEPS = st.lists(

@@ -22,7 +22,7 @@ from modules.tables import job_runs, tasks, troubles
 from modules.troubles import Eyes, Known, forget_ended, is_news, next_step, open_troubles, settle, take_turn
 from modules.watch import Trouble
 from modules.watch_round import watch_once
-from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Surroundings, contracts
+from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, KilledError, Surroundings, contracts, dying
 
 HOUSE = Eyes("house", "ops")
 DAY = timedelta(days=1)
@@ -143,14 +143,6 @@ def test_ended_troubles_are_forgotten_in_time_and_open_ones_are_not(any_database
         assert [trouble["key"] for trouble in open_troubles(connection)] == ["y"]
 
 
-class Crash(Exception):  # noqa: N818
-    """The process dies before the commit."""
-
-
-def crash() -> None:
-    raise Crash
-
-
 ROUNDS = st.lists(
     st.tuples(st.sets(st.sampled_from("abc")), st.booleans(), st.sampled_from([1, 60, 60 * 25])), max_size=12
 )
@@ -173,12 +165,10 @@ def test_whatever_comes_and_goes_each_beginning_and_each_end_is_told_exactly_onc
         with any_database.reading() as connection:
             reminder_is_due = is_news(connection, HOUSE, found, now) and wrong == seen
         try:
-            with any_database.writing() as connection:
+            with (dying(any_database) if dies else any_database.writing)() as connection:
                 take_turn(connection)
                 told = settle(connection, conf, HOUSE, found, now)
-                if dies:
-                    crash()
-        except Crash:
+        except KilledError:
             continue
         assert set(told.begun) == wrong - seen
         assert set(told.ended) == seen - wrong
