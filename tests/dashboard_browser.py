@@ -126,6 +126,14 @@ class Window:
         self.page.mouse.click(place["x"] + 16, place["y"] + 36 + 35 * number + 17)
         self.settle()
 
+    def download(self, button: str, folder: Path) -> Path:
+        """Press a button that downloads; the file, by the name that it comes with."""
+        with self.page.expect_download() as started:
+            self.page.get_by_role("button", name=button).first.click()
+        file = folder / started.value.suggested_filename
+        started.value.save_as(file)
+        return file
+
     def select(self, label: str, option: str) -> None:
         """Choose in a select box."""
         self.page.get_by_role("combobox", name=label).click()
