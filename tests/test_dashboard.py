@@ -183,6 +183,7 @@ class TestRanking:
     def test_filters_stand_in_the_address_and_come_from_there(self, month: Desk) -> None:
         page = open_page("ranking", month="2025-04", award="精英奖")
         assert asked(page) == {"month": "2025-04", "campaign": "BJ-2025-04", "award": "精英奖"}
+        assert table(page)
         assert all("精英奖" in str(row["已得奖励"]) for row in table(page))
         page.selectbox[2].select(None).run()
         assert asked(page) == {"month": "2025-04", "campaign": "BJ-2025-04"}

@@ -209,6 +209,7 @@ class TestPayout:
 
     def test_providers_are_told_apart_where_the_campaign_does(self, sold: Desk) -> None:
         rows = table(open_page("payout", campaign=SHANGHAI_MAY))
+        assert rows
         assert all(row["服务商"] for row in rows)
 
     @pytest.mark.parametrize(

@@ -73,9 +73,11 @@ class TestFigures:
         assert asked(page)["dates"] == "2025-05-05~2025-05-11"
 
     def test_the_days_before_are_compared_where_all_of_them_are_kept(self, may: Desk) -> None:
-        before = figure_of(may, "SELECT COUNT(*) FROM sla_violations WHERE day BETWEEN '2025-05-05' AND '2025-05-11'")
+        before = "SELECT COUNT(*) FROM sla_violations WHERE day BETWEEN '2025-05-05' AND '2025-05-11'"
         rows = table(open_page("sla", dates="2025-05-12~2025-05-18"))
-        assert sum(int(str(row["前 7 天"])) for row in rows) <= before
+        assert 0 < sum(int(str(row["前 7 天"])) for row in rows) <= figure_of(may, before)
+        for row in rows:
+            assert row["前 7 天"] == figure_of(may, f"{before} AND provider = '{row['服务商']}'")
         assert "前 22 天" not in table(open_page("sla"))[0]
 
     def test_every_day_is_there_and_its_number_is_that_of_the_table(self, may: Desk) -> None:
@@ -142,6 +144,7 @@ class TestTexts:
         page = open_page("sla", week=str(MONDAY))
         assert "原文已清理" in "".join(one.label for one in page.expander)
         reports = [text for text in before if not text.startswith("⚠️")]
+        assert reports
         assert set(reports) <= set(texts(page))
 
     def test_a_failed_part_makes_the_whole_a_failed_one(self, may: Desk) -> None:
