@@ -30,7 +30,7 @@ from modules.sandbox.metabase import API_KEY, MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, load_settings
-from modules.tables import job_runs
+from modules.tables import job_runs, metadata
 from tests.postgres import Server, running_server
 from tests.program import ALL_OFF
 
@@ -222,6 +222,10 @@ class Desk:
         order = [table.c[name] for name in order_by or [next(iter(table.primary_key)).name]]
         with self.app.database.reading() as connection:
             return [dict(row) for row in connection.execute(sa.select(table).order_by(*order)).mappings()]
+
+    def everything(self) -> dict[str, list[dict[str, Any]]]:
+        """All rows of all tables."""
+        return {name: self.table(table) for name, table in metadata.tables.items()}
 
     def reopened(self) -> AbstractContextManager[Application]:
         """The same installation opened once more, as by a second process."""

@@ -19,7 +19,7 @@ from modules.clock import parse_moment
 from modules.closing import close
 from modules.ledger_records import read_awards
 from modules.sandbox.metabase import Fault
-from modules.tables import awards, metadata, performance
+from modules.tables import awards, performance
 from modules.task_board import TaskError
 from streamlit_app import acts, data, sign_in
 from streamlit_app.access import Viewer
@@ -56,10 +56,6 @@ def sold(
 def cents(shown: object) -> int:
     """What a table shows in yuan, in fen."""
     return round(float(str(shown)) * 100)
-
-
-def everything(desk: Desk) -> dict[str, list[dict[str, object]]]:
-    return {name: desk.table(one) for name, one in metadata.tables.items()}
 
 
 class TestRewards:
@@ -273,12 +269,12 @@ class TestReconciling:
 
     def test_an_operator_asks_the_source_anew_and_nothing_is_written(self, changed: Desk) -> None:
         changed.show(contracts(1, 2, 3, 5, 6))
-        before = everything(changed)
+        before = changed.everything()
         page = pressed(open_page("payout"))
         assert "重新对账" in words(page)
         assert "共 2 处出入" in words(page)
         assert "源数据里有 2 个合同还没有登记" in words(page)
-        assert everything(changed) == before
+        assert changed.everything() == before
 
     def test_a_contract_that_vanished_is_found_by_asking_anew(self, changed: Desk) -> None:
         changed.show(contracts(1, 2))
