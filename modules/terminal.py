@@ -27,6 +27,9 @@ from modules.views import ViewFault
 out = Console()
 err = Console(stderr=True)
 
+START = "start.bat" if sys.platform == "win32" else "./start.sh"
+"""How people call the program on this machine."""
+
 OUTCOMES = {
     "ok": "[green]成功[/]",
     "failed": "[red]失败[/]",
@@ -241,14 +244,13 @@ def show_demo(result: DemoResult) -> None:
     for row in result.campaigns:
         out.print(f"CSV：{row.csv}", soft_wrap=True, highlight=False)
     out.print(f"用时 {result.seconds:.1f} 秒。")
-    start = "start.bat" if sys.platform == "win32" else "./start.sh"
     out.print(
         "接下来可以试：\n"
-        f"  {start} dashboard --demo    在浏览器里看这些数据\n"
-        f"  {start} check               检查设置和活动配置\n"
-        f"  {start} jobs                看有哪些任务\n"
-        f"  {start} --help              看所有命令\n"
-        f"  把 .env.example 复制为 .env，填好后运行 {start}",
+        f"  {START} dashboard --demo    在浏览器里看这些数据\n"
+        f"  {START} check               检查设置和活动配置\n"
+        f"  {START} jobs                看有哪些任务\n"
+        f"  {START} --help              看所有命令\n"
+        f"  把 .env.example 复制为 .env，填好后运行 {START}",
         soft_wrap=True,
         highlight=False,
     )
