@@ -110,7 +110,7 @@ def show_jobs(states: Sequence[JobState]) -> None:
     """The jobs and their last runs."""
     titles = ("活动期", "问题卡", "运行期", "上次运行", "结果", "下次运行")
     folded = (Column(title, overflow="fold") for title in titles)  # in a narrow window nothing is left out
-    table = Table(Column("任务", overflow="fold", min_width=16), *folded)
+    table = Table(Column("任务", overflow="fold"), *folded)
     for state in states:
         last, following = (moment[5:16] if moment else "-" for moment in (state.last_started, state.next_run))
         card, outcome = str(state.card_id or "-"), OUTCOMES[state.last_outcome]
