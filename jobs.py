@@ -11,10 +11,10 @@ from modules.campaign_run import JobReport, RunOptions, closed_campaigns, find_c
 from modules.due_slots import Daily, Every
 from modules.errors import JobRefusedError
 from modules.fixed_run import FixedJobReport, run_fixed_job
-from modules.job_lane import Chore, JobLane, JobLanes
+from modules.job_lane import ChoreLane, JobLane, JobLanes
 from modules.job_runs import Writing
 from modules.rewards.campaign import Campaign
-from modules.schedule_settings import AlertJobs, DailyJob
+from modules.schedule_settings import DailyJob, TimedJob
 from modules.scheduled_job import Job, RunJob
 from modules.settings import Settings
 from modules.watch_round import watch_once
@@ -29,7 +29,7 @@ def campaign_jobs(app: Application, now: datetime) -> list[Job]:
     return [
         Job(key, campaign.title, every, timedelta(seconds=schedule.campaign_limit_seconds), partial(_run, campaign))
         for key, campaign in app.campaigns.valid.items()
-        if campaign.card_id is not None and campaign.is_active(now.date()) and key not in closed
+        if campaign.is_pulled(now.date()) and key not in closed
     ]
 
 
@@ -84,7 +84,7 @@ def _alert_job(settings: Settings, alert: Alert) -> Job:
     )
 
 
-def _at(times: Sequence[time], told: DailyJob | AlertJobs) -> Daily:
+def _at(times: Sequence[time], told: TimedJob) -> Daily:
     grace, retry = timedelta(minutes=told.grace_minutes), timedelta(minutes=told.retry_minutes)
     return Daily(tuple(times), grace, retry, told.most_failures)
 
@@ -92,10 +92,10 @@ def _at(times: Sequence[time], told: DailyJob | AlertJobs) -> Daily:
 def lanes(app: Application) -> JobLanes:
     """Campaigns run one after another in one lane, each fixed job and each chore in a lane of its own."""
     campaigns = JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()))
-    files = Chore(Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app))
-    watch = Chore(Every(WATCH_INTERVAL), partial(look_for_troubles, app))
-    chores = [JobLane("files", app, list, files), JobLane("watch", app, list, watch)]
-    return JobLanes(campaigns, chores, lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
+    every = Every(app.settings.schedule.campaign_interval)
+    files = ChoreLane("files", app.clock, every, partial(bring_files_up_to_date, app))
+    watch = ChoreLane("watch", app.clock, Every(WATCH_INTERVAL), partial(look_for_troubles, app))
+    return JobLanes(campaigns, [files, watch], lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
 
 
 def _fixed_lane(app: Application, key: str) -> JobLane:

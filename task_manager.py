@@ -3,6 +3,7 @@
 import getpass
 from typing import NamedTuple
 
+from modules import task_acts
 from modules.application import open_application
 from modules.message_sender import message_limit_of
 from modules.task_states import PENDING, STATUSES, Task
@@ -35,8 +36,7 @@ def create_task(task_type: str, recipient: str, message: str) -> int:
 def update_task(task_id: int, status: str) -> None:
     """Set a task's status. Raises TaskError where there is no such task or status, or it is being sent."""
     with open_application() as app:
-        app.board.set_status(task_id, status, app.clock(), getpass.getuser(), allowed_from=STATUSES)
-        app.views.refresh(app.campaigns.valid)
+        task_acts.move(app, task_id, status, STATUSES, getpass.getuser())
 
 
 def get_pending_tasks() -> list[TaskRow]:

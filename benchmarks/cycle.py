@@ -6,8 +6,7 @@ import json
 import sqlite3
 import statistics
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from functools import partial
@@ -18,6 +17,7 @@ import pandas as pd
 from benchmarks.metabase_bytes import bodies, serving
 from benchmarks.rewards import peak_megabytes
 from benchmarks.seeded_contracts import COLUMNS, ENTRY, frame, source_rows
+from benchmarks.timing import seconds
 from modules.application import Application, open_application
 from modules.campaign_run import JobReport, RunOptions, find_campaign, run_campaign
 from modules.clock import SHANGHAI
@@ -43,21 +43,21 @@ def measure_all() -> Iterator[tuple[str, list[Row]]]:
         for title, silent in (("all new, without messages", True), ("all new, with their messages", False)):
             folder = Path(name) / title
             with _installation(folder, url) as app:
-                seconds = _run(app, silent=silent)
+                taken = _run(app, silent=silent)
                 floor = _parse(answers["json"]) + _store_again(folder) + _write_again(folder)
-                measured.append(_against(title, seconds, floor))
+                measured.append(_against(title, taken, floor))
                 floor = _parse(answers["json"]) + _frame(answers["json"])
                 again = statistics.median(_run(app, silent=silent) for _ in range(REPEATS))
                 measured.append(_against(f"none new, median of {REPEATS}", again, floor))
         yield f"a whole run of {CONTRACTS:,} contracts: fetch, compute, commit, CSV", measured
 
 
-def _against(title: str, seconds: float, floor: float) -> Row:
+def _against(title: str, taken: float, floor: float) -> Row:
     return {
         "run": title,
-        "seconds": round(seconds, 2),
+        "seconds": round(taken, 2),
         "floor_seconds": round(floor, 2),
-        "times_floor": round(seconds / floor, 1),
+        "times_floor": round(taken / floor, 1),
         "peak_mb": peak_megabytes(),
     }
 
@@ -65,7 +65,7 @@ def _against(title: str, seconds: float, floor: float) -> Row:
 def _run(app: Application, *, silent: bool) -> float:
     options = RunOptions(force=True, silent=silent)
     campaign = find_campaign(app, KEY, AS_OF, options)
-    return _seconds(lambda: _succeeded(run_campaign(app, campaign, AS_OF, options)))
+    return seconds(lambda: _succeeded(run_campaign(app, campaign, AS_OF, options)))
 
 
 def _succeeded(report: JobReport) -> None:
@@ -88,12 +88,12 @@ def _installation(folder: Path, url: str) -> AbstractContextManager[Application]
 
 
 def _parse(export: bytes) -> float:
-    return _seconds(lambda: json.loads(export))
+    return seconds(lambda: json.loads(export))
 
 
 def _frame(export: bytes) -> float:
     records = json.loads(export)
-    return _seconds(lambda: pd.DataFrame(records))
+    return seconds(lambda: pd.DataFrame(records))
 
 
 def _store_again(folder: Path) -> float:
@@ -113,27 +113,21 @@ def _store_again(folder: Path) -> float:
                 bare.executemany(f"INSERT INTO {table} VALUES ({marks})", its_rows)  # noqa: S608
         bare.commit()
 
-    seconds = _seconds(insert)
+    taken = seconds(insert)
     bare.close()
-    return seconds
+    return taken
 
 
 def _write_again(folder: Path) -> float:
     """Seconds to write the rows of the files that the run has written, with csv.writer alone."""
-    seconds = 0.0
+    taken = 0.0
     for path in sorted((folder / "data").glob("*.csv")):
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = list(csv.reader(file))
-        seconds += _seconds(partial(_write, folder / path.name, rows))
-    return seconds
+        taken += seconds(partial(_write, folder / path.name, rows))
+    return taken
 
 
 def _write(path: Path, rows: Sequence[Sequence[str]]) -> None:
     with path.open("w", encoding="utf-8-sig", newline="") as file:
         csv.writer(file).writerows(rows)
-
-
-def _seconds(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started

@@ -7,7 +7,6 @@ filter under 0.5 s; `a million rows` in all: a page under 3 s. Pages are drawn b
 import os
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.seeded_contracts import ENTRY, frame
+from benchmarks.timing import REPEATS, seconds, timed
 from modules import ledger
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import Campaigns, load_campaigns
@@ -23,8 +23,9 @@ from modules.clock import SHANGHAI
 from modules.database import Database
 from modules.explanations import explain_housekeeper
 from modules.figures import months, queue, ranking, troubles
-from modules.figures.composition import Cut, composition_of
+from modules.figures.composition import composition_of
 from modules.figures.course import course_of
+from modules.figures.cut import Cut
 from modules.ledger_records import read_awards
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import calculate
@@ -35,7 +36,6 @@ from modules.source_changes import SourceChanges
 CITIES = ("BJ", "SH", "GZ", "SZ")
 MONTHS = tuple(f"2025-{number:02d}" for number in range(1, 13))
 SIZES = {"2,000 contracts a campaign": 2_000, "a million rows": 1_000_000 // (len(CITIES) * len(MONTHS))}
-REPEATS = 5
 KEY = "BJ-2025-12"
 MAY = np.datetime64("2025-05-01", "us")
 
@@ -88,7 +88,7 @@ def _queries(database: Database, campaigns: Campaigns) -> Iterator[Row]:
     with database.reading() as connection:
         someone = ranking.ranking_of(open_ledger(connection, campaigns, KEY), read_awards(connection, KEY)).ranks[0]
         asked: dict[str, Callable[[], object]] = {
-            "总览: months": lambda: months.months_of(connection),
+            "every page: campaigns": lambda: months.periods_of(connection, campaigns.valid),
             "总览: by city, with the month before": lambda: months.city_months(connection, campaigns.valid, "2025-12"),
             "总览: what is wrong": lambda: troubles.troubles_of(connection),
             "排行榜": lambda: ranking.ranking_of(open_ledger(connection, campaigns, KEY), read_awards(connection, KEY)),
@@ -98,11 +98,7 @@ def _queries(database: Database, campaigns: Campaigns) -> Iterator[Row]:
             "通知队列: by state": lambda: queue.by_status(connection),
         }
         for question, ask in asked.items():
-            ask()
-            yield {
-                "question": question,
-                "ms": round(statistics.median(_seconds(ask) for _ in range(REPEATS)) * 1000, 1),
-            }
+            yield {"question": question, "ms": round(timed(ask)[0] * 1000, 1)}
 
 
 def _pages(folder: Path) -> Iterator[Row]:
@@ -121,21 +117,15 @@ def _pages(folder: Path) -> Iterator[Row]:
             page.run()
             page.switch_page(f"pages/{name}.py")
             data.forget()
-            first.append(_seconds(page.run))
+            first.append(seconds(page.run))
             if page.error or page.exception:
                 raise RuntimeError(f"{name}: {page.error} {page.exception}")
             box = page.selectbox[0]
             box.select(box.options[-1] if name != "queue" else "pending")
-            again.append(_seconds(page.run))
+            again.append(seconds(page.run))
         yield {
             "page": name,
             "first_seconds": round(statistics.median(first), 2),
             "filter_seconds": round(statistics.median(again), 2),
         }
     data.close()
-
-
-def _seconds(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started

@@ -19,6 +19,7 @@ from statistics import median
 import sqlalchemy as sa
 from huey import SqliteHuey
 
+from benchmarks.timing import seconds
 from modules.clock import SHANGHAI, shanghai_now
 from modules.database import Database
 from modules.outbox import Message, enqueue
@@ -35,6 +36,9 @@ LEASE = timedelta(seconds=120)
 TEXT = "恭喜 管家 签约合同 YHWX-{number:05d}，本单为活动期内第 {number} 单，个人累计第 6 单，累计签约 54,321 元。" * 2
 
 Row = dict[str, object]
+
+Pair = tuple[float, float]
+"""The seconds that huey took for a block, and ours."""
 
 
 def messages(start: int, stop: int) -> list[Message]:
@@ -70,31 +74,28 @@ def _against_huey(folder: Path) -> Iterator[Row]:
     """Block by block, in turn: whatever else the machine does meanwhile meets both."""
     ours = _database(folder / "ours.db")
     huey, task = _huey(folder / "huey.db")
-    timed: dict[str, list[tuple[float, float]]] = {}
+    singly: list[Pair] = []
+    together: list[Pair] = []
+    drained: list[Pair] = []
     for number in range(BLOCKS + 1):
-        start = 2 * number * PER_TRANSACTION
-        singly, together = (
-            messages(start, start + PER_TRANSACTION),
-            messages(start + PER_TRANSACTION, start + 2 * PER_TRANSACTION),
-        )
-        acts: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
-            "enqueue one by one": (
-                partial(_put_huey, task, singly),
-                partial(_put_parts, ours, [[one] for one in singly]),
-            ),
-            f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)": (
-                partial(_put_huey, task, together),
-                partial(_put_parts, ours, [together]),
-            ),
-            "drain, one consumer": (partial(_drain_huey, huey), partial(drain, ours)),
-        }
-        for what, (theirs, own) in acts.items():
-            pair = (_seconds(theirs), _seconds(own)) if number % 2 else (_seconds(own), _seconds(theirs))[::-1]
-            if number:  # the first block warms both up
-                timed.setdefault(what, []).append(pair)
+        said = messages(2 * number * PER_TRANSACTION, 2 * (number + 1) * PER_TRANSACTION)
+        first, second = said[:PER_TRANSACTION], said[PER_TRANSACTION:]
+        one_by_one = partial(_put_parts, ours, [[one] for one in first])
+        singly.append(_in_turn(number, partial(_put_huey, task, first), one_by_one))
+        together.append(_in_turn(number, partial(_put_huey, task, second), partial(_put_parts, ours, [second])))
+        drained.append(_in_turn(number, partial(_drain_huey, huey), partial(drain, ours)))
     ours.close()
-    for what, pairs in timed.items():
-        yield _row(what, PER_TRANSACTION * (2 if what.startswith("drain") else 1), pairs)
+    yield _row("enqueue one by one", PER_TRANSACTION, singly)
+    yield _row(f"enqueue {PER_TRANSACTION:,} per transaction (huey: one by one)", PER_TRANSACTION, together)
+    yield _row("drain, one consumer", 2 * PER_TRANSACTION, drained)
+
+
+def _in_turn(number: int, theirs: Callable[[], object], own: Callable[[], object]) -> Pair:
+    """Who begins changes from block to block."""
+    if number % 2:
+        return seconds(theirs), seconds(own)
+    ours = seconds(own)
+    return seconds(theirs), ours
 
 
 def _growth(folder: Path) -> Iterator[Row]:
@@ -103,7 +104,7 @@ def _growth(folder: Path) -> Iterator[Row]:
         database = _database(folder / f"grown-{completed}.db")
         _fill(Path(database.place), completed)
         _put_parts(database, [messages(0, MESSAGES)])
-        figures[completed] = MESSAGES / _seconds(partial(drain, database))
+        figures[completed] = MESSAGES / seconds(partial(drain, database))
         database.close()
     for completed, speed in figures.items():
         yield {
@@ -123,12 +124,12 @@ def _workers() -> Iterator[Row]:
                 connection.execute(sa.text("TRUNCATE tasks"))
             _put_parts(database, [messages(0, 2 * MESSAGES)])
             database.close()
-            seconds, sent = _drain_in_processes(url, workers)
-            alone = alone or seconds
+            taken, sent = _drain_in_processes(url, workers)
+            alone = alone or taken
             yield {
                 "workers": workers,
-                "messages_per_second": round(2 * MESSAGES / seconds),
-                "times_one": round(alone / seconds, 2),
+                "messages_per_second": round(2 * MESSAGES / taken),
+                "times_one": round(alone / taken, 2),
                 "sent": len(sent),
                 "twice": len(sent) - len(set(sent)),
             }
@@ -159,8 +160,8 @@ def _drain_in_processes(url: str, workers: int) -> tuple[float, list[int]]:
         one.stdin.write("go\n")
         one.stdin.flush()
     spoken = [one.communicate()[0] for one in running]
-    seconds = time.perf_counter() - started
-    return seconds, [int(line) for text in spoken for line in text.split()]
+    taken = time.perf_counter() - started
+    return taken, [int(line) for text in spoken for line in text.split()]
 
 
 def _work(url: str) -> None:
@@ -175,13 +176,14 @@ def _work(url: str) -> None:
     print("\n".join(map(str, sent)))
 
 
-def _row(what: str, messages_of_block: int, pairs: Sequence[tuple[float, float]]) -> Row:
-    """Medians over the blocks; each pair is huey's seconds and ours."""
+def _row(what: str, messages_of_block: int, pairs: Sequence[Pair]) -> Row:
+    """Medians over the blocks but the first, which warms both up."""
+    theirs, own = zip(*pairs[1:], strict=True)
     return {
         "what": what,
-        "huey_per_second": round(messages_of_block / median(theirs for theirs, _own in pairs)),
-        "ours_per_second": round(messages_of_block / median(own for _theirs, own in pairs)),
-        "share_of_huey": round(median(theirs / own for theirs, own in pairs), 2),
+        "huey_per_second": round(messages_of_block / median(theirs)),
+        "ours_per_second": round(messages_of_block / median(own)),
+        "share_of_huey": round(median(huey / ours for huey, ours in pairs[1:]), 2),
     }
 
 
@@ -236,12 +238,6 @@ def _server() -> Iterator[str]:
 
     with running_server() as server:
         yield server.create("bench", "template_tasks")
-
-
-def _seconds(act: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    act()
-    return time.perf_counter() - started
 
 
 if __name__ == "__main__":

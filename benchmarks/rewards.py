@@ -3,15 +3,15 @@
 import resource
 import statistics
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import date
-from typing import TypeVar
+from functools import partial
 
 import pandas as pd
 
 from benchmarks import python_loop
 from benchmarks.seeded_contracts import ENTRY, frame, housekeeper
+from benchmarks.timing import REPEATS, seconds, timed
 from modules.config import CITIES
 from modules.data_processing_module import determine_rewards_generic
 from modules.rewards.campaign import Campaign, City
@@ -20,10 +20,7 @@ from modules.rewards.frame import EMPTY_LEDGER
 from modules.rewards.simulate import Simulator, taken_from
 from modules.rewards.validation import parse_campaigns
 
-T = TypeVar("T")
-
 SIZES = (10_000, 100_000, 1_000_000)
-REPEATS = 5
 
 
 def campaign() -> Campaign:
@@ -62,10 +59,8 @@ def measure_door() -> dict[str, object]:
     """One call of `determine_rewards_generic`, in milliseconds."""
     data = {"count": 6, "total_amount": 80000, "performance_amount": 80000, "awarded": []}
     calls = range(100)
-    seconds, _ = timed(
-        lambda: [determine_rewards_generic(16, data | {"awarded": []}, 5000, "BJ-2025-05") for _ in calls]
-    )
-    return {"calls": len(calls), "ms_per_call": round(seconds / len(calls) * 1000, 3)}
+    taken, _ = timed(lambda: [determine_rewards_generic(16, data | {"awarded": []}, 5000, "BJ-2025-05") for _ in calls])
+    return {"calls": len(calls), "ms_per_call": round(taken / len(calls) * 1000, 3)}
 
 
 def measure_variants() -> Iterator[dict[str, object]]:
@@ -84,8 +79,8 @@ def measure_variants() -> Iterator[dict[str, object]]:
         first, further = [], []
         for _ in range(REPEATS + 1):
             simulator = Simulator(taken_from(contracts))
-            first.append(_seconds(simulator, chosen))
-            further.append(_seconds(simulator, changed))
+            first.append(seconds(partial(simulator.run, chosen)))
+            further.append(seconds(partial(simulator.run, changed)))
         one, other = statistics.median(first[1:]) * 1000, statistics.median(further[1:]) * 1000
         yield {
             "variant": title,
@@ -95,28 +90,11 @@ def measure_variants() -> Iterator[dict[str, object]]:
         }
 
 
-def _seconds(simulator: Simulator, chosen: Campaign) -> float:
-    started = time.perf_counter()
-    simulator.run(chosen)
-    return time.perf_counter() - started
-
-
 def measure_all() -> Iterator[tuple[str, list[dict[str, object]]]]:
     """The tables, with their titles."""
     yield "engine, all sections on, against a plain loop", list(measure())
     yield "simulate, 100,000 contracts", list(measure_variants())
     yield "determine_rewards_generic", [measure_door()]
-
-
-def timed(act: Callable[[], T], repeats: int = REPEATS) -> tuple[float, T]:
-    """The median of several runs after one that does not count, and the last result."""
-    result = act()
-    seconds = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        result = act()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds), result
 
 
 def peak_megabytes() -> int:

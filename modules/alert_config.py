@@ -4,7 +4,7 @@ An alert tells somebody of a Metabase question's rows: each new row once, or the
 """
 
 import re
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import time
 from pathlib import Path
@@ -134,12 +134,12 @@ def load_alerts(path: Path, recipients: Container[str]) -> Alerts:
 
 
 def parse_alerts(
-    entries: Mapping[Any, Any], recipients: Container[str], twice: list[tuple[str, Fault]] | None = None
+    entries: Mapping[Any, Any], recipients: Container[str], twice: Sequence[tuple[str, Fault]] = ()
 ) -> Alerts:
     """All alerts of ALERT_CONFIGS; `twice` are keys written twice in it, each with the alert that it spoils."""
     valid: dict[str, Alert] = {}
-    faults = [fault for _, fault in twice or ()]
-    spoilt = {key for key, _ in twice or ()}
+    faults = [fault for _, fault in twice]
+    spoilt = {key for key, _ in twice}
     for key, entry in entries.items():
         alert, its_faults = _parse_one(str(key), entry, recipients)
         faults += its_faults

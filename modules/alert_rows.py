@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from modules.alert_config import Alert, Column, alert_path
-from modules.clock import format_moment, parse_moment
+from modules.clock import parse_moment, readable_moment
 from modules.contract_columns import column_texts
 from modules.contracts import ColumnsError
 
@@ -164,13 +164,8 @@ def _key_of(identity: Sequence[str]) -> str:
 
 
 def _readable(text: str) -> str:
-    """A moment as people write it, in Asia/Shanghai; any other text as it is."""
-    if not _MOMENT.fullmatch(text):
-        return text
-    try:
-        return format_moment(parse_moment(text))
-    except (ValueError, OverflowError):
-        return text
+    """A moment as people write it, in Asia/Shanghai; any other text as it is, a date without a time too."""
+    return readable_moment(text) if _MOMENT.fullmatch(text) else text
 
 
 def _rank(text: str) -> tuple[int, str]:

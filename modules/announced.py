@@ -8,9 +8,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.alert_rows import SOURCE_MARK, Told
-from modules.database import insert_columns
+from modules.database import insert_columns, portions
 from modules.ledger import RevisionConflictError
-from modules.outbox import KEYS_AT_ONCE
 from modules.tables import announced
 
 
@@ -18,8 +17,8 @@ def read(connection: Connection, alert: str, keys: Sequence[str]) -> Told:
     """Which of these keys an alert has told, and where its keys come from."""
     own = sa.select(announced.c.row_key).where(announced.c.alert == alert)
     told: set[str] = set()
-    for start in range(0, len(keys), KEYS_AT_ONCE):
-        told.update(connection.scalars(own.where(announced.c.row_key.in_(keys[start : start + KEYS_AT_ONCE]))))
+    for some in portions(keys):
+        told.update(connection.scalars(own.where(announced.c.row_key.in_(some))))
     source = connection.scalars(own.where(announced.c.row_key.startswith(SOURCE_MARK, autoescape=True))).first()
     return Told(frozenset(told), source)
 

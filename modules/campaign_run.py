@@ -27,7 +27,7 @@ from modules.campaign_pull import (
     retry_when_overtaken,
 )
 from modules.collector import paused_collector
-from modules.database import record_act
+from modules.database import in_words, record_act
 from modules.errors import JobRefusedError
 from modules.job_outcome import outcome_of
 from modules.job_runs import Writing
@@ -220,6 +220,6 @@ def closed_campaigns(app: Application) -> frozenset[str]:
     try:
         with app.database.reading() as connection:
             return ledger.closed(connection)
-    except sa.exc.DBAPIError:
-        log.exception("读不到哪些活动已经结账")
+    except sa.exc.DBAPIError as error:
+        log.error("读不到哪些活动已经结账：%s", in_words(error))  # noqa: TRY400 - asked every second: words will do
         return frozenset()

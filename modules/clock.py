@@ -33,3 +33,11 @@ def parse_moment(text: str) -> datetime:
 def format_moment(moment: datetime) -> str:
     """`2025-05-20 12:00:00` in Asia/Shanghai, for people."""
     return in_shanghai(moment).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def readable_moment(text: str) -> str:
+    """ISO 8601 text as `format_moment` writes it; any other text as it is."""
+    try:
+        return format_moment(parse_moment(text))
+    except (ValueError, OverflowError):
+        return text

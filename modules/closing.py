@@ -14,12 +14,10 @@ from modules.outbox import not_sent
 from modules.reconciliation import Reconciliation
 from modules.rewards.campaign import Campaign
 from modules.rewards.money import format_yuan
-from modules.task_states import FAILED, PENDING, RUNNING, UNCERTAIN
+from modules.task_states import STATUS_WORDS
 
 if TYPE_CHECKING:
     from modules.application import Application
-
-_STATUS_WORDS = {PENDING: "待发送", RUNNING: "发送中", FAILED: "失败", UNCERTAIN: "待核实"}
 
 
 @dataclass(frozen=True)
@@ -94,7 +92,7 @@ def _warnings(found: Reconciliation, unsent: Mapping[str, int]) -> Iterator[str]
     if found.rejected:
         yield f"有 {len(found.rejected)} 行源数据不能用；已登记的合同按最后一次可用的金额计，没有登记的不再登记"
     if unsent:
-        counts = "，".join(f"{_STATUS_WORDS[status]} {number}" for status, number in unsent.items())
+        counts = "，".join(f"{STATUS_WORDS[status]} {number}" for status, number in unsent.items())
         yield f"本活动还有消息没有送达（{counts}）；结账后仍会发送，请用 tasks list 查看"
 
 

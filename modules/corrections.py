@@ -128,8 +128,12 @@ def payee_words(payee: str) -> str:
 
 def _listed(granted: Sequence[Award]) -> str:
     total = sum(award.amount for award in granted)
-    each = "；".join(f"{payee_words(award.payee)} {award.name} {yuan_words(award.amount)}" for award in granted)
-    return f"{len(granted)} 项奖励，共 {yuan_words(total)}：{each}"
+    return f"{len(granted)} 项奖励，共 {yuan_words(total)}：{'；'.join(map(award_words, granted))}"
+
+
+def award_words(award: Award) -> str:
+    """`许听澜 达标奖 200 元`."""
+    return f"{payee_words(award.payee)} {award.name} {yuan_words(award.amount)}"
 
 
 def yuan_words(fen: int) -> str:

@@ -40,6 +40,9 @@ MIGRATIONS_LOCK = 0x7A50
 _NO_SERVER = ("connection failed", "connection timeout", "failed to resolve host", "connection is bad")
 """How psycopg begins when it gets no connection."""
 
+KEYS_AT_ONCE = 500
+"""Databases take only so many values in one question."""
+
 _MIGRATIONS = Path(__file__).resolve().parent / "migrations"
 
 
@@ -181,6 +184,12 @@ def damage_in_words(reason: str) -> str:
         f"数据库文件 tasks.db 已损坏（{reason}）；请停止后台程序，不要删除任何文件，"
         "按操作手册“备份与恢复”用 data/backups 里最近的备份恢复，没有写入任何东西"
     )
+
+
+def portions(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    """The keys, as many at a time as can stand in one question."""
+    for start in range(0, len(keys), KEYS_AT_ONCE):
+        yield keys[start : start + KEYS_AT_ONCE]
 
 
 def insert_missing(connection: Connection, table: sa.Table, index: list[str]) -> Any:

@@ -4,15 +4,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from modules.application import Application
 from modules.campaign_run import RunOptions
 from modules.errors import JobRefusedError
 from modules.noted_run import run_noted
 from modules.scheduled_job import Job
-
-if TYPE_CHECKING:
-    from modules.application import Application
 
 
 @dataclass(frozen=True)
@@ -30,7 +27,7 @@ class FixedJobReport:
         return {"job": self.job, "outcome": self.outcome, **self.counts, "seconds": self.seconds, "error": self.error}
 
 
-def run_fixed_job(app: "Application", job: Job, as_of: datetime, options: RunOptions) -> FixedJobReport:
+def run_fixed_job(app: Application, job: Job, as_of: datetime, options: RunOptions) -> FixedJobReport:
     """Run it with this moment as its slot. Raises JobRefusedError where options don't fit."""
     if options != RunOptions():
         raise JobRefusedError(

@@ -13,7 +13,7 @@ from modules.application import Application
 from modules.campaigns import Campaigns
 from modules.clock import format_moment
 from modules.due_slots import Every, Timing, next_slot
-from modules.job_runs import last_run
+from modules.job_runs import OK, last_run
 from modules.process_lock import daemon_is_alive
 from modules.rewards.campaign import Campaign
 from modules.scheduled_job import Job
@@ -78,10 +78,10 @@ def states_of(
             last_settle_day=str(campaign.last_settle_day) if campaign else None,
             card_id=campaign.card_id if campaign else None,
             active=active,
-            closed_at=format_moment(closed_at) if closed_at else None,
+            closed_at=_text(closed_at),
             last_started=format_moment(run["started_at"]) if run else None,
             last_outcome=(run["outcome"] or "unfinished") if run else None,
-            last_success=format_moment(success) if success else None,
+            last_success=_text(success),
             last_error=run["error"] if run else None,
             contracts_pulled=pulled.get(key),
             next_run=format_moment(following[key]) if active else None,
@@ -89,7 +89,7 @@ def states_of(
 
     states = []
     for campaign in running.values():
-        is_active = campaign.card_id is not None and campaign.is_active(now.date()) and not closed.get(campaign.key)
+        is_active = campaign.is_pulled(now.date()) and not closed.get(campaign.key)
         end = campaign.end.strftime("%m-%d" if campaign.end.year == campaign.start.year else "%Y-%m-%d")
         period = f"{campaign.start}～{end}"
         states.append(state(campaign.key, campaign.title, period, active=is_active, campaign=campaign))
@@ -110,7 +110,7 @@ def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, A
         last_error = connection.execute(_LAST_ERROR).mappings().one_or_none()
     return {
         "at": format_moment(now),
-        "daemon_running": daemon_is_alive(app.settings.state_dir),
+        "daemon_running": daemon.state != "dead",
         "daemon": {
             "state": daemon.state,
             "words": daemon.words,
@@ -138,24 +138,25 @@ def status(app: Application, now: datetime, fixed: Sequence[Job]) -> dict[str, A
         "rejected_rows": rejected(app),
         "unwritten_files": [fault.__dict__ for fault in app.views.faults()],
         "config_faults": [str(fault) for fault in app.configuration.faults],
-        "configuration": _daemon_configuration(app),
+        "configuration": _shown_configuration(app),
     }
 
 
-def _daemon_configuration(app: Application) -> dict[str, object] | None:
+def _shown_configuration(app: Application) -> dict[str, object] | None:
     """What the daemon runs by: hash, since when, what of it is older than the files, and settings that changed since it
     started; None where none is running."""
-    state = _daemon_state(app.settings)
+    state = daemon_configuration(app.settings)
     return state and {name: state[name] for name in ("hash", "loaded_at", "kept", "settings_changed")}
 
 
-def _daemon_state(settings: Settings) -> dict[str, Any] | None:
+def daemon_configuration(settings: Settings) -> dict[str, Any] | None:
+    """What the daemon of this data folder runs by; None where none is running, or it has not said."""
     return rereading.daemon_configuration(settings) if daemon_is_alive(settings.state_dir) else None
 
 
 def _running(settings: Settings, configured: Campaigns) -> dict[str, Campaign]:
     """The campaigns that can run; where a daemon runs, those that it has taken, in the version that it has."""
-    state = _daemon_state(settings)
+    state = daemon_configuration(settings)
     if state is None:
         return dict(configured.valid)
     kept = [Campaign.from_json(text) for text in state["kept_campaigns"]]
@@ -178,7 +179,7 @@ def _newest_run(job: str) -> sa.Select[Any]:
 
 
 def _last_successes(connection: Connection, jobs: Iterable[str]) -> dict[str, datetime]:
-    runs = {job: connection.execute(_newest_run(job).where(job_runs.c.outcome == "ok")).one_or_none() for job in jobs}
+    runs = {job: connection.execute(_newest_run(job).where(job_runs.c.outcome == OK)).one_or_none() for job in jobs}
     return {job: run.ended_at for job, run in runs.items() if run is not None}
 
 

@@ -2,18 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from modules import job_runs, soundness, troubles
+from modules.application import Application
 from modules.job_runs import Writing
-
-if TYPE_CHECKING:
-    from modules.application import Application
 
 KEPT_FOR = timedelta(days=90)
 
 
-def run(app: "Application", _slot: datetime, writing: Writing) -> Mapping[str, int]:
+def run(app: Application, _slot: datetime, writing: Writing) -> Mapping[str, int]:
     """As of now, not of the slot: what is copied is the database of this moment.
 
     Nothing is forgotten before the back-up is there. Raises BackupError.

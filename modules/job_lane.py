@@ -11,13 +11,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 
 from modules import job_runs
 from modules.application import Application
+from modules.clock import Clock
 from modules.collector import resume_collector
 from modules.database import in_words
 from modules.due_slots import FAILED, Every, current_slot
@@ -37,33 +37,13 @@ PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = 0.1
 
 
-@dataclass(frozen=True)
-class Chore:
-    """What every process does for itself at each slot, and notes nowhere. It has no time limit: it needs a lane of its
-    own, so that one that hangs stops nothing else."""
+class LaneThread:
+    """A thread that looks whenever it is woken, one look at a time, until it is asked to stop."""
 
-    timing: Every
-    act: Callable[[], None]
-
-
-class JobLane:
-    """`jobs_of` says which jobs the lane has at the moment."""
-
-    def __init__(
-        self,
-        name: str,
-        app: Application,
-        jobs_of: Callable[[], Sequence[Job]],
-        chore: Chore | None = None,
-    ) -> None:
-        self._app = app
-        self._jobs_of = jobs_of
-        self._chore = chore
-        self._chore_done: datetime | None = None
+    def __init__(self, name: str, look: Callable[[], None]) -> None:
+        self._look = look
         self._woken = threading.Event()
         self._stopping = threading.Event()
-        self._looked: dict[str, tuple[datetime, datetime]] = {}
-        self._hanging: dict[str, SlotRun] = {}
         self._thread = threading.Thread(target=self._loop, name=f"lane-{name}", daemon=True)
 
     def start(self) -> None:
@@ -83,6 +63,46 @@ class JobLane:
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
+    def _loop(self) -> None:
+        while True:
+            self._woken.wait()
+            self._woken.clear()
+            if self._stopping.is_set():
+                return
+            try:
+                self._look()
+            except Exception:  # the lane outlives whatever one look meets
+                log.exception("运行任务时出错，下次到点再试")
+
+
+class ChoreLane(LaneThread):
+    """What every process does for itself once in each interval, and notes nowhere. It has no time limit, and so a lane
+    of its own: one that hangs stops nothing else."""
+
+    def __init__(self, name: str, clock: Clock, timing: Every, act: Callable[[], None]) -> None:
+        super().__init__(name, self._act_if_due)
+        self._clock = clock
+        self._timing = timing
+        self._act = act
+        self._done: datetime | None = None
+
+    def _act_if_due(self) -> None:
+        slot = current_slot(self._timing, self._clock())
+        if slot != self._done:
+            self._done = slot
+            self._act()
+
+
+class JobLane(LaneThread):
+    """Runs jobs; `jobs_of` says which it has at the moment."""
+
+    def __init__(self, name: str, app: Application, jobs_of: Callable[[], Sequence[Job]]) -> None:
+        super().__init__(name, self.run_due)
+        self._app = app
+        self._jobs_of = jobs_of
+        self._looked: dict[str, tuple[datetime, datetime]] = {}
+        self._hanging: dict[str, SlotRun] = {}
+
     def run_due(self) -> None:
         """One look: run what is due, one job after another. A job's failure is its own."""
         for job in self._jobs_of():
@@ -93,24 +113,6 @@ class JobLane:
                     self._run_if_due(job)
                 except sa.exc.DBAPIError as error:
                     log.error("看不了 %s 是否到点：%s；稍后再看", job.key, in_words(error))  # noqa: TRY400 - says it all
-        self._do_chore()
-
-    def _do_chore(self) -> None:
-        if self._chore is None or self._stopping.is_set():
-            return
-        slot = current_slot(self._chore.timing, self._app.clock())
-        if slot != self._chore_done:
-            self._chore_done = slot
-            self._chore.act()
-
-    def _loop(self) -> None:
-        while not self._stopping.is_set():
-            self._woken.wait()
-            self._woken.clear()
-            try:
-                self.run_due()
-            except Exception:  # the lane outlives whatever one look meets
-                log.exception("运行任务时出错，下次到点再试")
 
     def _is_worth_a_look(self, job: Job) -> bool:
         """A new slot is looked at once, then every few seconds: the database need not be asked at every tick."""
@@ -144,7 +146,7 @@ class JobLane:
         while not run.done.wait(_POLL_SECONDS):
             if self._stopping.is_set():
                 run.break_off(PATIENCE_SECONDS)
-                return self._ended_in_time(run) or job_runs.interrupted()
+                break
             if time.monotonic() - run.started >= limit:
                 self._let_go(run)
                 return self._given_up(run, limit)
@@ -153,13 +155,13 @@ class JobLane:
                 log.error("%s 的时段 %s 已由别的程序接手，这里的运行作废", run.job.key, run.claim.slot)
                 return None
         if self._stopping.is_set():
-            return self._ended_in_time(run) or job_runs.interrupted()
+            return self._ended_in_time(run)
         return run.ended or Ended(FAILED, {}, "运行的线程意外结束，请看 logs/app.log")
 
-    def _ended_in_time(self, run: SlotRun) -> Ended | None:
+    def _ended_in_time(self, run: SlotRun) -> Ended:
         """What a run came to that was broken off: its own end counts where it got there."""
         run.done.wait(_POLL_SECONDS)
-        return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else None
+        return run.ended if run.ended is not None and run.ended.outcome == job_runs.OK else job_runs.interrupted()
 
     def _let_go(self, run: SlotRun) -> None:
         """It is void and goes on alone, be it for ever."""
@@ -204,7 +206,7 @@ class JobLanes:
     def __init__(
         self,
         campaigns: JobLane,
-        chores: Sequence[JobLane],
+        chores: Sequence[ChoreLane],
         fixed_keys: Callable[[], Sequence[str]],
         lane_of: Callable[[str], JobLane],
     ) -> None:

@@ -46,6 +46,10 @@ CLOCKS_AGREE = timedelta(days=1)
 """A daily slot that lies ahead by more was run by a clock that was wrong; one by less may be of a clock put right."""
 
 OK, MISSED = "ok", "missed"
+
+OUTCOME_WORDS: Mapping[str, str] = {OK: "成功", FAILED: "失败", INTERRUPTED: "中断", MISSED: "错过"}
+"""What people call the outcomes of a run."""
+
 METABASE = "metabase"
 """The fault of a run that failed as Metabase itself is out of use."""
 

@@ -10,6 +10,11 @@ from sqlalchemy.engine import Connection
 from modules.rewards.unmet import Seen
 from modules.tables import awards, performance, rejected_rows
 
+CONTRACT_OF_AWARD = sa.and_(
+    performance.c.campaign == awards.c.campaign, performance.c.contract_id == awards.c.contract_id
+)
+"""Joins an award with the contract that won it."""
+
 
 @dataclass(frozen=True)
 class ContractRecord:
@@ -107,7 +112,6 @@ def read_awards(
     connection: Connection, key: str, contract_id: str | None = None, payees: Sequence[str] | None = None
 ) -> list[AwardRecord]:
     """Awards in the order in which they were granted: all of a campaign, of one contract, or of some payees."""
-    contract = sa.and_(performance.c.campaign == awards.c.campaign, performance.c.contract_id == awards.c.contract_id)
     of_contract = (
         performance.c.contract_number,
         performance.c.signed_at,
@@ -116,7 +120,7 @@ def read_awards(
     )
     known = {column.name: column for column in (*awards.c, *of_contract)}
     chosen = sa.select(*(known[name] for name in AwardRecord.__dataclass_fields__))
-    chosen = chosen.select_from(sa.outerjoin(awards, performance, contract)).where(awards.c.campaign == key)
+    chosen = chosen.select_from(sa.outerjoin(awards, performance, CONTRACT_OF_AWARD)).where(awards.c.campaign == key)
     if contract_id is not None:
         chosen = chosen.where(awards.c.contract_id == contract_id)
     if payees is not None:
@@ -173,10 +177,9 @@ def _ids_before(connection: Connection, contract: ContractRecord, *where: sa.Col
 
 def _granted_before(connection: Connection, contract: ContractRecord) -> dict[tuple[str, str], int]:
     """How often each award was granted for contracts that stand before this one."""
-    of_award = sa.and_(performance.c.campaign == awards.c.campaign, performance.c.contract_id == awards.c.contract_id)
     chosen = (
         sa.select(awards.c.kind, awards.c.name, sa.func.count())
-        .select_from(sa.join(awards, performance, of_award))
+        .select_from(sa.join(awards, performance, CONTRACT_OF_AWARD))
         .where(awards.c.campaign == contract.campaign, performance.c.id < contract.id)
         .group_by(awards.c.kind, awards.c.name)
     )

@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 BROADCAST = "send_wecom_message"
 NOTICE = "send_wechat_message"
 
+Plain = Callable[[Mapping[str, Any]], str]
+"""The values of a template → what is said where the template fails."""
+
 
 class MessageMaker:
     """Renders templates and makes messages as the settings of their recipients want them."""
@@ -36,19 +39,14 @@ class MessageMaker:
 
     def alert(self, fault: str, text: str, now: datetime) -> list[Message]:
         """Tell operations what to mend, once a day per `fault`; nobody where settings know no such recipient."""
-        if not self.knows_operations:
-            return []
-        key, attempts = f"alert:{fault}:{now:%Y-%m-%d}", self._settings.queue.notice_max_attempts
-        return [self.message(key, BROADCAST, OPERATIONS, f"⚠️ {text}", "retry", attempts)]
+        return self.report(f"alert:{fault}:{now:%Y-%m-%d}", f"⚠️ {text}")
 
     def report(self, key: str, text: str) -> list[Message]:
         """Tell operations something, once for all time under this key; nobody where settings know no such recipient."""
-        if not self.knows_operations:
-            return []
-        return [self.message(key, BROADCAST, OPERATIONS, text, "retry", self._settings.queue.notice_max_attempts)]
+        return word_to(self._settings, OPERATIONS, key, text)
 
     def render(
-        self, template: str, values: Mapping[str, Any], plain: Callable[[Mapping[str, Any]], str], now: datetime
+        self, template: str, values: Mapping[str, Any], plain: Plain, now: datetime
     ) -> tuple[str, list[Message]]:
         """The text of a template, or the plain one with word to operations where it fails."""
         try:
@@ -73,3 +71,11 @@ class MessageMaker:
         """A message as long as its recipient takes it. `key` names it for all time."""
         limit = message_limit_of(self._settings, recipient, task_type)
         return Message(key, task_type, recipient, text, limit, on_uncertain, max_attempts, expires_at)
+
+
+def word_to(settings: Settings, recipient: str, key: str, text: str) -> list[Message]:
+    """Tell one recipient something, once for all time under this key; nobody where settings know no such recipient."""
+    if recipient not in settings.recipients:
+        return []
+    limit, attempts = message_limit_of(settings, recipient, BROADCAST), settings.queue.notice_max_attempts
+    return [Message(key, BROADCAST, recipient, text, limit, "retry", attempts)]

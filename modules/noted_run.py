@@ -3,22 +3,19 @@
 import logging
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from modules import job_runs
+from modules.application import Application
 from modules.job_outcome import outcome_of
 from modules.job_runs import Ended
 from modules.log_context import logged_as
 
-if TYPE_CHECKING:
-    from modules.application import Application
-
 log = logging.getLogger(__name__)
 
 
-def run_noted(app: "Application", job: str, as_of: datetime, run: Callable[[], Mapping[str, int]]) -> Ended:
+def run_noted(app: Application, job: str, as_of: datetime, run: Callable[[], Mapping[str, int]]) -> Ended:
     """Run with this moment as the slot, and tell how it ended. What can't be noted is logged, and no reason to fail."""
     run_id = _start(app, job, as_of)
     with logged_as(f"{job}#{run_id}" if run_id else job):
@@ -31,7 +28,7 @@ def run_noted(app: "Application", job: str, as_of: datetime, run: Callable[[], M
     return ended
 
 
-def _start(app: "Application", job: str, slot: datetime) -> int | None:
+def _start(app: Application, job: str, slot: datetime) -> int | None:
     """Note that a run began; None where even that can't be written: the run itself will then say why."""
     try:
         return job_runs.note_start(app.database, job, slot, app.clock())
@@ -40,7 +37,7 @@ def _start(app: "Application", job: str, slot: datetime) -> int | None:
         return None
 
 
-def _end(app: "Application", job: str, run_id: int | None, ended: Ended) -> None:
+def _end(app: Application, job: str, run_id: int | None, ended: Ended) -> None:
     if run_id is None:
         return
     try:

@@ -8,14 +8,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import insert_columns
+from modules.database import insert_columns, portions
 from modules.message_text import split_message
 from modules.prepared import execute_prepared
 from modules.tables import of_message, spent_keys, tasks
 from modules.task_states import CANCELLED, COMPLETED, PENDING, OnUncertain
-
-KEYS_AT_ONCE = 500
-"""Databases take only so many values in one question."""
 
 
 def _known(is_asked: Callable[[sa.Column[Any]], sa.ColumnElement[bool]]) -> sa.CompoundSelect[Any]:
@@ -65,8 +62,8 @@ def enqueue(connection: Connection, messages: Sequence[Message], now: datetime) 
 def known_keys(connection: Connection, keys: Sequence[str]) -> dict[str, bool]:
     """Which of these messages were ever queued, and whether they have been sent whole."""
     known: dict[str, bool] = {}
-    for start in range(0, len(keys), KEYS_AT_ONCE):
-        for key, unsent in _ask(connection, keys[start : start + KEYS_AT_ONCE]):
+    for some in portions(keys):
+        for key, unsent in _ask(connection, some):
             known[key] = known.get(key, True) and unsent == 0
     return known
 

@@ -17,13 +17,13 @@ from modules.direct_note import DirectNote
 from modules.errors import JobRefusedError
 from modules.heartbeat import DaemonState
 from modules.lanes import Lane
-from modules.message_maker import BROADCAST
+from modules.message_maker import BROADCAST, word_to
 from modules.message_sender import MessageSender
 from modules.outbox import enqueue, known_keys
 from modules.recipients import OPERATIONS
 from modules.senders.outcome import Sent, Unknown
 from modules.settings import Settings
-from modules.troubles import KEYS_START, Eyes, Told, message_for, settle, take_turn
+from modules.troubles import KEYS_START, Eyes, Told, settle, take_turn
 from modules.watch import Trouble, stuck
 from modules.watch_facts import machine_name, operations_fail, read_waiting, to_operations
 
@@ -134,4 +134,4 @@ def _withdraw_direct_word(connection: Connection, settings: Settings, second: st
     told_at = DirectNote(settings).told_at
     if told_at is not None:
         key = f"{KEYS_START}direct:{told_at:%Y%m%d%H%M%S}:end"
-        enqueue(connection, message_for(settings, second, key, "✅ 已解除：数据库又能打开了"), now)
+        enqueue(connection, word_to(settings, second, key, "✅ 已解除：数据库又能打开了"), now)

@@ -71,16 +71,29 @@ class PayoutLine:
 
 @dataclass(frozen=True)
 class Payout:
-    """The table of a campaign: one line per payee in ledger order, `names` of the awards in order of their columns."""
+    """The table of a campaign: one line per payee in ledger order, `names` of the awards in order of their columns.
+
+    `warnings`: what whoever pays must know of it beside its finality.
+    """
 
     campaign: str
     title: str
     period: str
     closed_at: datetime | None
-    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
     names: tuple[str, ...]
     lines: tuple[PayoutLine, ...]
     total: PayoutLine
+
+    @property
+    def finality(self) -> str:
+        """Whether the figures can still change."""
+        return NOT_CLOSED if self.closed_at is None else f"活动已于 {format_moment(self.closed_at)} 结账"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """All that whoever pays must know."""
+        return (self.finality, *self.warnings)
 
     @cached_property
     def shows_provider(self) -> bool:
@@ -124,7 +137,7 @@ def payout_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Payout:
         title=ledger.title,
         period=ledger.period,
         closed_at=ledger.opened.closed_at,
-        notes=tuple(_notes(ledger, standing, lines, awards)),
+        warnings=tuple(_warnings(ledger, standing, lines, awards)),
         names=names,
         lines=lines,
         total=_total(names, lines),
@@ -179,19 +192,16 @@ def _total(names: Sequence[str], lines: Sequence[PayoutLine]) -> PayoutLine:
     )
 
 
-def _notes(
+def _warnings(
     ledger: CampaignLedger, standing: Standing, lines: Sequence[PayoutLine], awards: Sequence[AwardRecord]
 ) -> Iterator[str]:
-    """What whoever pays must know of the table."""
-    closed_at = ledger.opened.closed_at
-    yield NOT_CLOSED if closed_at is None else f"活动已于 {format_moment(closed_at)} 结账"
     if ledger.config_note:
         yield ledger.config_note
     if not awards:
         yield NOBODY
     if standing.owed:
         owed = format_yuan(sum(award.amount for award in standing.owed))
-        act = f"settle {ledger.key} 补发" if closed_at is None else f"adjust {ledger.key} 处理"
+        act = f"settle {ledger.key} 补发" if ledger.opened.closed_at is None else f"adjust {ledger.key} 处理"
         words = f"按台账有 {len(standing.owed)} 项节节高（共 {owed} 元）条件已达到、还没有发放，不在本表内"
         yield f"{words}；请用 reconcile {ledger.key} 核对，属实的用 {act}"
     if standing.unearned:

@@ -131,7 +131,7 @@ def _of_payee(payout: Payout, line: PayoutLine, name: str, explained: Sequence[A
     head = f"{payout.campaign} {payout.title}　{who}　应发 {format_yuan(line.to_pay)} 元"
     return Sheet(
         name=name,
-        preface=(head, payout.notes[0]),
+        preface=(head, payout.finality),
         header=REASONS_HEADER,
         rows=tuple(_reason(one) for one in explained),
         total=("合计", *[None] * 6, _yuan(line.to_pay), None),

@@ -104,6 +104,11 @@ class RecipientSettings(Section):
         at = at.replace(tzinfo=None)
         return first <= at < last if first < last else at >= first or at < last
 
+    @property
+    def quiet_end(self) -> time | None:
+        """The time of day when quiet hours end; None where there are none."""
+        return _hours(self.quiet_hours)[1] if self.quiet_hours else None
+
     def secrets(self) -> list[str]:
         """The secret texts of this recipient. Of an address also the pieces that may be secret: programs log them."""
         url = self.url.get_secret_value()

@@ -33,22 +33,25 @@ class FixedJob(Section):
     limit_seconds: float = Field(600, gt=0)
 
 
-class DailyJob(FixedJob):
-    """Once a day. A slot that was missed is caught up within the grace; one that failed is tried again, `most_failures`
-    times in all."""
+class TimedJob(FixedJob):
+    """At times of the day. A slot that was missed is caught up within the grace; one that failed is tried again,
+    `most_failures` times in all."""
 
-    at: ClockTime
     grace_minutes: float = Field(720, ge=0, lt=24 * 60)
     retry_minutes: float = Field(10, gt=0)
     most_failures: int = Field(3, ge=1)
 
 
-class AlertJobs(FixedJob):
-    """All alerts of ALERT_CONFIGS, which name their times themselves. Grace and tries are those of daily jobs."""
+class DailyJob(TimedJob):
+    """Once a day."""
+
+    at: ClockTime
+
+
+class AlertJobs(TimedJob):
+    """All alerts of ALERT_CONFIGS, which name their times themselves."""
 
     grace_minutes: float = Field(120, ge=0, lt=24 * 60)
-    retry_minutes: float = Field(10, gt=0)
-    most_failures: int = Field(3, ge=1)
 
 
 class ServiceReportJob(DailyJob):

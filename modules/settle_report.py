@@ -4,24 +4,21 @@ other. Once for each campaign; one whose day was missed is made up for within a 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from modules import corrections
+from modules.application import Application
 from modules.clock import format_moment, in_shanghai
 from modules.config_guard import ConfigNotAcceptedError
+from modules.corrections import award_words, look, payee_words, yuan_words
 from modules.database import in_words
 from modules.errors import PULL_ERRORS, JobFailedError, JobRefusedError
 from modules.job_runs import Writing
 from modules.ledger import closed
 from modules.outbox import enqueue, known_keys
-from modules.reconciliation import Reconciliation
+from modules.reconciliation import BookedContract, Reconciliation
 from modules.rewards.campaign import Campaign
 from modules.rewards.money import format_yuan
-
-if TYPE_CHECKING:
-    from modules.application import Application
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +27,12 @@ LINES_SHOWN = 5
 """Of each kind of difference; `reconcile` shows all."""
 
 
-def run(app: "Application", slot: datetime, writing: Writing) -> Mapping[str, int]:
+def run(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
     """Report each campaign whose last settle day has come by this slot. Raises JobFailedError where one can't be."""
     failed, told, differences = [], 0, 0
     for campaign in _to_report(app, slot):
         try:
-            found = corrections.look(app, campaign, app.clock(), to_change=False).found
+            found = look(app, campaign, app.clock(), to_change=False).found
         except (*PULL_ERRORS, JobRefusedError, ConfigNotAcceptedError) as error:
             failed.append(f"{campaign.key} 对账没有做成：{error}")
         except sa.exc.DBAPIError as error:
@@ -57,7 +54,7 @@ def report_key(campaign_key: str) -> str:
     return f"settle-report:{campaign_key}"
 
 
-def _to_report(app: "Application", slot: datetime) -> list[Campaign]:
+def _to_report(app: Application, slot: datetime) -> list[Campaign]:
     day = in_shanghai(slot).date()
     ended = [
         campaign
@@ -94,30 +91,15 @@ def report_text(campaign: Campaign, found: Reconciliation) -> str:
 
 
 def _kinds(found: Reconciliation) -> Iterator[tuple[str, Sequence[str]]]:
-    yield (
-        "金额有变",
-        [
-            f"{one.contract.contract_number} {one.contract.housekeeper}：{format_yuan(one.contract.amount)} → "
-            f"{format_yuan(one.now)} 元"
-            for one in found.changed
-        ],
-    )
-    yield (
-        "源数据里消失",
-        [
-            f"{one.contract.contract_number} {one.contract.housekeeper}：{format_yuan(one.contract.amount)} 元"
-            for one in found.lost
-        ],
-    )
-    yield (
-        "应补发",
-        [f"{corrections.payee_words(award.payee)} {award.name} {format_yuan(award.amount)} 元" for award in found.owed],
-    )
+    yield "金额有变", [f"{_contract_words(one.contract)} → {yuan_words(one.now)}" for one in found.changed]
+    yield "源数据里消失", [f"{_contract_words(one.contract)} 元" for one in found.lost]
+    yield "应补发", [award_words(award) for award in found.owed]
     yield (
         "已发但不再达标",
-        [
-            f"{corrections.payee_words(tier.payee)} {tier.name} {format_yuan(tier.paid)} 元：{tier.missing}"
-            for tier in found.unearned
-        ],
+        [f"{payee_words(tier.payee)} {tier.name} {yuan_words(tier.paid)}：{tier.missing}" for tier in found.unearned],
     )
     yield "拒收的行", [f"{row.contract_id or '（没有编号）'}：{row.reason}" for row in found.rejected]
+
+
+def _contract_words(contract: BookedContract) -> str:
+    return f"{contract.contract_number} {contract.housekeeper}：{format_yuan(contract.amount)}"

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from typing import Any
 
-from modules.message_maker import BROADCAST, MessageMaker
+from modules.message_maker import BROADCAST, MessageMaker, Plain
 from modules.outbox import Message
 from modules.recipients import OPERATIONS
 from modules.service_providers import Providers
@@ -63,8 +64,7 @@ class SlaMessages:
         day = period.first
         for provider in period.providers:
             values = daily_values(provider, day, period.of(provider)[day], self._told_on, self._sla)
-            text, alerts = self._maker.render(DAILY_TEMPLATE, values, plain_daily, self._now)
-            messages += [*self._to_provider(day_key(day, provider), provider, text), *alerts]
+            messages += self._to_provider(day_key(day, provider), DAILY_TEMPLATE, values, plain_daily)
         return messages
 
     def of_week(self, week: Period) -> list[Message]:
@@ -72,11 +72,10 @@ class SlaMessages:
         messages: list[Message] = []
         for provider in week.providers:
             values = weekly_values(provider, week, self._told_on, self._sla)
-            text, alerts = self._maker.render(WEEKLY_TEMPLATE, values, plain_weekly, self._now)
-            messages += [*self._to_provider(week_key(week.first, provider), provider, text), *alerts]
+            messages += self._to_provider(week_key(week.first, provider), WEEKLY_TEMPLATE, values, plain_weekly)
         for provider in praised(week, self._providers.recipient_of) if self._sla.praise else ():
-            text, alerts = self._maker.render(PRAISE_TEMPLATE, praise_values(provider, week), plain_praise, self._now)
-            messages += [*self._to_provider(praise_key(week.first, provider), provider, text), *alerts]
+            values = praise_values(provider, week)
+            messages += self._to_provider(praise_key(week.first, provider), PRAISE_TEMPLATE, values, plain_praise)
         if week.missing_days:
             messages += self._maker.alert(f"sla-gap:{week.first}", gap_words(week), self._now)
         return messages
@@ -89,7 +88,12 @@ class SlaMessages:
             messages += self._maker.alert(f"sla-late:{violations[0].identity}", words, self._now)
         return messages
 
-    def _to_provider(self, key: str, provider: str, text: str) -> list[Message]:
+    def _to_provider(self, key: str, template: str, values: Mapping[str, Any], plain: Plain) -> list[Message]:
+        """What the provider of these values is told, and word to operations where the template fails."""
+        text, alerts = self._maker.render(template, values, plain, self._now)
+        return [*self._addressed(key, values["provider"], text), *alerts]
+
+    def _addressed(self, key: str, provider: str, text: str) -> list[Message]:
         recipient = self._providers.recipient(provider)
         if recipient is not None:
             return [self._message(key, recipient, text)]

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
+from modules.figures.days import weekday_words
 from modules.sla_rows import Violation
 from modules.sla_settings import SlaSettings
 from modules.sla_store import Period
@@ -16,7 +17,6 @@ WEEKS_BACK = 4
 """A week that nobody could report for so long is no news any more."""
 
 _WEEK = timedelta(days=7)
-_WEEKDAYS = "一二三四五六日"
 
 
 def weeks_due(today: date, first_known: date, reported: Collection[date]) -> list[date]:
@@ -129,7 +129,7 @@ def _appeal_values(told_on: date, settings: SlaSettings) -> dict[str, str]:
 
 
 def _day_text(day: date) -> str:
-    return f"{day:%m-%d}（周{_WEEKDAYS[day.weekday()]}）"
+    return f"{day:%m-%d}（{weekday_words(day)}）"
 
 
 def _plain_day(day: Mapping[str, Any]) -> str:

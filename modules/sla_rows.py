@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from modules.campaigns import normalise_name
-from modules.clock import format_moment, parse_moment
+from modules.clock import readable_moment
 from modules.contract_columns import SourceTable
 from modules.contracts import Rejected, find_columns
 
@@ -90,7 +90,7 @@ def _violation(row: dict[str, str]) -> Violation:
         provider=normalise_name(row["orgName"]),
         order_number=row["orderNum"],
         appointment_id=row["sid"],
-        appointed_at=_shown_time(row["saCreateTime"]),
+        appointed_at=readable_moment(row["saCreateTime"]),
         province=row["province"],
         supervisor=normalise_name(row["supervisorName"]),
         source_type=row["sourceType"],
@@ -98,7 +98,7 @@ def _violation(row: dict[str, str]) -> Violation:
         description=row["msg"],
         memo=row["memo"],
         work_type=row["workType"],
-        created_at=_shown_time(row["createTime"]),
+        created_at=readable_moment(row["createTime"]),
     )
 
 
@@ -118,10 +118,3 @@ def _fault(row: dict[str, str]) -> str | None:
 def _on_one_line(text: str) -> str:
     """Control characters as blanks, blanks in a row as one."""
     return " ".join("".join(" " if unicodedata.category(char) == "Cc" else char for char in text).split())
-
-
-def _shown_time(text: str) -> str:
-    try:
-        return format_moment(parse_moment(text))
-    except (ValueError, OverflowError):
-        return text

@@ -1,14 +1,15 @@
 """Service-level violations in the database: stored once, each day with what is known of it, each week done once."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.database import insert_columns, insert_missing
+from modules.database import insert_columns, insert_missing, portions
+from modules.figures.days import days_between
 from modules.sla_rows import Violation
 from modules.tables import sla_days, sla_violations, sla_weeks
 
@@ -16,7 +17,6 @@ DATA, NO_DATA = "data", "no-data"
 OVERVIEW_DAYS = 35
 
 _VALUES = [field.name for field in fields(Violation)]
-_KEYS_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Period:
 
     @property
     def days(self) -> list[date]:
-        return _days(self.first, self.last)
+        return list(days_between(self.first, self.last))
 
     @property
     def missing_days(self) -> list[date]:
@@ -66,7 +66,7 @@ def store_day(
 def mark_missed_days(connection: Connection) -> list[date]:
     """Every day between the first and the last known one that nobody has pulled becomes one without data."""
     known = set(connection.scalars(sa.select(sla_days.c.day)))
-    missed = [day for day in _days(min(known), max(known)) if day not in known] if known else []
+    missed = [day for day in days_between(min(known), max(known)) if day not in known] if known else []
     if missed:
         rows = [{"day": day, "state": NO_DATA, "rows": 0} for day in missed]
         connection.execute(insert_missing(connection, sla_days, ["day"]), rows)
@@ -115,7 +115,7 @@ def overview(connection: Connection) -> dict[str, object]:
         },
         "reported_weeks": [str(monday) for monday in connection.scalars(weeks)],
         "violations": [
-            {"day": str(row["day"])} | asdict(Violation(**{name: row[name] for name in _VALUES}))
+            {"day": str(row["day"])} | {name: row[name] for name in _VALUES}
             for row in connection.execute(violations).mappings()
         ],
     }
@@ -123,14 +123,10 @@ def overview(connection: Connection) -> dict[str, object]:
 
 def _known(connection: Connection, identities: Sequence[str]) -> Collection[str]:
     known: set[str] = set()
-    for start in range(0, len(identities), _KEYS_AT_ONCE):
-        is_asked = sla_violations.c.identity.in_(identities[start : start + _KEYS_AT_ONCE])
+    for some in portions(identities):
+        is_asked = sla_violations.c.identity.in_(some)
         known |= set(connection.scalars(sa.select(sla_violations.c.identity).where(is_asked)))
     return known
-
-
-def _days(first: date, last: date) -> list[date]:
-    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
 
 
 def _text(moment: datetime | None) -> str | None:

@@ -4,10 +4,9 @@ What came of it is kept in a file for the watch: a damaged database is the last 
 database is looked after by its own means.
 """
 
-import contextlib
 import logging
 import sqlite3
-from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
@@ -52,13 +51,13 @@ def require_sound(settings: Settings) -> None:
     file = database_file(settings)
     if file is None or not file.exists():
         return
-    report = read_report(settings.state_dir)
     try:
         damage = damage_of(file)
     except sqlite3.Error as error:
         raise DatabaseError(reason_in_words(str(error))) from error
     if damage:
         raise DatabaseError(damage)
+    report = read_report(settings.state_dir)
     if report.damage:
         write_report(settings.state_dir, report.model_copy(update={"damage": ""}))
 
@@ -91,7 +90,7 @@ def back_up(settings: Settings, now: datetime) -> int:
 def damage_of(file: Path, check: str = "quick_check") -> str:
     """What is wrong with a SQLite file, in words; empty where it holds together. Raises sqlite3.Error."""
     try:
-        with _connected(file) as connection:
+        with closing(sqlite3.connect(file, timeout=SQLITE_WAIT_SECONDS, isolation_level=None)) as connection:
             found = [str(row[0]) for row in connection.execute(f"PRAGMA {check}({FAULTS_NAMED})")]
     except sqlite3.DatabaseError as error:
         if not _is_damage(error):
@@ -118,12 +117,6 @@ def write_report(state_dir: Path, report: Report) -> None:
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:
     return error.sqlite_errorcode & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
-
-
-@contextlib.contextmanager
-def _connected(file: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(file, timeout=SQLITE_WAIT_SECONDS, isolation_level=None)) as connection:
-        yield connection
 
 
 def _report_file(state_dir: Path) -> Path:

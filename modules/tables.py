@@ -73,20 +73,27 @@ tasks = sa.Table(
 """The queue. The first seven columns are those of the present system. `dedup_key` names a message once and for
 all; `group_key` is the same for all parts of a split message; `run_at` NULL means at once."""
 
+
+def _partial(
+    name: str, condition: str | sa.ColumnElement[bool], *columns: sa.Column[Any], unique: bool = False
+) -> None:
+    where = sa.text(condition) if isinstance(condition, str) else condition
+    sa.Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
 sa.Index("uq_tasks_dedup_key", tasks.c.dedup_key, unique=True)
-
-
-def _partial(name: str, condition: str, *columns: sa.Column[Any]) -> None:
-    sa.Index(name, *columns, sqlite_where=sa.text(condition), postgresql_where=sa.text(condition))
-
+_partial("ix_tasks_part", "dedup_key <> group_key", tasks.c.group_key)
+"""What a message is found by: whole ones carry their key in `dedup_key`."""
 
 _partial("ix_tasks_pending", "status = 'pending'", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_waiting", "status = 'pending' AND run_at IS NOT NULL", tasks.c.recipient, tasks.c.id)
 _partial("ix_tasks_expiring", "status = 'pending' AND expires_at IS NOT NULL", tasks.c.expires_at)
-_partial("ix_tasks_part", "dedup_key <> group_key", tasks.c.group_key)
 _partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)
 _partial("ix_tasks_given_up", "status IN ('failed', 'uncertain')", tasks.c.status, tasks.c.recipient)
 """What a claim and the watch look at; however many completed tasks there are, these stay small."""
+
+GIVEN_UP = sa.text("tasks.status IN ('failed', 'uncertain')")
+"""Word for word as the partial index has it, so that the planner sees that it serves."""
 
 
 def is_part(task: Any = tasks) -> sa.ColumnElement[bool]:
@@ -218,16 +225,7 @@ awards = sa.Table(
 """Granted awards, append-only; money in fen, `reason` a JSON object of the values that decided. Without a
 `contract_id`: corrections (tiers granted by `settle`) and adjustments by a person, which name no configuration."""
 
-_tier = awards.c.kind == "节节高"
-sa.Index(
-    "uq_awards_tier",
-    awards.c.campaign,
-    awards.c.payee,
-    awards.c.name,
-    unique=True,
-    sqlite_where=_tier,
-    postgresql_where=_tier,
-)
+_partial("uq_awards_tier", awards.c.kind == "节节高", awards.c.campaign, awards.c.payee, awards.c.name, unique=True)
 
 rejected_rows = sa.Table(
     "rejected_rows",
@@ -266,21 +264,14 @@ job_runs = sa.Table(
 """What ran when and how it ended; `slot` is the moment that the run stands for, `counts` a JSON object.
 
 `outcome`: ok, failed, interrupted (the program was closed) or missed; NULL: not ended. `fault`: metabase, where a run
-failed as Metabase itself was out of use. The daemon's runs are
-`scheduled`, one row a slot, which is run again where it was interrupted, lost or has failed; `failures` counts how
-often it has failed. `locked_by` holds the slot until `locked_until`. What a person ran is not scheduled."""
+failed as Metabase itself was out of use. The daemon's runs are `scheduled`, one row a slot, which is run again where it
+was interrupted, lost or has failed; `failures` counts how often it has failed. `locked_by` holds the slot until
+`locked_until`. What a person ran is not scheduled."""
 
 SCHEDULED = sa.text("scheduled")
 """Spelt like this in a question too, so that the planner sees that the index serves."""
 
-sa.Index(
-    "uq_job_runs_slot",
-    job_runs.c.job,
-    job_runs.c.slot,
-    unique=True,
-    sqlite_where=SCHEDULED,
-    postgresql_where=SCHEDULED,
-)
+_partial("uq_job_runs_slot", SCHEDULED.text, job_runs.c.job, job_runs.c.slot, unique=True)
 
 announced = sa.Table(
     "announced",
@@ -354,15 +345,7 @@ troubles = sa.Table(
 """What is or was wrong, once from its beginning to its end. `key` names the trouble and `seen_by` who saw it: the house
 as a whole, one machine of it, or the check from outside. Nobody was told yet where `told_at` is NULL."""
 
-_is_open = troubles.c.ended_at.is_(None)
-sa.Index(
-    "uq_troubles_open",
-    troubles.c.seen_by,
-    troubles.c.key,
-    unique=True,
-    sqlite_where=_is_open,
-    postgresql_where=_is_open,
-)
+_partial("uq_troubles_open", troubles.c.ended_at.is_(None), troubles.c.seen_by, troubles.c.key, unique=True)
 
 audit_log = sa.Table(
     "audit_log",

@@ -7,6 +7,7 @@ pending ─claim─► running ─mark sending─► (sending_at set) ─► com
    └── a person, or on_uncertain = retry ◄── failed, uncertain     cancelled ◄─ a person, or expires_at passed
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple, assert_never
@@ -19,7 +20,17 @@ COMPLETED = "completed"
 FAILED = "failed"
 UNCERTAIN = "uncertain"
 CANCELLED = "cancelled"
-STATUSES = (PENDING, RUNNING, COMPLETED, FAILED, UNCERTAIN, CANCELLED)
+STATUS_WORDS: Mapping[str, str] = {
+    PENDING: "待发送",
+    RUNNING: "发送中",
+    COMPLETED: "已发送",
+    FAILED: "失败",
+    UNCERTAIN: "待核实",
+    CANCELLED: "已取消",
+}
+"""What people call them, in the order in which a task goes through them."""
+
+STATUSES = tuple(STATUS_WORDS)
 
 OnUncertain = Literal["hold", "retry"]
 

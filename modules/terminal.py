@@ -16,12 +16,13 @@ from modules.check import Findings
 from modules.configuration_news import kept_lines
 from modules.health import JobState
 from modules.heartbeat import DaemonState
+from modules.job_runs import OUTCOME_WORDS
 from modules.outside_check import Checked
 from modules.rewards.engine import Outcome
 from modules.rewards.faults import Fault
 from modules.rewards.money import format_yuan
 from modules.sandbox.demo import DemoResult
-from modules.task_states import Task
+from modules.task_states import STATUS_WORDS, Task
 from modules.views import ViewFault
 
 out = Console()
@@ -30,23 +31,22 @@ err = Console(stderr=True)
 START = "start.bat" if sys.platform == "win32" else "./start.sh"
 """How people call the program on this machine."""
 
-OUTCOMES = {
-    "ok": "[green]成功[/]",
-    "failed": "[red]失败[/]",
-    "interrupted": "[yellow]中断[/]",
-    "missed": "[yellow]错过[/]",
-    "dry-run": "试运行",
-    "unfinished": "未结束",
-    None: "-",
+COLOURS = {
+    "ok": "green",
+    "completed": "green",
+    "interrupted": "yellow",
+    "missed": "yellow",
+    "uncertain": "yellow",
+    "failed": "red",
 }
-STATUSES = {
-    "pending": "待发送",
-    "running": "发送中",
-    "completed": "[green]已发送[/]",
-    "failed": "[red]失败[/]",
-    "uncertain": "[yellow]待核实[/]",
-    "cancelled": "已取消",
-}
+
+
+def _coloured(words: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"[{COLOURS[name]}]{text}[/]" if name in COLOURS else text for name, text in words.items()}
+
+
+OUTCOMES = _coloured(OUTCOME_WORDS) | {"dry-run": "试运行", "unfinished": "未结束"}
+STATUSES = _coloured(STATUS_WORDS)
 
 DAEMON_COLOURS = {"running": "green", "silent": "red", "dead": "yellow"}
 
@@ -113,7 +113,7 @@ def show_jobs(states: Sequence[JobState]) -> None:
     table = Table(Column("任务", overflow="fold"), *folded)
     for state in states:
         last, following = (moment[5:16] if moment else "-" for moment in (state.last_started, state.next_run))
-        card, outcome = str(state.card_id or "-"), OUTCOMES[state.last_outcome]
+        card, outcome = str(state.card_id or "-"), OUTCOMES[state.last_outcome] if state.last_outcome else "-"
         table.add_row(state.job, state.period, card, _activity(state), last, outcome, following)
     out.print(table)
     if all(state.last_settle_day is None for state in states):

@@ -15,9 +15,8 @@ from sqlalchemy.engine import Connection
 
 from modules.clock import format_moment
 from modules.database import wait_for_turn
-from modules.message_maker import BROADCAST
-from modules.message_sender import message_limit_of
-from modules.outbox import Message, enqueue
+from modules.message_maker import word_to
+from modules.outbox import enqueue
 from modules.settings import Settings
 from modules.tables import troubles
 from modules.watch import Trouble
@@ -80,14 +79,11 @@ def next_step(known: Known | None, found: Trouble | None, now: datetime) -> Step
     return "reword" if found.words != known.what else None
 
 
-def is_news(
-    connection: Connection, eyes: Eyes, found: Sequence[Trouble], now: datetime, untold: Collection[str] = ()
-) -> bool:
+def is_news(connection: Connection, eyes: Eyes, found: Sequence[Trouble], now: datetime) -> bool:
     """Whether `settle` would have anything to do; for a look that shall take no lock."""
     known = _open_of(connection, eyes)
     wanted = {trouble.key: trouble for trouble in found}
-    keys = (known.keys() | wanted.keys()) - set(untold)
-    return any(next_step(known.get(key), wanted.get(key), now) for key in keys)
+    return any(next_step(known.get(key), wanted.get(key), now) for key in known.keys() | wanted.keys())
 
 
 def take_turn(connection: Connection) -> None:
@@ -127,14 +123,6 @@ def open_troubles(connection: Connection) -> list[dict[str, Any]]:
 def forget_ended(connection: Connection, before: datetime) -> int:
     """Delete what was over before a moment; returns how many."""
     return connection.execute(sa.delete(troubles).where(troubles.c.ended_at < before)).rowcount
-
-
-def message_for(settings: Settings, recipient: str, key: str, text: str) -> list[Message]:
-    """A message that tells of a trouble; none where settings know no such recipient."""
-    if recipient not in settings.recipients:
-        return []
-    limit, attempts = message_limit_of(settings, recipient, BROADCAST), settings.queue.notice_max_attempts
-    return [Message(key, BROADCAST, recipient, text, limit, "retry", attempts)]
 
 
 def _settle_one(
@@ -177,7 +165,7 @@ def _settle_one(
 
 
 def _enqueue(connection: Connection, settings: Settings, eyes: Eyes, key: str, text: str, now: datetime) -> int:
-    return enqueue(connection, message_for(settings, eyes.recipient, key, text), now)
+    return enqueue(connection, word_to(settings, eyes.recipient, key, text), now)
 
 
 def _open_of(connection: Connection, eyes: Eyes) -> Mapping[str, Known]:

@@ -3,12 +3,13 @@
 `watch_facts` reads the state, `troubles` holds the answer against what is known already and tells people.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
+from itertools import takewhile
 
 from modules.clock import format_moment
-from modules.job_runs import METABASE
+from modules.job_runs import METABASE, OK
 from modules.recipients import RecipientSettings
 from modules.task_states import FAILED, UNCERTAIN
 from modules.views import ViewFault
@@ -26,8 +27,6 @@ LONGEST_REASON = 300
 
 DECISIONS = {"--accept-shrink": "shrink", "check --accept ": "config"}
 """The command that a failed run asks a person for → the kind of trouble: told at once, not at the third failure."""
-
-NOT_FAILED = frozenset({"ok"})
 
 
 @dataclass(frozen=True)
@@ -174,7 +173,7 @@ class _Failing:
 
 
 def _failing(job: str, runs: Sequence[Run], now: datetime) -> _Failing | None:
-    failed = _leading(runs, lambda run: run.outcome not in NOT_FAILED)
+    failed = list(takewhile(lambda run: run.outcome != OK, runs))
     if not failed or now - failed[0].ended_at > JOB_FORGOTTEN_AFTER:
         return None
     at_least = "" if len(failed) < len(runs) else "至少"
@@ -243,18 +242,11 @@ def _rejected_trouble(rejected: RejectedRows) -> Trouble:
     return Trouble(f"rejected:{rejected.campaign}", words, reminds=False, newest=rejected.newest)
 
 
-def _leading(runs: Sequence[Run], is_meant: Callable[[Run], bool]) -> Sequence[Run]:
-    for number, run in enumerate(runs):
-        if not is_meant(run):
-            return runs[:number]
-    return runs
-
-
 def _quiet_until(recipient: RecipientSettings | None, now: datetime) -> datetime | None:
     """When the last quiet hours ended that are over."""
-    if recipient is None or not recipient.quiet_hours:
+    ends = recipient.quiet_end if recipient is not None else None
+    if ends is None:
         return None
-    ends = time.fromisoformat(recipient.quiet_hours.partition("-")[2].strip())
     end = datetime.combine(now.date(), ends, tzinfo=now.tzinfo)
     return end if end <= now else end - timedelta(days=1)
 

@@ -7,13 +7,14 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules import ledger, soundness
+from modules import due_slots, ledger, soundness
 from modules.application import Application
 from modules.configuration_news import kept_words
 from modules.heartbeat import read_heartbeat
+from modules.job_runs import OK
 from modules.recipients import OPERATIONS
 from modules.settings import Settings
-from modules.tables import Moment, campaigns, job_runs, rejected_rows, tasks
+from modules.tables import GIVEN_UP, Moment, campaigns, job_runs, rejected_rows, tasks
 from modules.task_states import COMPLETED, FAILED, UNCERTAIN
 from modules.troubles import KEYS_START
 from modules.watch import GivenUp, House, Machine, RejectedRows, Run, Waiting
@@ -21,14 +22,12 @@ from modules.watch import GivenUp, House, Machine, RejectedRows, Run, Waiting
 RUNS_LOOKED_AT = 50
 """Of each job: to count failures in a row as far as anybody wants to know."""
 
-TELLING = ("ok", "failed")
+TELLING = (OK, due_slots.FAILED)
 """The outcomes that tell how a job does."""
 
 ALERT_KEYS = (KEYS_START, "alert:")
 
 _is_alert = sa.or_(*(sa.func.coalesce(tasks.c.dedup_key, "").startswith(start) for start in ALERT_KEYS))
-_given_up = sa.text("tasks.status IN ('failed', 'uncertain')")
-"""Word for word as the partial index has it, so that the planner sees that it serves."""
 
 
 def read_house(connection: Connection, app: Application, now: datetime) -> House:
@@ -72,7 +71,7 @@ def last_runs(connection: Connection, job: str) -> list[Run]:
     return [
         Run(row.outcome, row.error, row.ended_at, row.fault)
         for row in connection.execute(newest_first)
-        for _try in range(max(row.failures, 1) if row.outcome == FAILED else 1)
+        for _try in range(max(row.failures, 1) if row.outcome == due_slots.FAILED else 1)
     ]
 
 
@@ -90,8 +89,8 @@ def read_waiting(connection: Connection, now: datetime, meant: sa.ColumnElement[
 def operations_fail(connection: Connection) -> str | None:
     """Why messages to operations don't arrive: the reason of the newest that was given up, unless one has got through
     since; None where all is well."""
-    of_operations = tasks.c.recipient == OPERATIONS
-    newest = sa.select(tasks.c.updated_at, tasks.c.last_error).where(_given_up, of_operations)
+    of_operations = to_operations()
+    newest = sa.select(tasks.c.updated_at, tasks.c.last_error).where(GIVEN_UP, of_operations)
     failed = connection.execute(newest.order_by(tasks.c.updated_at.desc(), tasks.c.id.desc()).limit(1)).one_or_none()
     if failed is None:
         return None
@@ -116,7 +115,7 @@ def _retired(connection: Connection, app: Application, now: datetime) -> frozens
     active = {
         campaign.key
         for campaign in app.campaigns.valid.values()
-        if campaign.card_id is not None and campaign.is_active(now.date()) and campaign.key not in closed
+        if campaign.is_pulled(now.date()) and campaign.key not in closed
     }
     known = {*connection.execute(sa.select(campaigns.c.key)).scalars(), *app.campaigns.valid}
     return frozenset(known - active)
@@ -125,7 +124,7 @@ def _retired(connection: Connection, app: Application, now: datetime) -> frozens
 def _read_given_up(connection: Connection) -> list[GivenUp]:
     found = []
     for status in (FAILED, UNCERTAIN):
-        meant = (_given_up, tasks.c.status == status, ~_is_alert)
+        meant = (GIVEN_UP, tasks.c.status == status, ~_is_alert)
         count = connection.execute(sa.select(sa.func.count()).where(*meant)).scalar_one()
         if count:
             newest = sa.select(tasks.c.last_error).where(*meant).order_by(tasks.c.updated_at.desc()).limit(1)

@@ -16,7 +16,7 @@ import streamlit as st
 from sqlalchemy.engine import Connection
 
 import jobs
-from modules import health, rereading, soundness
+from modules import health, soundness
 from modules.alert_config import load_alerts
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
@@ -38,6 +38,7 @@ from modules.figures import (
     sla_texts,
     troubles,
 )
+from modules.figures.cut import Cut, Track
 from modules.figures.freshness import Freshness, freshness_of
 from modules.heartbeat import DaemonState, daemon_state
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
@@ -136,18 +137,6 @@ def close() -> None:
 
 
 @figure
-def known_months(connection: Connection) -> list[str]:
-    """Months with a ledger, newest first."""
-    return months.months_of(connection)
-
-
-@figure
-def known_campaigns(connection: Connection, month: str) -> list[str]:
-    """The campaigns of a month with a ledger."""
-    return months.campaigns_of(connection, month)
-
-
-@figure
 def city_months(connection: Connection, month: str) -> list[months.CityMonth]:
     """A month by city."""
     return months.city_months(connection, configured().valid, month)
@@ -179,7 +168,7 @@ def ranking_of(connection: Connection, key: str) -> ranking.Ranking:
 
 @figure
 def signed_by_payee(
-    connection: Connection, key: str, first: date | None, last: date | None, track: ranking.Track
+    connection: Connection, key: str, first: date | None, last: date | None, track: Track
 ) -> dict[str, ranking.Signed]:
     """What each payee signed within some days on a track."""
     return ranking.signed_by_payee(connection, key, first, last, track)
@@ -207,13 +196,13 @@ def contract_explained(connection: Connection, key: str, contract_id: str) -> Co
 
 
 @figure
-def composition_of(connection: Connection, cut: composition.Cut) -> composition.Composition:
+def composition_of(connection: Connection, cut: Cut) -> composition.Composition:
     """What a campaign's payout is made of."""
     return composition.composition_of(connection, cut)
 
 
 @figure
-def course_of(connection: Connection, key: str, track: ranking.Track) -> course.Course | None:
+def course_of(connection: Connection, key: str, track: Track) -> course.Course | None:
     """A campaign day by day, beside the month before; None where it has no ledger."""
     return course.course_of(connection, configured().valid, key, track)
 
@@ -366,8 +355,7 @@ def daemon() -> DaemonState:
 
 def daemon_configuration() -> dict[str, Any] | None:
     """What the daemon of this data folder runs by; None where none is running, or it has not said."""
-    known = settings()
-    return rereading.daemon_configuration(known) if daemon().state != "dead" else None
+    return health.daemon_configuration(settings())
 
 
 def backups() -> soundness.Report:

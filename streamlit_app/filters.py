@@ -8,12 +8,13 @@ defaults out.
 
 from collections.abc import Callable, Sequence
 from datetime import date
+from typing import NoReturn
 
 import streamlit as st
 from streamlit.elements.lib.grid_container import GridContainer
 
-from modules.figures.months import Period
-from modules.figures.ranking import Track
+from modules.figures.cut import Track
+from modules.figures.months import Period, campaigns_of, month_of, months_of
 from streamlit_app import data
 
 TRACKS: dict[str, Track] = {"平台单": "platform", "自引单": "self_referral"}
@@ -26,20 +27,18 @@ def bar() -> GridContainer:
 
 def choose_month() -> str | None:
     """A month with a ledger, the newest one unless another is asked for; None where there is none."""
-    found = data.known_months()
+    found = months_of(data.periods().values())
     return choose("month", "月份", found, default=found[0]) if found else None
 
 
-def choose_campaign(month: str) -> str | None:
-    """A campaign of the month; None where there is none."""
-    found = data.known_campaigns(month)
-    return choose("campaign", "活动", found, default=found[0], shown=campaign_words) if found else None
-
-
-def choose_month_and_campaign() -> str | None:
-    """A month and one of its campaigns, whose key it returns; None where there is no campaign with data."""
+def choose_month_and_campaign() -> Period | None:
+    """A month and one of its campaigns; None where there is no campaign with data."""
     month = choose_month()
-    return choose_campaign(month) if month else None
+    if month is None:
+        return None
+    periods = data.periods()
+    found = campaigns_of(periods.values(), month)
+    return periods[choose("campaign", "活动", found, default=found[0], shown=campaign_words)]
 
 
 def choose_track() -> Track:
@@ -67,7 +66,7 @@ def choose_dates(
     picked = st.date_input(label, value, *within, key=key)
     if len(picked) != 2:
         return default
-    _write(name, "" if picked == default else f"{picked[0]}~{picked[1]}")
+    write(name, "" if picked == default else f"{picked[0]}~{picked[1]}")
     return picked
 
 
@@ -78,26 +77,36 @@ def linked(name: str) -> str | None:
 
 
 def write(name: str, value: str) -> None:
-    """Into the address, for what a page chooses by widgets of its own; nothing for the empty value."""
-    _write(name, value)
+    """Into the address, also for what a page chooses by widgets of its own; nothing for the empty value."""
+    st.session_state[_written(name)] = value
+    if not value:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != value:
+        st.query_params[name] = value
 
 
 def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:
     """One of the options."""
-    kept = _settle(name, str)
+    kept = _settle(name)
     st.session_state[name] = kept if kept in options else default
     picked = st.selectbox(label, options, format_func=shown, key=name)
-    _write(name, picked)
+    write(name, picked)
     return picked
 
 
 def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable[[str], str] = str) -> str | None:
     """One of the options, or None for all of them."""
-    kept = _settle(name, str)
+    kept = _settle(name)
     st.session_state[name] = kept if kept in options else None
     picked = st.selectbox(label, options, None, format_func=shown, placeholder="全部", key=name)
-    _write(name, picked or "")
+    write(name, picked or "")
     return picked
+
+
+def open_housekeeper(campaign: str, housekeeper: str) -> NoReturn:
+    """The page of a housekeeper in a campaign, in place of the one that is being drawn."""
+    asked = {"month": month_of(campaign), "campaign": campaign, "housekeeper": housekeeper}
+    st.switch_page("pages/housekeeper.py", query_params=asked)
 
 
 def campaign_words(key: str) -> str:
@@ -106,28 +115,19 @@ def campaign_words(key: str) -> str:
     return f"{campaign.city} {key}" if campaign else key
 
 
-def _settle(name: str, parse: Callable[[str], object]) -> object:
+def _settle(name: str) -> object:
     """What a filter is to show, before its widget is drawn.
 
     The address counts where it is not what this session has written into it: a link, a reload, the way back. Else what
     the person before it chose, on this page or on the one before. Whoever asks sets it in the session in any case: of
     itself a widget of another page does not keep its value.
     """
-    asked, written = st.query_params.get(name), st.session_state.get(_written(name))
-    if asked is not None and asked != written:
-        return parse(asked)
+    asked = linked(name)
+    if asked is not None:
+        return asked
     if name in st.session_state:
         return st.session_state[name]
-    return parse(written) if written else None
-
-
-def _write(name: str, value: str) -> None:
-    """Into the address; nothing for the empty value."""
-    st.session_state[_written(name)] = value
-    if not value:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
-        st.query_params[name] = value
+    return st.session_state.get(_written(name)) or None
 
 
 def _written(name: str) -> str:

@@ -3,27 +3,10 @@
 import re
 from collections.abc import Mapping
 
-from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, UNCERTAIN
+from modules.job_runs import OUTCOME_WORDS
 from streamlit_app import data
 
-STATUSES: Mapping[str, str] = {
-    PENDING: "待发送",
-    RUNNING: "发送中",
-    COMPLETED: "已发送",
-    FAILED: "失败",
-    UNCERTAIN: "待核实",
-    CANCELLED: "已取消",
-}
-
-
-OUTCOMES: Mapping[str, str] = {
-    "ok": "成功",
-    "failed": "失败",
-    "interrupted": "中断",
-    "missed": "错过",
-    "": "未结束",
-    "unfinished": "未结束",
-}
+OUTCOMES: Mapping[str, str] = {**OUTCOME_WORDS, "": "未结束", "unfinished": "未结束"}
 """How a run of a job ended."""
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ import pytest
 import sqlalchemy as sa
 import yaml
 from hypothesis import settings
+from sqlalchemy.engine import Connection
 
 import jobs
 import task_scheduler
@@ -26,11 +28,11 @@ from modules.clock import SHANGHAI, parse_moment
 from modules.database import Database
 from modules.sandbox.metabase import API_KEY, MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
-from modules.sandbox.sample_contracts import COLUMNS
-from modules.schedule_settings import FixedJobs
+from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.settings import ENVIRONMENT_VARIABLES, ROOT, Settings, load_settings
-from modules.tables import job_runs
+from modules.tables import job_runs, metadata
 from tests.postgres import Server, running_server
+from tests.program import ALL_OFF
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -56,8 +58,34 @@ def wait_until(met: Callable[[], bool], seconds: float = 20) -> None:
         time.sleep(0.01)
 
 
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        number: int = probe.getsockname()[1]
+        return number
+
+
 def already_left() -> None:
     """For a sender that is asked outside the queue: there is nothing to mark."""
+
+
+class KilledError(Exception):
+    """Stands for the end of the process."""
+
+
+def dying(database: Database, *, committed: bool = False) -> Callable[[], AbstractContextManager[Connection]]:
+    """Transactions of a process that dies just before the commit, or just after it: KilledError."""
+
+    @contextmanager
+    def writing() -> Iterator[Connection]:
+        with database.writing() as connection:
+            yield connection
+            if not committed:
+                raise KilledError
+        raise KilledError
+
+    return writing
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -160,6 +188,16 @@ class Desk:
         """Set what the campaign's card shows."""
         self.source.set_card(CARDS[key], columns, rows)
 
+    def show_sample(self, key: str, at: str) -> None:
+        """Let the campaign's card show the sample month as it is at this moment."""
+        sample = SampleMonth(key[:2], int(key[3:7]), int(key[-2:]), 2025)
+        self.show(sample.pull(parse_moment(at)), key, sample.columns)
+
+    def run_sample(self, key: str, at: str) -> None:
+        """The campaign runs on its sample month, as of this moment."""
+        self.show_sample(key, at)
+        assert self.run(key, at).outcome == "ok"
+
     def run(
         self, key: str = BEIJING, at: str = "2025-05-20T12:00", app: Application | None = None, **options: bool
     ) -> JobReport:
@@ -184,6 +222,10 @@ class Desk:
         order = [table.c[name] for name in order_by or [next(iter(table.primary_key)).name]]
         with self.app.database.reading() as connection:
             return [dict(row) for row in connection.execute(sa.select(table).order_by(*order)).mappings()]
+
+    def everything(self) -> dict[str, list[dict[str, Any]]]:
+        """All rows of all tables."""
+        return {name: self.table(table) for name, table in metadata.tables.items()}
 
     def reopened(self) -> AbstractContextManager[Application]:
         """The same installation opened once more, as by a second process."""
@@ -214,8 +256,13 @@ class Surroundings:
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a test sends goes straight to its stand-ins."""
+    go_straight(monkeypatch)
+
+
+def go_straight(patch: pytest.MonkeyPatch) -> None:
+    """Without any proxy."""
     for name in PROXY_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
+        patch.delenv(name, raising=False)
 
 
 @pytest.fixture
@@ -246,7 +293,7 @@ def _settings_sections() -> dict[str, Any]:
     return {
         "metabase": {"connect_timeout": 5, "read_timeout": 10, "time_budget": 10},
         "wecom": {"messages_per_minute": 0, "connect_timeout": 5, "read_timeout": 10},
-        "schedule": {"task_check_seconds": 0.05, "jobs": {name: {"enabled": False} for name in FixedJobs.model_fields}},
+        "schedule": {"task_check_seconds": 0.05, "jobs": dict(ALL_OFF)},
         "recipients": {
             name: {"name": f"测试 {name}", "sender": "wecom_robot", "key": f"key-{name}"} for name in RECIPIENTS
         },
@@ -302,6 +349,19 @@ def any_database(any_database_url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
+def set_zone() -> Iterator[Callable[[str], None]]:
+    """Sets the zone of the machine, as far as this process sees it."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def setting(zone: str) -> None:
+            patch.setenv("TZ", zone)
+            time.tzset()
+
+        yield setting
+    time.tzset()
+
+
+@pytest.fixture
 def clock() -> SetClock:
     """A clock that stands at noon of 20 May 2025."""
     return SetClock()
@@ -321,13 +381,13 @@ def open_desk(
 
 @contextmanager
 def desk_in(
-    surroundings: Surroundings, clock: SetClock, empty_database: Path, *, is_daemon: bool = False, **more: str
+    surroundings: Surroundings, clock: SetClock, database: Path, *, is_daemon: bool = False, **more: str
 ) -> Iterator[Desk]:
-    """A desk in these surroundings."""
+    """A desk in these surroundings, on a copy of this database."""
     settings = surroundings.settings(**more)
     if not (settings.data_dir / "tasks.db").exists():
         settings.data_dir.mkdir(parents=True, exist_ok=True)
-        shutil.copy(empty_database, settings.data_dir / "tasks.db")
+        shutil.copy(database, settings.data_dir / "tasks.db")
 
     def opener() -> AbstractContextManager[Application]:
         return open_application(settings, clock=clock, is_daemon=is_daemon)
@@ -335,6 +395,15 @@ def desk_in(
     with opener() as app:
         environ = surroundings.environ | more
         yield Desk(surroundings.root, environ, app, surroundings.source, surroundings.robot, clock, opener)
+
+
+@contextmanager
+def lasting_desk(root: Path, empty_database: Path, **more: str) -> Iterator[Desk]:
+    """A desk that outlives a test, for what is made once: a database to copy, or a program that is only looked at."""
+    with pytest.MonkeyPatch.context() as patch:
+        go_straight(patch)
+        with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database, **more) as opened:
+            yield opened
 
 
 @pytest.fixture
@@ -349,8 +418,59 @@ def desk(open_desk: Callable[..., AbstractContextManager[Desk]]) -> Iterator[Des
 @pytest.fixture
 def doors(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
     """A desk whose environment is this process's: for the doors that open the application by themselves."""
-    for name in ENVIRONMENT_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in desk.environ.items():
-        monkeypatch.setenv(name, value)
+    be_in(desk.environ, monkeypatch)
     return desk
+
+
+def be_in(environ: Mapping[str, str], patch: pytest.MonkeyPatch) -> None:
+    """Let this process have the environment of an installation, and nothing of another one."""
+    for name in ENVIRONMENT_VARIABLES:
+        patch.delenv(name, raising=False)
+    for name, value in environ.items():
+        patch.setenv(name, value)
+
+
+@pytest.fixture
+def nothing_kept() -> Iterator[None]:
+    """For the dashboard's pages: no figure of another test, and no database open after this one."""
+    from streamlit_app import data  # Streamlit takes a while to import, and most tests do without
+
+    data.close()
+    yield
+    data.close()
+
+
+@pytest.fixture
+def open_doors(
+    surroundings: Surroundings, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Path], AbstractContextManager[Desk]]:
+    """Opens a desk on a copy of a database, whose environment is this process's; its cards show nothing yet."""
+
+    def opening(database: Path) -> AbstractContextManager[Desk]:
+        be_in(surroundings.environ, monkeypatch)
+        return desk_in(surroundings, clock, database)
+
+    return opening
+
+
+@pytest.fixture(scope="session")
+def month_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """April and May of Beijing, whole, with the messages sent: to copy."""
+    root = tmp_path_factory.mktemp("month") / "installation"
+    with lasting_desk(root, empty_database) as opened:
+        run_two_months(opened)
+        opened.drain()
+    return root / "data" / "tasks.db"
+
+
+def run_two_months(desk: Desk) -> None:
+    """April and May of Beijing, whole, with the messages still to be sent."""
+    desk.run_sample("BJ-2025-04", "2025-04-30T23:59")
+    desk.run_sample(BEIJING, "2025-05-31T23:59")
+
+
+@pytest.fixture
+def month(open_doors: Callable[[Path], AbstractContextManager[Desk]], month_database: Path) -> Iterator[Desk]:
+    """A desk with these months."""
+    with open_doors(month_database) as opened:
+        yield opened

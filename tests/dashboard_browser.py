@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from conftest import wait_until
+from conftest import free_port, wait_until
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from modules.settings import ROOT
@@ -36,14 +35,6 @@ FLAGS = (
 )
 PROBES = re.compile(r"/\w+/_stcore/(health|host-config)$")
 """Below a page's address Streamlit's script looks for the server first where it isn't, and finds it one step up."""
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        number: int = probe.getsockname()[1]
-        return number
 
 
 @contextmanager
@@ -134,6 +125,14 @@ class Window:
         assert place is not None
         self.page.mouse.click(place["x"] + 16, place["y"] + 36 + 35 * number + 17)
         self.settle()
+
+    def download(self, button: str, folder: Path) -> Path:
+        """Press a button that downloads; the file, by the name that it comes with."""
+        with self.page.expect_download() as started:
+            self.page.get_by_role("button", name=button).first.click()
+        file = folder / started.value.suggested_filename
+        started.value.save_as(file)
+        return file
 
     def select(self, label: str, option: str) -> None:
         """Choose in a select box."""

@@ -5,17 +5,28 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
 
+import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, Desk
+from argon2 import PasswordHasher
+from conftest import Desk
 from streamlit.testing.v1 import AppTest
 
 from modules import service_provider_sla_monitor as monitor
 from modules.clock import SHANGHAI, parse_moment
-from modules.sandbox.sample_contracts import SampleMonth
 from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.settings import ROOT
+from streamlit_app import data
 
 APP = ROOT / "streamlit_app" / "app.py"
+PAGES = sorted(file.stem for file in (APP.parent / "pages").glob("*.py"))
+PASSWORD = "Geheim-und-lang"
+QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+"""Hashes that are checked at once, which those of `hash-password` are not."""
+
+
+def look_at(patch: pytest.MonkeyPatch, moment: str) -> None:
+    """The dashboard's clock stands there."""
+    patch.setattr(data, "shanghai_now", lambda: parse_moment(moment))
 
 
 def open_page(name: str, **asked: str) -> AppTest:
@@ -28,29 +39,25 @@ def open_page(name: str, **asked: str) -> AppTest:
     return page.run()
 
 
-def run_two_months(desk: Desk) -> None:
-    """April and May of Beijing, whole, with the messages still to be sent."""
-    for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
-        sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
-        desk.show(sample.pull(parse_moment(moment)), key, sample.columns)
-        assert desk.run(key, moment).outcome == "ok"
-
-
 def run_violations(desk: Desk, first: date, last: date, missed: Collection[date] = ()) -> None:
     """The daily reports on violations of these days, but for those that were missed; the messages are in the queue."""
     for shift in range((last - first).days + 1):
         day = first + timedelta(days=shift)
         if day not in missed:
             desk.source.set_card(SLA_CARD, VIOLATION_COLUMNS, sample_violations(day))
-            slot = datetime.combine(day + timedelta(days=1), time(11), SHANGHAI)
-            desk.clock.now = slot
-            monitor.run(desk.app, slot, desk.app.database.writing)
+            desk.clock.now = slot_after(day)
+            monitor.run(desk.app, desk.clock.now, desk.app.database.writing)
+
+
+def slot_after(day: date) -> datetime:
+    """When the violations of a day are reported."""
+    return datetime.combine(day + timedelta(days=1), time(11), SHANGHAI)
 
 
 def figure_of(desk: Desk, query: str) -> int:
-    """One figure by SQL of the test's own."""
+    """One figure by SQL of the test's own; a sum of nothing is no figure."""
     with desk.app.database.reading() as connection:
-        return int(connection.execute(sa.text(query)).scalar_one() or 0)
+        return int(connection.execute(sa.text(query)).scalar_one())
 
 
 def cards(page: AppTest) -> dict[str, str]:

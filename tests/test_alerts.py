@@ -22,7 +22,6 @@ from modules import alerts
 from modules.alert_config import Alert
 from modules.application import Application
 from modules.contracts import ColumnsError
-from modules.database import Database
 from modules.message_maker import MessageMaker
 from modules.request_module import MetabaseError
 from modules.sandbox import sample_alerts
@@ -30,7 +29,7 @@ from modules.sandbox.metabase import Fault
 from modules.sandbox.sample_alerts import TECHNICIAN_COLUMNS
 from modules.tables import announced, tasks
 from modules.templates import Templates
-from tests.conftest import NOON, Desk
+from tests.conftest import NOON, Desk, KilledError, dying
 
 CARD = 719
 MAPPED, OTHER = "北京燕归来装饰", "上海浦江春装饰"
@@ -278,24 +277,13 @@ def test_a_template_that_fails_gives_a_plain_text_and_word_to_operations(desk: D
 # All or nothing, and once
 
 
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-@contextmanager
-def killed_before_the_commit(database: Database) -> Iterator[Connection]:
-    with database.writing() as connection:
-        yield connection
-        raise KilledError
-
-
 def test_a_crash_before_the_commit_leaves_nothing_and_the_next_run_tells_all(desk: Desk) -> None:
     show(desk)
     run(desk)
     show(desk, change(1), change(2))
     before = desk.table(announced)
     with pytest.raises(KilledError):
-        alerts.run(desk.app, technicians(desk), NOON, lambda: killed_before_the_commit(desk.app.database))
+        alerts.run(desk.app, technicians(desk), NOON, dying(desk.app.database))
     assert (desk.table(announced), queued(desk)) == (before, [])
     assert run(desk)["tasks"] == 4
 
@@ -318,7 +306,7 @@ def test_whatever_is_pulled_each_row_after_the_baseline_is_told_exactly_once(
         show(desk, *(change(str(number) if as_text else number) for number in numbers))
         if dies:
             try:
-                alerts.run(desk.app, alert, NOON, lambda: killed_before_the_commit(desk.app.database))
+                alerts.run(desk.app, alert, NOON, dying(desk.app.database))
             except KilledError:
                 continue
         else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -15,7 +14,7 @@ from modules import closing, corrections, health, ledger
 from modules.clock import SHANGHAI
 from modules.closing import Closing
 from modules.errors import PullShrankError
-from modules.tables import audit_log, campaigns, metadata, performance, tasks
+from modules.tables import audit_log, campaigns, performance, tasks
 from tests import program
 from tests.program import World, open_world, unlimited_robot
 
@@ -27,10 +26,6 @@ def close(desk: Desk, *, dry_run: bool = False, force: bool = False) -> Closing:
     """`main.py close BJ-2025-05`, by 王."""
     campaign = desk.app.campaigns.valid[BEIJING]
     return closing.close(desk.app, campaign, desk.clock(), "王", dry_run=dry_run, force=force)
-
-
-def everything(desk: Desk) -> dict[str, list[dict[str, Any]]]:
-    return {name: desk.table(table) for name, table in metadata.tables.items()}
 
 
 def closed_by(desk: Desk) -> list[tuple[datetime | None, str | None]]:
@@ -60,9 +55,9 @@ def test_where_all_agrees_it_is_closed(over: Desk) -> None:
 
 
 def test_a_dry_run_says_that_it_could_be_closed_and_writes_nothing(over: Desk) -> None:
-    before = everything(over)
+    before = over.everything()
     assert close(over, dry_run=True).outcome == "dry-run"
-    assert everything(over) == before
+    assert over.everything() == before
 
 
 @pytest.mark.parametrize(
@@ -86,11 +81,11 @@ def test_before_the_settle_days_are_over_it_is_refused(over: Desk, now: datetime
 
 def test_contracts_that_are_not_registered_yet_hold_it_up(over: Desk) -> None:
     over.show([*contracts(*range(1, 7)), contract(7), contract(8, signedDate="2025-06-01T00:00:00")])
-    before = everything(over)
+    before = over.everything()
     closed = close(over)
     assert (closed.outcome, len(closed.refusals)) == ("refused", 1)
     assert f"还有 1 个本期合同没有登记；要登记请运行 run {BEIJING} --force" in closed.refusals[0]
-    assert everything(over) == before
+    assert over.everything() == before
     over.run(at="2025-06-04T09:00", force=True)
     assert close(over).outcome == "ok"
 
@@ -175,10 +170,10 @@ def test_a_pull_that_shrank_closes_nothing(desk: Desk) -> None:
     desk.run()
     desk.clock.now = SETTLED
     desk.show(contracts(1, 2))
-    before = everything(desk)
+    before = desk.everything()
     with pytest.raises(PullShrankError):
         close(desk, force=True)
-    assert everything(desk) == before
+    assert desk.everything() == before
 
 
 def test_where_something_came_first_it_is_compared_again(over: Desk) -> None:
@@ -201,12 +196,12 @@ def test_closing_that_breaks_half_way_has_closed_nothing(over: Desk, monkeypatch
     def fails(*_: object) -> None:
         raise RuntimeError("half-way")
 
-    before = everything(over)
+    before = over.everything()
     with monkeypatch.context() as patched:
         patched.setattr(closing, "record_act", fails)
         with pytest.raises(RuntimeError):
             close(over)
-    assert everything(over) == before
+    assert over.everything() == before
 
 
 # What it means
@@ -215,11 +210,11 @@ def test_closing_that_breaks_half_way_has_closed_nothing(over: Desk, monkeypatch
 def test_a_closed_campaign_registers_nothing_more(over: Desk) -> None:
     close(over)
     over.show(contracts(*range(1, 8)))
-    before = everything(over)
+    before = over.everything()
     for options in ({"force": True}, {"force": True, "dry_run": True}):
         with pytest.raises(ledger.CampaignClosedError, match=f"{BEIJING} 已结账.*adjust {BEIJING}"):
             over.run(**options)
-    assert everything(over) == before
+    assert over.everything() == before
 
 
 def test_it_is_closed_once(over: Desk) -> None:

@@ -35,6 +35,7 @@ from modules.tables import awards, campaigns, job_runs
 from modules.tables import tasks as task_table
 from modules.watch_round import watch_once
 from tests.program import MAY_20, World, contract, open_world, unlimited_robot
+from tests.sqlite_files import spoil
 from tests.test_campaigns import FULL, KEY, campaign, with_change
 
 HELD_BACK = f"请改回；确实要改，请运行 check --accept {KEY}"
@@ -652,10 +653,7 @@ def test_a_damaged_database_is_a_fault_and_stays_as_it_is(world: World, damage: 
     else:
         world.show(tier_contracts(1, 40))
         world.run_may()
-        with contextlib.closing(sqlite3.connect(world.database)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        whole = world.database.read_bytes()
-        world.database.write_bytes(whole[: len(whole) // 2] + b"\xff" * 8192 + whole[len(whole) // 2 + 8192 :])
+        spoil(world.database)
     content = world.database.read_bytes()
     ended = world.run("check", "--json")
     (fault,) = [fault for fault in ended.json["faults"] if fault["path"] == "数据库"]

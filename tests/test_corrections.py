@@ -22,7 +22,7 @@ from modules.errors import JobRefusedError, PullShrankError
 from modules.process_lock import daemon_lock
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.source_changes import SourceChanges
-from modules.tables import audit_log, awards, campaigns, config_snapshots, metadata, performance, tasks
+from modules.tables import audit_log, awards, campaigns, config_snapshots, performance, tasks
 from modules.templates import Templates
 from tests import program
 from tests.program import World, csv_rows, open_world, unlimited_robot
@@ -57,10 +57,6 @@ def granted(desk: Desk) -> list[tuple[str | None, str, str, int]]:
     return [(row["contract_id"], row["payee"], row["name"], row["amount"]) for row in desk.table(awards)]
 
 
-def everything(desk: Desk) -> dict[str, list[dict[str, Any]]]:
-    return {name: desk.table(table) for name, table in metadata.tables.items()}
-
-
 def acts(desk: Desk) -> list[tuple[str, str, str]]:
     return [(row["who"], row["action"], row["detail"]) for row in desk.table(audit_log)]
 
@@ -85,11 +81,11 @@ def raised(desk: Desk, amount: object = 15_000, **values: object) -> None:
 
 def test_a_dry_run_says_what_it_would_grant_and_writes_nothing(desk: Desk) -> None:
     raised(desk)
-    before, files = everything(desk), sorted(desk.data_dir.rglob("*"))
+    before, files = desk.everything(), sorted(desk.data_dir.rglob("*"))
     settlement = settle(desk, dry_run=True)
     assert [(award.name, award.amount) for award in settlement.granted] == [("达标奖", 20_000)]
     assert (settlement.tasks, settlement.total, settlement.is_dry_run) == (1, 20_000, True)
-    assert everything(desk) == before
+    assert desk.everything() == before
     assert sorted(desk.data_dir.rglob("*")) == files
 
 
@@ -146,11 +142,11 @@ def test_the_contact_gets_one_notice_that_says_why(desk: Desk) -> None:
 def test_a_second_time_nothing_is_left_to_grant(desk: Desk) -> None:
     raised(desk)
     settle(desk)
-    before = everything(desk)
+    before = desk.everything()
     desk.clock.advance(minutes=3)
     again = settle(desk)
     assert (again.granted, again.tasks) == ((), 0)
-    assert everything(desk) == before
+    assert desk.everything() == before
 
 
 def test_a_new_contract_is_not_granted_again_what_was_settled(desk: Desk) -> None:
@@ -248,12 +244,12 @@ def test_a_pull_that_shrank_is_not_believed(desk: Desk) -> None:
     rows = contracts(*range(1, 21), amount=1000)
     desk.show(rows)
     desk.run()
-    before = everything(desk)
+    before = desk.everything()
     desk.show(contracts(*range(1, 7), amount=20_000))
     for dry_run in (True, False):
         with pytest.raises(PullShrankError, match=f"少了 14 个合同（已登记 20 个）.*run {BEIJING} --accept-shrink"):
             settle(desk, dry_run=dry_run)
-    assert everything(desk) == before
+    assert desk.everything() == before
 
 
 def test_the_command_that_takes_a_shrunken_pull_is_one_that_runs(desk: Desk) -> None:
@@ -282,10 +278,10 @@ def test_a_closed_campaign_is_not_settled(desk: Desk) -> None:
     raised(desk)
     with desk.app.database.writing() as connection:
         ledger.close(connection, desk.app.campaigns.valid[BEIJING], 1, SourceChanges({}), NOON, "王")
-    before, calls = everything(desk), len(desk.source.calls)
+    before, calls = desk.everything(), len(desk.source.calls)
     with pytest.raises(ledger.CampaignClosedError, match=f"adjust {BEIJING}"):
         settle(desk)
-    assert everything(desk) == before
+    assert desk.everything() == before
     assert len(desk.source.calls) == calls, "nobody was asked"
 
 
@@ -297,12 +293,12 @@ def test_settling_that_breaks_half_way_has_granted_nothing(
         raise RuntimeError("half-way")
 
     raised(desk)
-    before = everything(desk)
+    before = desk.everything()
     with monkeypatch.context() as patched:
         patched.setattr(corrections, broken, fails)
         with pytest.raises(RuntimeError):
             settle(desk)
-    assert everything(desk) == before
+    assert desk.everything() == before
     assert not corrections_file(desk).exists()
     assert settle(desk).tasks == 1
 
@@ -375,7 +371,7 @@ def test_many_at_once_grant_once(desk: Desk) -> None:
 def test_an_adjustment_is_a_row_of_the_ledger_with_its_reason_and_author(desk: Desk) -> None:
     desk.show(contracts(*range(1, 7)))
     desk.run()
-    before = everything(desk)
+    before = desk.everything()
     adjustment = adjust(desk, "-1,058.50", "  退单\n多发 ")
     assert (adjustment.award.amount, adjustment.total, adjustment.earlier) == (-105_850, -105_850, ())
     row = desk.table(awards)[-1]
@@ -390,7 +386,7 @@ def test_an_adjustment_is_a_row_of_the_ledger_with_its_reason_and_author(desk: D
     assert (row["amount"], row["base_amount"], row["multiplier"], row["badge"]) == (-105_850, -105_850, "1", "")
     assert json.loads(row["reason"]) == {"why": "退单 多发", "who": "王"}
     assert acts(desk) == [("王", "adjust", f"{BEIJING}：沈若川 -1,058.50 元，退单 多发")]
-    after = everything(desk)
+    after = desk.everything()
     assert {name for name in before if after[name] != before[name]} == {"awards", "audit_log", "campaigns"}
     assert desk.table(campaigns)[0]["revision"] == 2
 
@@ -398,7 +394,7 @@ def test_an_adjustment_is_a_row_of_the_ledger_with_its_reason_and_author(desk: D
 def test_a_dry_run_of_an_adjustment_writes_nothing(desk: Desk) -> None:
     desk.show(contracts(1))
     desk.run()
-    before = everything(desk)
+    before = desk.everything()
     assert adjust(desk, "30", dry_run=True).summary() == {
         "campaign": BEIJING,
         "outcome": "dry-run",
@@ -410,7 +406,7 @@ def test_a_dry_run_of_an_adjustment_writes_nothing(desk: Desk) -> None:
         "earlier": [],
         "total": "30",
     }
-    assert everything(desk) == before
+    assert desk.everything() == before
     assert not corrections_file(desk).exists()
 
 
@@ -495,10 +491,10 @@ def test_who_was_registered_before_payees_were_kept_by_provider_can_still_be_mea
 def test_what_cannot_be_adjusted_is_refused_in_words(desk: Desk, wish: dict[str, str], words: str) -> None:
     desk.show(contracts(1))
     desk.run()
-    before = everything(desk)
+    before = desk.everything()
     with pytest.raises(JobRefusedError, match=words):
         adjust(desk, **wish)
-    assert everything(desk) == before
+    assert desk.everything() == before
 
 
 def test_a_campaign_that_the_configuration_no_longer_has_can_be_adjusted(

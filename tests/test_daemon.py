@@ -88,17 +88,12 @@ REWARD_CONFIGS = {{
 
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Installation]:
-    robots: list[SlowRobot] = []
-
-    def make(keys: Iterable[str]) -> RobotStandIn:
-        robots.append(SlowRobot(keys))
-        return robots[0]
-
-    with open_world(tmp_path, make) as world:
+    with open_world(tmp_path, SlowRobot) as world:
+        assert isinstance(world.robot, SlowRobot)
         try:
-            yield Installation(world, robots[0])
+            yield Installation(world, world.robot)
         finally:
-            robots[0].gate.set()
+            world.robot.gate.set()
 
 
 def stop(daemon: Running, how: signal.Signals = signal.SIGTERM) -> None:

@@ -215,14 +215,9 @@ class Life:
 
 @contextmanager
 def life(folder: Path) -> Iterator[Life]:
-    robots: list[DistantRobot] = []
-
-    def make(keys: Iterable[str]) -> RobotStandIn:
-        robots.append(DistantRobot(keys))
-        return robots[0]
-
-    with open_world(folder, make) as world:
-        yield Life(world, robots[0])
+    with open_world(folder, DistantRobot) as world:
+        assert isinstance(world.robot, DistantRobot)
+        yield Life(world, world.robot)
 
 
 # -- what must be the same -------------------------------------------------------------------------------------------

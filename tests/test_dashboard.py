@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import io
 import re
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import streamlit.config
-from argon2 import PasswordHasher
-from conftest import BEIJING, PROXY_VARIABLES, Desk, SetClock, Surroundings, contracts, desk_in, surroundings_in
-from dashboard_stage import asked, cards, open_page, table, words
+from conftest import BEIJING, Desk, contracts
+from dashboard_stage import PAGES, PASSWORD, QUICK, asked, cards, figure_of, look_at, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import SHANGHAI, parse_moment
-from modules.sandbox.sample_contracts import SampleMonth
-from modules.settings import ENVIRONMENT_VARIABLES
 from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import data
@@ -30,52 +25,9 @@ from streamlit_app.acts import act
 from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
 from streamlit_app.words import plain
 
-PAGES = sorted(file.stem for file in (Path(data.__file__).parent / "pages").glob("*.py"))
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 PERSON = "沈若川"
-QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    """No figure of another test, and no database open after this one."""
-    data.close()
-    yield
-    data.close()
-
-
-@pytest.fixture(scope="module")
-def month_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
-    """A database with April and May of Beijing, whole, with the messages sent: to copy."""
-    root = tmp_path_factory.mktemp("month") / "installation"
-    with pytest.MonkeyPatch.context() as patch:
-        for name in PROXY_VARIABLES:
-            patch.delenv(name, raising=False)
-        with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database) as desk:
-            for key, moment in (("BJ-2025-04", "2025-04-30T23:59"), (BEIJING, "2025-05-31T23:59")):
-                sample = SampleMonth("BJ", 2025, int(key[-2:]), 2025)
-                desk.show(sample.pull(parse_moment(moment)), key, sample.columns)
-                assert desk.run(key, moment).outcome == "ok"
-            desk.drain()
-    return root / "data" / "tasks.db"
-
-
-@pytest.fixture
-def month(
-    surroundings: Surroundings,
-    month_database: Path,
-    open_desk: Callable[..., AbstractContextManager[Desk]],
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Desk]:
-    """A desk with these months, whose environment is this process's."""
-    folder = Path(surroundings.environ["DATA_DIR"])
-    folder.mkdir()
-    shutil.copy(month_database, folder / "tasks.db")
-    for name in ENVIRONMENT_VARIABLES:
-        monkeypatch.delenv(name, raising=False)
-    for name, value in surroundings.environ.items():
-        monkeypatch.setenv(name, value)
-    with open_desk() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -85,12 +37,6 @@ def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     streamlit.config.set_option("secrets.files", [str(file)])
     yield lambda text: file.write_text(text, encoding="utf-8") and None
     streamlit.config.set_option("secrets.files", before)
-
-
-def number(desk: Desk, query: str) -> int:
-    """One figure by SQL of the test's own."""
-    with desk.app.database.reading() as connection:
-        return int(connection.execute(sa.text(query)).scalar_one())
 
 
 def links(page: AppTest) -> list[str]:
@@ -150,13 +96,13 @@ class TestFreshness:
     def test_a_campaign_that_is_on_and_was_not_pulled_is_told_in_red(
         self, month: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment("2025-05-20T12:00"))
+        look_at(monkeypatch, "2025-05-20T12:00")
         with month.app.database.writing() as connection:
             connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:00:00.000000+08:00'"))
         assert f"{BEIJING} 正在活动期内，却很久没有成功拉取" in words(open_page("ranking"))
 
     def test_one_that_was_pulled_lately_is_fresh(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment("2025-05-20T12:00"))
+        look_at(monkeypatch, "2025-05-20T12:00")
         with month.app.database.writing() as connection:
             connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:58:00.000000+08:00'"))
         page = open_page("ranking")
@@ -170,11 +116,11 @@ class TestOverview:
         assert asked(page) == {"month": "2025-05"}
         (row, *_) = table(page)
         of_may = f"FROM performance WHERE campaign = '{BEIJING}'"
-        assert row["合同数"] == number(month, f"SELECT COUNT(*) {of_may}")
-        assert row["合同金额（元）"] == number(month, f"SELECT SUM(amount) {of_may}") / 100
-        assert row["计入业绩（元）"] == number(month, f"SELECT SUM(performance) {of_may}") / 100
-        assert row["奖金池（元）"] == number(month, f"SELECT SUM(bonus_pool) {of_may}") / 100
-        paid = number(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert row["合同数"] == figure_of(month, f"SELECT COUNT(*) {of_may}")
+        assert row["合同金额（元）"] == figure_of(month, f"SELECT SUM(amount) {of_may}") / 100
+        assert row["计入业绩（元）"] == figure_of(month, f"SELECT SUM(performance) {of_may}") / 100
+        assert row["奖金池（元）"] == figure_of(month, f"SELECT SUM(bonus_pool) {of_may}") / 100
+        paid = figure_of(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert row["奖金（元）"] == paid / 100
 
     def test_another_month_can_be_chosen(self, month: Desk) -> None:
@@ -219,11 +165,12 @@ class TestRanking:
         rows = table(open_page("ranking", campaign=BEIJING))
         assert [row["名次"] for row in rows] == list(range(1, len(rows) + 1))
         assert rows == sorted(rows, key=lambda row: -float(str(row["累计业绩（元）"])))
-        assert len(rows) == number(month, f"SELECT COUNT(DISTINCT payee) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        everybody = f"SELECT COUNT(DISTINCT payee) FROM performance WHERE campaign = '{BEIJING}'"  # noqa: S608
+        assert len(rows) == figure_of(month, everybody)
         for row in rows:
             own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{row['管家']}'"
-            assert row["合同数"] == number(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
-            assert row["应发（元）"] == number(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards {own}") / 100  # noqa: S608
+            assert row["合同数"] == figure_of(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
+            assert row["应发（元）"] == figure_of(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards {own}") / 100  # noqa: S608
 
     def test_progress_tells_what_is_missing_for_the_next_tier(self, doors: Desk) -> None:
         doors.show(contracts(*range(1, 7), amount=12_000))  # 72,000 of 80,000 yuan, six of six contracts
@@ -236,6 +183,7 @@ class TestRanking:
     def test_filters_stand_in_the_address_and_come_from_there(self, month: Desk) -> None:
         page = open_page("ranking", month="2025-04", award="精英奖")
         assert asked(page) == {"month": "2025-04", "campaign": "BJ-2025-04", "award": "精英奖"}
+        assert table(page)
         assert all("精英奖" in str(row["已得奖励"]) for row in table(page))
         page.selectbox[2].select(None).run()
         assert asked(page) == {"month": "2025-04", "campaign": "BJ-2025-04"}
@@ -245,8 +193,8 @@ class TestRanking:
         assert asked(page)["days"] == "2025-05-01~2025-05-10"
         within = f"campaign = '{BEIJING}' AND signed_at < '2025-05-11' AND NOT self_referral"
         shown = sum(int(str(row["筛选内合同"])) for row in table(page))
-        assert shown == number(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
-        assert 0 < shown < number(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert shown == figure_of(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
+        assert 0 < shown < figure_of(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
 
     @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
     def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
@@ -265,8 +213,8 @@ class TestHousekeeper:
         page = open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON)
         own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{PERSON}'"
         contracts_shown, awards_shown = table(page, 0), table(page, 1)
-        assert len(contracts_shown) == number(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
-        assert len(awards_shown) == number(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
+        assert len(contracts_shown) == figure_of(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
+        assert len(awards_shown) == figure_of(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
         assert "接下来" in words(page)
@@ -329,12 +277,12 @@ class TestDoor:
     def test_with_users_a_page_shows_the_form_and_nothing_else(
         self, month: Desk, secrets: Callable[[str], None]
     ) -> None:
-        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash("Geheim-und-lang")}"')
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash(PASSWORD)}"')
         page = open_page("overview")
         assert [field.label for field in page.text_input] == ["用户名", "密码"]
         assert not page.metric
         page.text_input[0].input("wang")
-        page.text_input[1].input("Geheim-und-lang")
+        page.text_input[1].input(PASSWORD)
         page.button[0].click().run()
         assert page.metric
         assert "已登录：wang（只能查看）" in words(page)

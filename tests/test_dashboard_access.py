@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from argon2 import PasswordHasher
 from conftest import NOON
+from dashboard_stage import PASSWORD, QUICK
 
 from modules.errors import JobRefusedError
 from streamlit_app import access, launch
@@ -26,9 +26,6 @@ from streamlit_app.access import (
     read_secrets,
     sign_in_of,
 )
-
-QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-PASSWORD = "Geheim-und-lang"
 
 SECRETS = f"""
 [dashboard.users.lihua]

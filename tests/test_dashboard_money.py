@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
-from conftest import BEIJING, SHANGHAI_MAY, Desk, contracts
-from dashboard_stage import asked, cards, open_page, table, words
+from conftest import BEIJING, SHANGHAI_MAY, Desk, contracts, lasting_desk
+from dashboard_stage import asked, cards, figure_of, look_at, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
@@ -18,56 +19,43 @@ from modules.clock import parse_moment
 from modules.closing import close
 from modules.ledger_records import read_awards
 from modules.sandbox.metabase import Fault
-from modules.sandbox.sample_contracts import SampleMonth
-from modules.tables import awards, metadata, performance
+from modules.tables import awards, performance
 from modules.task_board import TaskError
 from streamlit_app import acts, data, sign_in
 from streamlit_app.access import Viewer
+
+pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 APRIL = "BJ-2025-04"
 MID_MAY = "2025-05-20T12:00"
 PERSON = "沈若川"
 
 
-@pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    """No figure of another test, and no database open after this one."""
-    data.close()
-    yield
-    data.close()
+@pytest.fixture(scope="module")
+def sold_database(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    """April of Beijing, whole, and May of both cities up to noon of the 20th, with an adjustment: to copy."""
+    root = tmp_path_factory.mktemp("sold") / "installation"
+    with lasting_desk(root, empty_database) as desk:
+        for key, moment in ((APRIL, "2025-04-30T23:59"), (BEIJING, MID_MAY), (SHANGHAI_MAY, MID_MAY)):
+            desk.clock.now = parse_moment(moment)
+            desk.run_sample(key, moment)
+        adjustments.adjust(desk.app, Wish(BEIJING, PERSON, None, "-58.50", "退单"), "王", dry_run=False)
+    return root / "data" / "tasks.db"
 
 
 @pytest.fixture
-def sold(doors: Desk, monkeypatch: pytest.MonkeyPatch) -> Desk:
-    """April of Beijing, whole, and May of both cities up to noon of the 20th, with an adjustment; seen at that noon."""
-    for key, moment in ((APRIL, "2025-04-30T23:59"), (BEIJING, MID_MAY), (SHANGHAI_MAY, MID_MAY)):
-        doors.clock.now = parse_moment(moment)
-        sample = SampleMonth(key[:2], 2025, int(key[-2:]), 2025)
-        doors.show(sample.pull(doors.clock.now), key, sample.columns)
-        assert doors.run(key, moment).outcome == "ok"
-    adjustments.adjust(doors.app, Wish(BEIJING, PERSON, None, "-58.50", "退单"), "王", dry_run=False)
+def sold(
+    open_doors: Callable[[Path], AbstractContextManager[Desk]], sold_database: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Desk]:
+    """A desk with these, seen at that noon."""
     look_at(monkeypatch, MID_MAY)
-    return doors
-
-
-def look_at(monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
-    """The dashboard's clock stands there."""
-    monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment(moment))
-
-
-def fen(desk: Desk, query: str) -> int:
-    """One figure by SQL of the test's own."""
-    with desk.app.database.reading() as connection:
-        return int(connection.execute(sa.text(query)).scalar_one())
+    with open_doors(sold_database) as desk:
+        yield desk
 
 
 def cents(shown: object) -> int:
     """What a table shows in yuan, in fen."""
     return round(float(str(shown)) * 100)
-
-
-def everything(desk: Desk) -> dict[str, list[dict[str, object]]]:
-    return {name: desk.table(one) for name, one in metadata.tables.items()}
 
 
 class TestRewards:
@@ -85,12 +73,12 @@ class TestRewards:
 
     def test_providers_add_up_to_the_whole_and_each_is_that_of_the_contracts(self, sold: Desk) -> None:
         rows = table(open_page("rewards", campaign=BEIJING), 1)
-        paid = fen(sold, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        paid = figure_of(sold, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert sum(cents(row["奖金（元）"]) for row in rows) == paid
         for row in rows:
             firm = "" if row["服务商"] == "（不属于服务商）" else row["服务商"]
             of_firm = f"WHERE p.campaign = '{BEIJING}' AND p.provider = '{firm}'"
-            assert cents(row["合同金额（元）"]) == fen(
+            assert cents(row["合同金额（元）"]) == figure_of(
                 sold,
                 f"SELECT COALESCE(SUM(p.amount), 0) FROM performance p {of_firm}",  # noqa: S608
             )
@@ -98,7 +86,7 @@ class TestRewards:
                 won = (
                     f"SELECT COALESCE(SUM(a.amount), 0) FROM awards a JOIN performance p USING (contract_id) {of_firm}"  # noqa: S608
                 )
-                assert cents(row["奖金（元）"]) == fen(sold, won)
+                assert cents(row["奖金（元）"]) == figure_of(sold, won)
 
     def test_days_and_track_come_from_the_address_and_narrow_it_down(self, sold: Desk) -> None:
         page = open_page("rewards", campaign=BEIJING, days="2025-05-05~2025-05-12", track="平台单")
@@ -106,7 +94,7 @@ class TestRewards:
             f"signed_at >= '2025-05-05' AND signed_at < '2025-05-13' AND NOT self_referral AND p.campaign = '{BEIJING}'"
         )
         won = f"SELECT SUM(a.amount) FROM awards a JOIN performance p USING (contract_id) WHERE {within}"  # noqa: S608
-        assert sum(cents(row["金额（元）"]) for row in table(page)) == fen(sold, won)
+        assert sum(cents(row["金额（元）"]) for row in table(page)) == figure_of(sold, won)
         assert "不属于任何渠道" in words(page)
         assert asked(page)["days"] == "2025-05-05~2025-05-12"
 
@@ -164,14 +152,14 @@ class TestTrends:
 
     def test_the_month_before_is_compared_at_the_same_day_and_hour(self, sold: Desk) -> None:
         page = open_page("trends", campaign=BEIJING)
-        before = fen(
+        before = figure_of(
             sold,
             f"SELECT COUNT(*) FROM performance WHERE campaign = '{APRIL}' AND signed_at < '2025-04-20T12:00'",  # noqa: S608
         )
-        whole = fen(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{APRIL}'")  # noqa: S608
+        whole = figure_of(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{APRIL}'")  # noqa: S608
         assert 0 < before < whole
         assert f"2025 年 4 月同期（{before} 单）" in words(page)
-        now = fen(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        now = figure_of(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
         (card,) = [one for one in page.metric if one.label == "合同"]
         assert (card.value, card.delta) == (f"{now} 单", f"{now / before - 1:+.1%}")
 
@@ -192,7 +180,7 @@ class TestPayout:
         own = f"FROM awards WHERE campaign = '{BEIJING}' AND payee"
         for row in rows:
             payee = f"'{row['管家']}'"
-            assert cents(row["应发（元）"]) == fen(sold, f"SELECT COALESCE(SUM(amount), 0) {own} = {payee}")
+            assert cents(row["应发（元）"]) == figure_of(sold, f"SELECT COALESCE(SUM(amount), 0) {own} = {payee}")
         (adjusted,) = [row for row in rows if row["其中调整（元）"]]
         assert (adjusted["管家"], adjusted["其中调整（元）"]) == (PERSON, -58.5)
         assert [row["应发（元）"] for row in rows] == sorted((row["应发（元）"] for row in rows), reverse=True)
@@ -209,7 +197,7 @@ class TestPayout:
         assert workbook.sheetnames[0] == "汇总"
         assert set(workbook.sheetnames[1:]) == payees
         *_, total = workbook["汇总"].iter_rows(values_only=True)
-        paid = fen(sold, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        paid = figure_of(sold, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert (total[0], cents(total[-1])) == ("合计", paid)
         ids = [row[0] for row in workbook[PERSON].iter_rows(min_row=4, values_only=True) if row[1]]
         assert ids
@@ -217,6 +205,7 @@ class TestPayout:
 
     def test_providers_are_told_apart_where_the_campaign_does(self, sold: Desk) -> None:
         rows = table(open_page("payout", campaign=SHANGHAI_MAY))
+        assert rows
         assert all(row["服务商"] for row in rows)
 
     @pytest.mark.parametrize(
@@ -280,12 +269,12 @@ class TestReconciling:
 
     def test_an_operator_asks_the_source_anew_and_nothing_is_written(self, changed: Desk) -> None:
         changed.show(contracts(1, 2, 3, 5, 6))
-        before = everything(changed)
+        before = changed.everything()
         page = pressed(open_page("payout"))
         assert "重新对账" in words(page)
         assert "共 2 处出入" in words(page)
         assert "源数据里有 2 个合同还没有登记" in words(page)
-        assert everything(changed) == before
+        assert changed.everything() == before
 
     def test_a_contract_that_vanished_is_found_by_asking_anew(self, changed: Desk) -> None:
         changed.show(contracts(1, 2))
@@ -301,6 +290,7 @@ class TestReconciling:
         assert table(page)[0]["管家"] == PERSON
 
     def test_a_comparison_of_another_campaign_is_not_shown(self, sold: Desk) -> None:
+        sold.show_sample(BEIJING, MID_MAY)
         page = pressed(open_page("payout", campaign=BEIJING))
         assert "重新对账（" in words(page)
         page.selectbox[1].select(SHANGHAI_MAY).run()

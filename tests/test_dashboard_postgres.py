@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import PROXY_VARIABLES, SetClock, desk_in, surroundings_in
-from dashboard_stage import cards, open_page, run_two_months, run_violations, table
+from conftest import be_in, lasting_desk, run_two_months
+from dashboard_stage import PAGES, cards, look_at, open_page, run_violations, table
 from postgres import Server
 from streamlit.testing.v1 import AppTest
 
 from modules.clock import parse_moment
-from modules.settings import ENVIRONMENT_VARIABLES
 from modules.tables import tasks
 from streamlit_app import data
 
 pytestmark = pytest.mark.slow
-
-PAGES = sorted(file.stem for file in (Path(data.__file__).parent / "pages").glob("*.py"))
 
 
 @pytest.fixture(scope="module")
@@ -35,21 +32,17 @@ def environments(
         "postgresql": {"DATABASE_URL": postgres.create(name, "template_tasks")},
     }
     made: dict[str, Mapping[str, str]] = {}
-    with pytest.MonkeyPatch.context() as patch:
-        for variable in PROXY_VARIABLES:
-            patch.delenv(variable, raising=False)
-        for kind, url in urls.items():
-            root = tmp_path_factory.mktemp(kind) / "installation"
-            with surroundings_in(root) as around, desk_in(around, SetClock(), empty_database, **url) as desk:
-                run_two_months(desk)
-                run_violations(desk, date(2025, 5, 1), date(2025, 5, 30), [date(2025, 5, 14)])
-                desk.clock.now = parse_moment("2025-06-02T12:00")
-                desk.drain()
-                with desk.app.database.writing() as connection:
-                    connection.execute(sa.update(tasks).values(updated_at=desk.clock.now))  # the sender's is the wall's
-                    failed = {"status": "failed", "last_error": "机器人密钥不对"}
-                    connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(failed))
-                made[kind] = desk.environ
+    for kind, url in urls.items():
+        with lasting_desk(tmp_path_factory.mktemp(kind) / "installation", empty_database, **url) as desk:
+            run_two_months(desk)
+            run_violations(desk, date(2025, 5, 1), date(2025, 5, 30), [date(2025, 5, 14)])
+            desk.clock.now = parse_moment("2025-06-02T12:00")
+            desk.drain()
+            with desk.app.database.writing() as connection:
+                connection.execute(sa.update(tasks).values(updated_at=desk.clock.now))  # the sender's is the wall's
+                failed = {"status": "failed", "last_error": "机器人密钥不对"}
+                connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(failed))
+            made[kind] = desk.environ
     yield made
     data.close()
     postgres.drop(name)
@@ -59,14 +52,11 @@ def environments(
 def test_every_page_shows_the_same_on_either_database(
     environments: dict[str, Mapping[str, str]], name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(data, "shanghai_now", lambda: parse_moment("2025-06-02T12:00"))
+    look_at(monkeypatch, "2025-06-02T12:00")
     shown = {}
     for kind, environ in environments.items():
         data.close()
-        for variable in ENVIRONMENT_VARIABLES:
-            monkeypatch.delenv(variable, raising=False)
-        for variable, value in environ.items():
-            monkeypatch.setenv(variable, value)
+        be_in(environ, monkeypatch)
         page = open_page(name)
         assert not page.exception
         assert "这个页面出错了" not in "\n".join(str(error.value) for error in page.error)

@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from datetime import date
 
 import pytest
 from conftest import BEIJING, Desk
-from dashboard_stage import asked, cards, figure_of, open_page, run_two_months, table, words
+from dashboard_stage import asked, cards, figure_of, open_page, table, words
 from streamlit.testing.v1 import AppTest
 
 from modules.rewards.changes import ChangeError, parse_change
 from modules.simulation import Request, run_simulation
 from streamlit_app import charts, data
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 EASIER = "tiered_rewards.tiers[0].threshold=60000"
 SETTLED = date(2025, 6, 2)
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    data.close()
-    yield
-    data.close()
-
-
-@pytest.fixture
-def month(doors: Desk) -> Desk:
-    run_two_months(doors)
-    return doors
 
 
 def lever(page: AppTest, label: str) -> AppTest:
@@ -67,7 +55,7 @@ class TestPage:
         rows = {str(row["管家"]): row for row in table(page)}
         for payee, difference in moved.items():
             own = f"campaign = '{BEIJING}' AND payee = '{payee}'"
-            paid = figure_of(month, f"SELECT SUM(amount) FROM awards WHERE {own}")  # noqa: S608
+            paid = figure_of(month, f"SELECT COALESCE(SUM(amount), 0) FROM awards WHERE {own}")  # noqa: S608
             assert (rows[payee]["实发（元）"], rows[payee]["改后比原配置（元）"]) == (paid / 100, difference / 100)
         assert f"{len(rows)} 人多得" in words(page)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -20,14 +19,9 @@ from modules.process_lock import daemon_lock
 from modules.tables import job_runs, troubles
 from streamlit_app import data
 
+pytestmark = pytest.mark.usefixtures("nothing_kept")
+
 JOBS, FAILURES, REJECTED = 0, 1, 2
-
-
-@pytest.fixture(autouse=True)
-def nothing_kept() -> Iterator[None]:
-    data.close()
-    yield
-    data.close()
 
 
 @pytest.fixture(autouse=True)
@@ -162,10 +156,6 @@ class TestConfiguration:
 
 
 def test_looking_changes_nothing(busy: Desk) -> None:
-    def everything() -> dict[str, int]:
-        names = ("tasks", "job_runs", "performance", "awards", "troubles", "audit_log", "campaigns")
-        return {name: figure_of(busy, f"SELECT COUNT(*) FROM {name}") for name in names}  # noqa: S608
-
-    before = everything()
+    before = busy.everything()
     open_page("status")
-    assert everything() == before
+    assert busy.everything() == before

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from one_by_one import OneByOne
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
+from sqlite_files import dump
 
 from modules import database as database_module
 from modules.clock import SHANGHAI
@@ -213,13 +214,6 @@ def test_an_upgrade_that_fails_half_way_leaves_the_data_as_it_was(path: Path) ->
     with pytest.raises(DatabaseError, match="数据库出错"):
         upgraded(path)
     assert dump(path) == before
-
-
-def dump(path: Path) -> list[str]:
-    connection = sqlite3.connect(path)
-    lines = list(connection.iterdump())
-    connection.close()
-    return lines
 
 
 # What can't be opened

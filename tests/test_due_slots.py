@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import itertools
 import os
-import time as system_time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -139,13 +138,10 @@ def test_when_a_job_runs_next(timing: Daily | Every, now: str, last: LastRun | N
 
 
 @pytest.fixture(params=["Asia/Shanghai", "America/New_York", "Europe/Berlin", "Australia/Lord_Howe", "UTC"])
-def host_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def host_zone(request: pytest.FixtureRequest, set_zone: Callable[[str], None]) -> str:
     """The zone that the machine believes to be in."""
-    monkeypatch.setenv("TZ", request.param)
-    system_time.tzset()
-    yield request.param
-    monkeypatch.undo()
-    system_time.tzset()
+    set_zone(request.param)
+    return str(request.param)
 
 
 def test_the_zone_of_the_machine_changes_nothing(host_zone: str) -> None:

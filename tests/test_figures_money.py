@@ -8,16 +8,17 @@ import pytest
 from conftest import BEIJING
 from hypothesis import given
 from hypothesis import strategies as st
+from ledger_rows import put_award, put_campaign, put_contract
 
 from modules.clock import parse_moment
 from modules.database import Database
-from modules.figures.composition import Composition, Cut, DayPart, Part, ProviderPart, composition_of
+from modules.figures.composition import Composition, DayPart, Part, ProviderPart, composition_of
 from modules.figures.course import Course, Day, course_of, running
+from modules.figures.cut import Cut
 from modules.figures.distribution import MOST_STEPS, Step, distribution_of
 from modules.figures.months import Period
 from modules.figures.stages import Stage, stage_of
 from modules.rewards.frame import PAYEE_SEPARATOR
-from modules.tables import awards, campaigns, performance
 
 APRIL = "BJ-2025-04"
 EAST, WEST = "北京东装饰", "北京西装饰"
@@ -31,9 +32,7 @@ class Book:
         self._numbers = 0
 
     def campaign(self, key: str = BEIJING, pulled: str | None = "2025-06-01T08:00") -> None:
-        at = parse_moment(pulled) if pulled else None
-        with self.database.writing() as connection:
-            connection.execute(campaigns.insert().values(key=key, revision=1, last_pull_at=at))
+        put_campaign(self.database, key, last_pull_at=parse_moment(pulled) if pulled else None)
 
     def contract(
         self,
@@ -48,26 +47,20 @@ class Book:
     ) -> str:
         """Registered; its id."""
         self._numbers += 1
-        contract_id = str(1_920_000_000_000_000_000 + self._numbers)
         money = ("amount", "performance", "total", "performance_total", "bonus_pool", "source_amount")
-        values = {
-            "campaign": key,
-            "contract_id": contract_id,
-            "sequence": None if historical else self._numbers,
-            "payee": payee,
-            "housekeeper": payee.partition(PAYEE_SEPARATOR)[0],
-            "provider": provider,
-            **dict.fromkeys(("contract_number", "project", "address", "remark", "source"), ""),
-            "self_referral": self_referral,
-            "historical": historical,
-            "signed_at": parse_moment(signed),
-            "registered_at": parse_moment("2025-06-01T08:00"),
-            "count": 1,
+        return put_contract(
+            self.database,
+            self._numbers,
+            campaign=key,
+            sequence=None if historical else self._numbers,
+            payee=payee,
+            housekeeper=payee.partition(PAYEE_SEPARATOR)[0],
+            provider=provider,
+            self_referral=self_referral,
+            historical=historical,
+            signed_at=parse_moment(signed),
             **dict.fromkeys(money, yuan * 100),
-        }
-        with self.database.writing() as connection:
-            connection.execute(performance.insert().values(values))
-        return contract_id
+        )
 
     def award(
         self,
@@ -78,22 +71,16 @@ class Book:
         name: str = "接好运",
         granted: str = "2025-06-02T10:00",
     ) -> None:
-        values = {
-            "campaign": BEIJING,
-            "contract_id": contract_id,
-            "payee": payee,
-            "housekeeper": payee.partition(PAYEE_SEPARATOR)[0],
-            "kind": kind,
-            "name": name,
-            **dict.fromkeys(("amount", "base_amount"), yuan * 100),
-            **dict.fromkeys(("badge", "config_hash"), ""),
-            "multiplier": "1",
-            "position": 0,
-            "reason": "{}",
-            "granted_at": parse_moment(granted),
-        }
-        with self.database.writing() as connection:
-            connection.execute(awards.insert().values(values))
+        put_award(
+            self.database,
+            yuan * 100,
+            contract_id=contract_id,
+            payee=payee,
+            housekeeper=payee.partition(PAYEE_SEPARATOR)[0],
+            kind=kind,
+            name=name,
+            granted_at=parse_moment(granted),
+        )
 
     def composition(self, **cut: object) -> Composition:
         with self.database.reading() as connection:

@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 import sqlalchemy as sa
 from conftest import NOON
+from ledger_rows import put_award, put_campaign
 
 from modules.database import Database
 from modules.figures import paid, runs, sla, sla_texts
@@ -14,7 +15,7 @@ from modules.sla_messages import week_key
 from modules.sla_rows import Violation
 from modules.sla_settings import SlaSettings
 from modules.sla_store import finish_week, mark_missed_days, store_day
-from modules.tables import awards, campaigns, job_runs, rejected_rows, spent_keys, tasks
+from modules.tables import job_runs, rejected_rows, spent_keys, tasks
 from modules.templates import Templates
 
 MONDAY = date(2025, 5, 5)
@@ -116,12 +117,10 @@ def test_rows_that_are_mended_are_told_no_more(any_database: Database) -> None:
 
 
 def test_what_was_paid_is_summed_by_payee(any_database: Database) -> None:
-    given = {"campaign": "BJ-2025-05", "housekeeper": "x", "kind": "人工调整", "name": "调整", "base_amount": 0}
-    given |= {"badge": "", "multiplier": "1", "position": 0, "reason": "{}", "config_hash": "", "granted_at": NOON}
-    with any_database.writing() as connection:
-        for payee, amount in (("甲", 20_000), ("甲", -5_000), ("乙", 100)):
-            connection.execute(sa.insert(awards).values(given | {"payee": payee, "amount": amount}))
-        connection.execute(sa.insert(awards).values(given | {"campaign": "SH-2025-05", "payee": "甲", "amount": 7}))
-        connection.execute(sa.insert(campaigns).values(key="BJ-2025-05", revision=3))
+    for payee, amount in (("甲", 20_000), ("甲", -5_000), ("乙", 100)):
+        put_award(any_database, amount, campaign="BJ-2025-05", payee=payee)
+    put_award(any_database, 7, campaign="SH-2025-05", payee="甲")
+    put_campaign(any_database, "BJ-2025-05", revision=3)
+    with any_database.reading() as connection:
         assert paid.paid_by_payee(connection, "BJ-2025-05") == {"甲": 15_000, "乙": 100}
         assert (paid.revision_of(connection, "BJ-2025-05"), paid.revision_of(connection, "XX-2025-05")) == (3, 0)

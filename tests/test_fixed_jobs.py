@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, closing
+from contextlib import AbstractContextManager
 from datetime import date, datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
-import yaml
 
 import jobs
 from modules import closing as campaign_closing
@@ -31,7 +28,9 @@ from modules.scheduled_job import Job
 from modules.settle_report import LINES_SHOWN
 from modules.soundness import read_report
 from modules.tables import job_runs, tasks
-from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, contract, contracts
+from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Surroundings, contract, contracts
+from tests.program import ALL_OFF
+from tests.sqlite_files import count, spoil
 
 LAST_DAY = datetime(2025, 6, 3, 18, 0, tzinfo=SHANGHAI)  # of both campaigns of May
 
@@ -132,8 +131,7 @@ def test_the_database_is_backed_up_each_day_and_the_newest_are_kept(desk: Desk) 
     first = date(2025, 5, 22)
     assert [path.name for path in copies] == [f"tasks-{first + timedelta(days=n)}.db" for n in range(BACKUPS_KEPT)]
     assert sorted(path.name for path in desk.app.settings.backup_dir.iterdir()) == [path.name for path in copies]
-    with closing(sqlite3.connect(copies[0])) as copy:
-        assert copy.execute("SELECT COUNT(*) FROM performance").fetchone() == (1,)
+    assert count(copies[0], "performance") == 1
 
 
 def test_a_second_backup_of_a_day_takes_the_place_of_the_first(desk: Desk) -> None:
@@ -142,14 +140,7 @@ def test_a_second_backup_of_a_day_takes_the_place_of_the_first(desk: Desk) -> No
         desk.run()
         run(desk, "housekeeping", NOON)
     [copy] = kept(desk.app.settings.backup_dir)
-    with closing(sqlite3.connect(copy)) as opened:
-        assert opened.execute("SELECT COUNT(*) FROM performance").fetchone() == (2,)
-
-
-def damaged(path: Path) -> None:
-    with path.open("r+b") as file:
-        file.seek(4096)
-        file.write(b"\xff" * 4096)
+    assert count(copy, "performance") == 2
 
 
 def test_a_damaged_database_is_told_and_the_good_copies_stay(tmp_path: Path, empty_database: Path) -> None:
@@ -157,7 +148,7 @@ def test_a_damaged_database_is_told_and_the_good_copies_stay(tmp_path: Path, emp
     file.write_bytes(empty_database.read_bytes())
     good = back_up(file, folder, date(2025, 5, 20))
     before = good.read_bytes()
-    damaged(file)
+    spoil(file)
     for day in (20, 21):
         with pytest.raises(BackupError, match="数据库"):
             back_up(file, folder, date(2025, 5, day))
@@ -191,16 +182,13 @@ def test_runs_older_than_90_days_are_forgotten(desk: Desk) -> None:
 
 
 @pytest.fixture
-def open_with(open_desk: Any, surroundings: Any) -> Callable[..., AbstractContextManager[Desk]]:
+def open_with(
+    open_desk: Callable[..., AbstractContextManager[Desk]], surroundings: Surroundings
+) -> Callable[..., AbstractContextManager[Desk]]:
     """A desk whose fixed jobs are these."""
 
     def opening(**told: dict[str, object]) -> AbstractContextManager[Desk]:
-        path = Path(surroundings.settings_file())
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
-        document["schedule"]["jobs"] |= told
-        path.write_text(yaml.safe_dump(document, allow_unicode=True), encoding="utf-8")
-        opened: AbstractContextManager[Desk] = open_desk(SETTINGS_FILE=str(path))
-        return opened
+        return open_desk(SETTINGS_FILE=surroundings.settings_file(schedule={"jobs": {**ALL_OFF, **told}}))
 
     return opening
 

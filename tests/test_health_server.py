@@ -6,6 +6,7 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 import requests
@@ -138,13 +139,11 @@ def test_a_port_that_is_taken_is_a_trouble_and_the_daemon_goes_on(desk: Desk, ca
         taken.listen()
         port = taken.getsockname()[1]
         healthy = desk.app.settings.health.model_copy(update={"port": port})
-        app_settings = desk.app.settings.model_copy(update={"health": healthy})
-        object.__setattr__(desk.app, "settings", app_settings)
-        pulse = Pulse(app_settings)
-        with signs_of_life(desk.app, pulse, lambda: True, dict) as vitals:
-            vitals.beat(desk.app, desk.clock())
-            watch_once(desk.app, desk.clock())
-    heartbeat = read_heartbeat(app_settings.state_dir)
+        app = replace(desk.app, settings=desk.app.settings.model_copy(update={"health": healthy}))
+        with signs_of_life(app, Pulse(app.settings), lambda: True, dict) as vitals:
+            vitals.beat(app, desk.clock())
+            watch_once(app, desk.clock())
+    heartbeat = read_heartbeat(app.settings.state_dir)
     assert heartbeat is not None
     assert f"端口 {port} 用不了" in heartbeat.health_fault
     assert [row["key"] for row in desk.table(troubles)] == ["health-server"]

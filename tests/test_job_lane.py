@@ -20,7 +20,7 @@ from modules.application import Application
 from modules.clock import SHANGHAI
 from modules.collector import paused_collector
 from modules.due_slots import Daily, Every, current_slot
-from modules.job_lane import PATIENCE_SECONDS, Chore, JobLane, JobLanes
+from modules.job_lane import PATIENCE_SECONDS, ChoreLane, JobLane, JobLanes
 from modules.job_runs import SlotLostError, Writing, take
 from modules.scheduled_job import Job, RunJob
 from modules.slot_run import SlotRun
@@ -216,7 +216,9 @@ def test_while_a_job_still_hangs_it_is_not_begun_again(desk: Desk, hanging: Hang
     assert written(desk) == ["too late"]
 
 
-def test_a_transaction_that_outlasts_the_time_limit_does_not_commit(desk: Desk) -> None:
+def test_a_transaction_that_outlasts_the_time_limit_does_not_commit(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
     inside, let_go, ended = threading.Event(), threading.Event(), threading.Event()
 
     def slow(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
@@ -232,7 +234,7 @@ def test_a_transaction_that_outlasts_the_time_limit_does_not_commit(desk: Desk) 
     looking = threading.Thread(target=lane(desk, job("slow", slow, SHORT)).run_due)
     looking.start()
     assert inside.wait(20)
-    system_time.sleep(0.6)  # past the limit; the lane waits for the database, which the job holds
+    wait_until(lambda: "已放弃" in caplog.text)  # now the lane waits for the database, which the job holds
     let_go.set()
     looking.join(20)
     assert ended.is_set()
@@ -290,6 +292,7 @@ def test_a_run_that_is_broken_off_begins_no_transaction_though_its_slot_is_still
     assert written(desk) == []
 
 
+@pytest.mark.slow
 def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) -> None:
     begun, let_go = threading.Event(), threading.Event()
 
@@ -297,7 +300,7 @@ def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) ->
         begun.set()
         let_go.wait(60)
 
-    files = JobLane("files", desk.app, list, Chore(EVERY, hangs))
+    files = ChoreLane("files", desk.app.clock, EVERY, hangs)
     lanes = alone(lane(desk, job("report", succeeds)), files)
     with lanes.running():
         lanes.wake_fixed()
@@ -313,7 +316,7 @@ def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) ->
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
-def alone(campaigns: JobLane, *chores: JobLane) -> JobLanes:
+def alone(campaigns: JobLane, *chores: ChoreLane) -> JobLanes:
     """Lanes without fixed jobs."""
     return JobLanes(campaigns, chores, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
 
@@ -332,14 +335,20 @@ def test_at_the_end_what_is_between_transactions_is_broken_off(desk: Desk, hangi
     assert written(desk) == []
 
 
-def test_at_the_end_a_transaction_in_progress_is_finished(desk: Desk) -> None:
-    inside = threading.Event()
+def test_at_the_end_a_transaction_in_progress_is_finished(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    inside, is_broken_off, break_off = threading.Event(), threading.Event(), SlotRun.break_off
+
+    def told(run: SlotRun, patience: float) -> None:
+        is_broken_off.set()
+        break_off(run, patience)
+
+    monkeypatch.setattr(SlotRun, "break_off", told)
 
     def writes(app: Application, slot: datetime, writing: Writing) -> Mapping[str, int]:
         with writing() as connection:
             connection.execute(sa.insert(audit_log).values(at=NOON, who="job", action="test", detail="in time"))
             inside.set()
-            system_time.sleep(0.5)
+            assert is_broken_off.wait(20)
         return {"rows": 1}
 
     made = lane(desk, job("writes", writes))

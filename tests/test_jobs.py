@@ -23,7 +23,6 @@ from modules.tables import (
     campaigns,
     config_snapshots,
     job_runs,
-    metadata,
     performance,
     rejected_rows,
     tasks,
@@ -48,11 +47,6 @@ def granted(desk: Desk) -> list[tuple[str, str, str, int]]:
 
 def keys_of_tasks(desk: Desk) -> list[str]:
     return [row["dedup_key"] for row in desk.table(tasks)]
-
-
-def everything(desk: Desk) -> dict[str, list[dict[str, Any]]]:
-    """All rows of all tables."""
-    return {name: desk.table(table) for name, table in metadata.tables.items()}
 
 
 def contract_id(number: int) -> str:
@@ -113,12 +107,12 @@ def test_a_second_run_registers_nothing_and_queues_nothing(desk: Desk) -> None:
     desk.show([*contracts(*range(1, 12)), contract(12, "待定")])
     desk.run()
     desk.drain()
-    before = everything(desk)
+    before = desk.everything()
     desk.clock.advance(minutes=3)
     report = desk.run()
     assert (report.outcome, report.registered, report.awards, report.tasks) == ("ok", 0, 0, 0)
     assert report.rejected == 1
-    after = everything(desk)
+    after = desk.everything()
     for name in before.keys() - {"job_runs", "campaigns"}:
         assert after[name] == before[name]
     assert [row["revision"] for row in after["campaigns"]] == [row["revision"] for row in before["campaigns"]]
@@ -322,13 +316,13 @@ def test_a_registered_row_that_becomes_unusable_keeps_its_last_good_amount(desk:
 def test_a_shrunken_pull_is_not_believed(desk: Desk) -> None:
     desk.show(contracts(*range(1, 21)))
     desk.run()
-    before = everything(desk)
+    before = desk.everything()
     desk.show(contracts(*range(1, 15), 30))
     report = desk.run()
     assert (report.outcome, report.registered, report.tasks) == ("failed", 0, 0)
     assert "少了 6 个合同（已登记 20 个）" in (report.error or "")
     assert f"run {BEIJING} --accept-shrink" in (report.error or "")
-    after = everything(desk)
+    after = desk.everything()
     for name in before.keys() - {"job_runs", "tasks"}:
         assert after[name] == before[name]
 
@@ -423,24 +417,24 @@ def test_accept_shrink_on_a_whole_pull_accepts_nothing(desk: Desk) -> None:
 
 def test_a_dry_run_says_what_it_would_do_and_writes_nothing(desk: Desk) -> None:
     desk.show([*contracts(*range(1, 7)), contract(7, "待定")])
-    before = everything(desk)
+    before = desk.everything()
     files = sorted(desk.data_dir.rglob("*"))
     report = desk.run(dry_run=True)
     counts = (report.outcome, report.fetched, report.registered, report.awards, report.rejected, report.tasks)
     assert counts == ("dry-run", 7, 6, 1, 1, 7)
     assert report.preview is not None
     assert len(report.preview[0].rows) == 6
-    assert everything(desk) == before
+    assert desk.everything() == before
     assert sorted(desk.data_dir.rglob("*")) == files
 
 
 def test_a_dry_run_that_fails_writes_nothing_either(desk: Desk) -> None:
     desk.show(contracts(*range(1, 21)))
     desk.run()
-    before = everything(desk)
+    before = desk.everything()
     desk.show([])
     assert desk.run(dry_run=True).outcome == "failed"
-    assert everything(desk) == before
+    assert desk.everything() == before
 
 
 @pytest.mark.parametrize("at", ["2025-04-30T23:59", "2025-06-04T00:00"])
@@ -620,14 +614,14 @@ def test_a_run_that_breaks_half_way_has_written_nothing(
         raise RuntimeError("half-way")
 
     desk.show([*contracts(*range(1, 7)), contract(7, "待定")])
-    before = everything(desk)
+    before = desk.everything()
     with monkeypatch.context() as patched:
         if broken == "enqueue":
             patched.setattr(campaign_run, "enqueue", fails)
         else:
             patched.setattr(ledger, "_insert_awards", fails)
         assert desk.run().outcome == "failed"
-    after = everything(desk)
+    after = desk.everything()
     assert {name for name in before if after[name] != before[name]} == {"job_runs"}
     assert not list(desk.data_dir.glob("*.csv"))
     assert desk.run().registered == 6

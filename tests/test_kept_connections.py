@@ -1,5 +1,6 @@
 """Connections to a SQLite file stay open between transactions: how many, how clean, and until when."""
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -22,14 +23,13 @@ NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "tasks.db"
+def path(tmp_path: Path, empty_database: Path) -> Path:
+    return shutil.copy(empty_database, tmp_path / "tasks.db")
 
 
 @pytest.fixture
 def database(path: Path) -> Iterator[Database]:
     opened = Database(f"sqlite:///{path}")
-    opened.upgrade()
     yield opened
     opened.close()
 

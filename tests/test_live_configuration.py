@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOON, Desk, SetClock, contracts
+from conftest import NOON, Desk, SetClock, Surroundings, contracts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -543,10 +543,19 @@ def write_campaigns(folder: Path, change: str) -> None:
 
 
 @pytest.fixture
-def office(open_desk: Opening, clock: SetClock, tmp_path: Path) -> Iterator[Office]:
-    (tmp_path / "installation").mkdir(exist_ok=True)
-    write_campaigns(tmp_path / "installation", "")
-    with open_desk(CAMPAIGNS_FILE=str(tmp_path / "installation" / "campaigns.py")) as desk:
+def open_with(open_desk: Opening, surroundings: Surroundings) -> Opening:
+    """Opens a desk whose campaigns file has this change."""
+
+    def opening(change: str = "") -> AbstractContextManager[Desk]:
+        write_campaigns(surroundings.root, change)
+        return open_desk(CAMPAIGNS_FILE=str(surroundings.root / "campaigns.py"))
+
+    return opening
+
+
+@pytest.fixture
+def office(open_with: Opening, clock: SetClock) -> Iterator[Office]:
+    with open_with() as desk:
         yield Office(desk, clock)
 
 
@@ -603,11 +612,9 @@ def test_a_fault_that_a_syntax_error_hides_is_not_mended(office: Office, caplog:
 
 
 def test_a_fault_that_is_there_at_the_start_is_told_to_operations_and_not_anew_by_the_next_start(
-    open_desk: Opening, clock: SetClock, tmp_path: Path
+    open_with: Opening, clock: SetClock
 ) -> None:
-    (tmp_path / "installation").mkdir(exist_ok=True)
-    write_campaigns(tmp_path / "installation", "MAY['titel'] = 1")
-    with open_desk(CAMPAIGNS_FILE=str(tmp_path / "installation" / "campaigns.py")) as desk:
+    with open_with("MAY['titel'] = 1") as desk:
         for _start in range(2):
             office = Office(desk, clock)
             office.looks()

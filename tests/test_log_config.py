@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -76,13 +76,10 @@ def test_lines_are_utf8_with_shanghai_time_level_and_logger(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone of a process can't be set here")
-def test_time_is_shanghais_whatever_the_zone_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "America/New_York")
-    time.tzset()
+def test_time_is_shanghais_whatever_the_zone_of_the_machine(set_zone: Callable[[str], None]) -> None:
+    set_zone("America/New_York")
     record = logging.makeLogRecord({"msg": "x", "created": 1747713600.25})
     text = LineFormatter(redactor([])).format(record)
-    monkeypatch.undo()
-    time.tzset()
     assert text.startswith("2025-05-20 12:00:00,250 ")
 
 

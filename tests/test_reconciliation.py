@@ -18,7 +18,6 @@ from modules.rewards.rules import Tiers
 from modules.rewards.sections import Tier, TieredRewards
 from modules.sandbox.metabase import Fault
 from modules.source_changes import SourceChanges
-from modules.tables import metadata
 from tests import program
 from tests.program import World, open_world, unlimited_robot
 
@@ -33,10 +32,6 @@ def look(desk: Desk, key: str = BEIJING, at: str = "2025-05-20T12:00") -> Reconc
 
 def contract_id(number: int) -> str:
     return str(FIRST_ID + number)
-
-
-def everything(desk: Desk) -> dict[str, list[dict[str, Any]]]:
-    return {name: desk.table(table) for name, table in metadata.tables.items()}
 
 
 def ids(listed: tuple[Any, ...]) -> list[str]:
@@ -120,9 +115,9 @@ def test_it_writes_nothing(desk: Desk) -> None:
     desk.show(contracts(*range(1, 7), amount=20_000))
     desk.run()
     desk.show([contract(1, "待定"), *contracts(*range(2, 6)), contract(9)])
-    before, files = everything(desk), {path: path.stat().st_mtime_ns for path in desk.data_dir.rglob("*.*")}
+    before, files = desk.everything(), {path: path.stat().st_mtime_ns for path in desk.data_dir.rglob("*.*")}
     assert look(desk).differences
-    assert everything(desk) == before
+    assert desk.everything() == before
     assert {path: path.stat().st_mtime_ns for path in desk.data_dir.rglob("*.*")} == files
 
 

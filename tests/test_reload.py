@@ -64,6 +64,17 @@ class Installation:
     def registered(self, count: int, key: str = BEIJING) -> Callable[[], bool]:
         return lambda: bool(self.world.tasks()) and len(self.world.numbers(key)) == count
 
+    def runs_by_it(self, key: str = BEIJING) -> Callable[[], bool]:
+        """No run goes by what was read before now: of two that begin from here on, the second one is sure to be later,
+        and campaigns run one after another."""
+
+        def begun() -> int:
+            (row,) = self.world.query("SELECT COUNT(*) AS number FROM job_runs WHERE job = ?", key)
+            return int(row["number"])
+
+        before = begun()
+        return lambda: begun() >= before + 2
+
     def logs(self, words: str, times: int = 1) -> Callable[[], bool]:
         return lambda: self.world.log().count(words) >= times
 
@@ -117,9 +128,10 @@ def test_a_campaign_that_is_added_runs_and_one_that_is_removed_does_not(here: In
     here.show(3, card=22, first=100)
     here.campaigns({BEIJING: ENTRY, SHANGHAI_KEY: REWARD_CONFIGS["SH-2025-05"] | {"card_id": 22}})
     await_that(here.registered(3, SHANGHAI_KEY))
-    assert f"配置已重新读取：新增 活动 {SHANGHAI_KEY}" in here.world.log()
+    await_that(here.logs(f"配置已重新读取：新增 活动 {SHANGHAI_KEY}"))
     here.campaigns({SHANGHAI_KEY: REWARD_CONFIGS["SH-2025-05"] | {"card_id": 22}})
     await_that(here.logs(f"{BEIJING} 已从活动配置里删除，但还没有到期"))
+    await_that(here.runs_by_it(SHANGHAI_KEY))
     here.show(4)
     here.show(4, card=22, first=100)
     await_that(here.registered(4, SHANGHAI_KEY))
@@ -140,6 +152,7 @@ def test_the_next_message_is_written_by_the_template_as_it_is(here: Installation
     await_that(here.registered(3))
     here.world.write("templates/broadcast_beijing.j2", "喜讯：第 {{ sequence }} 单")
     await_that(here.logs("改动 模板 broadcast_beijing.j2"))
+    await_that(here.runs_by_it())
     here.show(4)
     await_that(lambda: "喜讯：第 4 单" in [task["message"] for task in here.world.tasks("completed")])
     stop(daemon)

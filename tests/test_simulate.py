@@ -32,7 +32,7 @@ from modules.rewards.simulate import AwardSum, Mover, Payout, Simulated, movers,
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.simulation import Request, Simulation, run_simulation
 from modules.simulation_sources import BadRow
-from modules.tables import awards, metadata, performance, rejected_rows
+from modules.tables import awards, performance, rejected_rows
 from tests.engine_desk import SOURCE_DEFAULTS, campaign_of
 from tests.engine_desk import Desk as EngineDesk
 from tests.program import MAY_20, World, await_that, open_world, unlimited_robot
@@ -438,10 +438,6 @@ def simulated(desk: Desk, *changes: str, key: str = BEIJING, **more: Any) -> Sim
     return run_simulation(desk.app.settings, Request(key, changes, **more), TODAY)
 
 
-def everything(desk: Desk) -> dict[str, list[dict[str, Any]]]:
-    return {name: desk.table(table) for name, table in metadata.tables.items()}
-
-
 @pytest.mark.parametrize("key", [BEIJING, SHANGHAI_MAY])
 def test_the_present_configuration_reproduces_a_ledger_of_one_pull(desk: Desk, key: str) -> None:
     for one in (BEIJING, SHANGHAI_MAY):  # the other campaign's rows and awards are none of its business
@@ -563,9 +559,9 @@ def test_gaps_other_configurations_and_contracts_of_another_period_are_told(desk
 def test_a_simulation_changes_nothing(desk: Desk) -> None:
     desk.show(contracts(*range(1, 8)))
     desk.run()
-    before, files = everything(desk), stamps(desk.data_dir)
+    before, files = desk.everything(), stamps(desk.data_dir)
     simulated(desk, "lucky_number=3", sweeps=["tiered_rewards.min_contracts=1..9"])
-    assert (everything(desk), stamps(desk.data_dir)) == (before, files)
+    assert (desk.everything(), stamps(desk.data_dir)) == (before, files)
 
 
 def test_who_waits_is_told_how_far_it_is(desk: Desk) -> None:

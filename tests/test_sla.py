@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Desk, Row
+from conftest import Desk, KilledError, Row, dying
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection
@@ -27,7 +27,6 @@ from modules.check import check_providers
 from modules.clock import SHANGHAI
 from modules.configuration_parts import PROVIDERS, Found
 from modules.contracts import ColumnsError
-from modules.database import Database
 from modules.errors import JobFailedError, JobRefusedError
 from modules.message_text import split_message
 from modules.process_lock import daemon_lock
@@ -42,7 +41,6 @@ from modules.sla_report import weeks_due
 from modules.sla_settings import SlaSettings
 from modules.tables import rejected_rows, sla_days, sla_violations, sla_weeks, spent_keys, tasks
 from modules.templates import TEMPLATES_DIR, Templates
-from modules.views import Views
 
 MONDAY = date(2025, 5, 12)
 MAPPED = {"甲装饰": "bj_group", "乙装饰": "sh_group"}
@@ -82,11 +80,10 @@ def with_providers(app: Application, providers: Providers) -> Application:
 class SlaDesk:
     """The desk with providers, and the job at hand."""
 
-    def __init__(self, desk: Desk, database: Database | None = None) -> None:
+    def __init__(self, desk: Desk) -> None:
         self.desk = desk
         self.app = with_providers(desk.app, Providers(MAPPED))
-        if database is not None:
-            self.app = replace(self.app, database=database, views=Views(desk.app.settings, database))
+        self.table = desk.table
 
     def run(
         self, day: date, *rows: Row, app: Application | None = None, writing: monitor.Writing | None = None
@@ -96,11 +93,6 @@ class SlaDesk:
         self.desk.clock.now = slot_of(day) + timedelta(minutes=1)
         app = app or self.app
         return monitor.run(app, slot_of(day), writing or app.database.writing)
-
-    def table(self, table: sa.Table) -> list[dict[str, Any]]:
-        key = next(iter(table.primary_key))
-        with self.app.database.reading() as connection:
-            return [dict(row) for row in connection.execute(sa.select(table).order_by(key)).mappings()]
 
     def told(self, start: str = "") -> dict[str, tuple[str, str]]:
         """Key → recipient and text of every message whose key starts so; parts are put together again."""
@@ -126,9 +118,10 @@ def sla(desk: Desk) -> SlaDesk:
 
 
 @pytest.fixture
-def any_sla(desk: Desk, any_database: Database) -> SlaDesk:
+def any_sla(open_desk: Callable[..., AbstractContextManager[Desk]], any_database_url: str) -> Iterator[SlaDesk]:
     """The same on both kinds of database."""
-    return SlaDesk(desk, any_database)
+    with open_desk(DATABASE_URL=any_database_url) as desk:
+        yield SlaDesk(desk)
 
 
 # One day
@@ -250,20 +243,14 @@ def test_a_provider_that_is_mapped_later_is_not_told_of_the_same_day_again(sla: 
 
 
 def test_without_operations_the_others_are_told_and_the_log_has_the_rest(
-    open_desk: Callable[..., AbstractContextManager[Desk]],
-    surroundings: Any,
-    caplog: pytest.LogCaptureFixture,
-    monkeypatch: pytest.MonkeyPatch,
+    sla: SlaDesk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with open_desk() as desk:
-        recipients = {name: to for name, to in desk.app.settings.recipients.items() if name != "ops"}
-        monkeypatch.setattr(
-            desk.app.maker, "_settings", desk.app.settings.model_copy(update={"recipients": recipients})
-        )
-        sla = SlaDesk(desk)
-        sla.run(MONDAY + DAY, violation(1), violation(2, "别家装饰"))
-        assert list(sla.told()) == ["sla-day:2025-05-12:甲装饰"]
-        assert "服务商 别家装饰 没有收件人，recipients 里也没有 ops" in caplog.text
+    known = sla.app.settings
+    recipients = {name: to for name, to in known.recipients.items() if name != "ops"}
+    monkeypatch.setattr(sla.app.maker, "_settings", known.model_copy(update={"recipients": recipients}))
+    sla.run(MONDAY + DAY, violation(1), violation(2, "别家装饰"))
+    assert list(sla.told()) == ["sla-day:2025-05-12:甲装饰"]
+    assert "服务商 别家装饰 没有收件人，recipients 里也没有 ops" in caplog.text
 
 
 def test_a_long_list_is_split_by_bytes_and_nothing_of_it_is_lost(sla: SlaDesk) -> None:
@@ -484,22 +471,6 @@ def test_which_weeks_are_due(today: str, first: str, reported: list[str], due: l
 
 
 # Crashes, repeats, gaps
-
-
-class KilledError(Exception):
-    """Stands for the end of the process."""
-
-
-def dying(database: Database, *, committed: bool) -> monitor.Writing:
-    @contextmanager
-    def writing() -> Iterator[Connection]:
-        with database.writing() as connection:
-            yield connection
-            if not committed:
-                raise KilledError
-        raise KilledError
-
-    return writing
 
 
 STEPS = st.lists(

@@ -19,6 +19,7 @@ from modules.settings import Settings
 from modules.tables import tasks, troubles
 from modules.watch_round import watch_once
 from tests.conftest import NOON, Desk, contracts
+from tests.sqlite_files import count, spoil
 
 
 def database_of(desk: Desk) -> Path:
@@ -29,23 +30,6 @@ def database_of(desk: Desk) -> Path:
 
 def newest(desk: Desk) -> Path:
     return backups.kept(desk.app.settings.backup_dir)[-1]
-
-
-def count(file: Path, table: str) -> int:
-    with closing(sqlite3.connect(file)) as connection:
-        number: int = connection.execute(f"SELECT COUNT(*) FROM {table}").fetchone()[0]  # noqa: S608
-    return number
-
-
-def spoil(file: Path) -> bytes:
-    """Overwrite the middle of a SQLite file; returns what it holds now."""
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    spoilt = bytearray(file.read_bytes())
-    middle = len(spoilt) // 2
-    spoilt[middle : middle + 8192] = b"\xff" * 8192
-    file.write_bytes(spoilt)
-    return bytes(spoilt)
 
 
 def test_a_backup_is_one_file_that_holds_what_the_database_holds(desk: Desk) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -17,7 +16,10 @@ import requests
 
 from modules.clock import SHANGHAI
 from modules.sandbox.robot import BAD_KEY
-from tests.program import Running, World, await_that, contracts, open_world, robot_key, unlimited_robot
+from tests.conftest import free_port
+from tests.program import Running, World, await_that, contract, contracts, open_world, robot_key, unlimited_robot
+from tests.sqlite_files import dump, spoil
+from tests.test_daemon import stop
 
 SECOND = "bj_contact"
 IMPATIENT = "import modules.database as d, modules.soundness as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"
@@ -111,8 +113,7 @@ def test_the_exit_code_tells_a_running_a_frozen_a_stopped_and_a_killed_daemon_ap
     assert "没有反应" in world.run("status").out
     daemon.send(signal.SIGCONT)
     await_that(lambda: world.run("status").code == 0)
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
     stopped = world.run("status", "--json")
     assert (stopped.code, stopped.json["daemon"]["asked_to_end"]) == (3, True)
     daemon = started(world)
@@ -132,7 +133,6 @@ def test_in_a_narrow_window_words_are_folded_and_no_column_is_cut(world: World, 
 
 
 def test_the_daemon_answers_healthz_where_settings_want_it_and_not_after_its_end(world: World) -> None:
-    health(world, "port: 0")
     port = free_port()
     health(world, f"port: {port}")
     daemon = started(world)
@@ -144,28 +144,19 @@ def test_the_daemon_answers_healthz_where_settings_want_it_and_not_after_its_end
         k: v for k, v in found.items() if k not in varying
     }
     assert "incentive_daemon_running 1.0" in requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text
-    daemon.send(signal.SIGTERM)
-    assert daemon.ended(within=10).code == 0
+    stop(daemon)
     with pytest.raises(requests.ConnectionError):
         requests.get(f"http://127.0.0.1:{port}/healthz", timeout=10)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
 def test_a_trouble_reaches_operations_through_the_daemon_itself(world: World) -> None:
-    world.show([*contracts(1, 1), [*contracts(2, 2)[0][:6], "待定", *contracts(2, 2)[0][7:]]])
+    world.show([contract(1), contract(2, adjustRefundMoney="待定")])
     world.run_may()
     daemon = started(world)
     await_that(lambda: told(world, "ops"))
     assert told(world, "ops")[0].startswith("⚠️ BJ-2025-05 的源数据有 1 行不能用")
     assert [trouble["key"] for trouble in world.run("status", "--json").json["troubles"]] == ["rejected:BJ-2025-05"]
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
 
 
 # -- status --alert --------------------------------------------------------------------------------------------------
@@ -190,8 +181,7 @@ def test_a_second_recipient_hears_once_that_the_daemon_is_dead_and_once_that_it_
 
 def test_a_daemon_that_was_stopped_is_told_only_after_a_while(world: World) -> None:
     daemon = started(world)
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
     assert check(world) == 3
     age_heartbeat(world, minutes=14)
     assert check(world) == 3
@@ -206,8 +196,7 @@ def test_a_crash_is_not_taken_back_by_a_stop_in_between(world: World) -> None:
     await_that(lambda: world.run("status").code == 3)
     check(world)
     daemon = started(world)
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
     assert check(world) == 3
     assert signs(world) == "⚠"
 
@@ -251,7 +240,7 @@ def test_killed_between_the_commit_and_the_sending_it_tells_once(world: World) -
 
 def test_a_second_recipient_hears_that_the_robot_of_operations_is_dead(world: World) -> None:
     world.robot.inject(BAD_KEY, times=None, key=robot_key("ops"))
-    world.show([*contracts(1, 1), [*contracts(2, 2)[0][:6], "待定", *contracts(2, 2)[0][7:]]])
+    world.show([contract(1), contract(2, adjustRefundMoney="待定")])
     world.run_may()
     daemon = started(world)
     await_that(lambda: [task for task in world.tasks("failed") if task["recipient"] == "ops"])
@@ -263,8 +252,7 @@ def test_a_second_recipient_hears_that_the_robot_of_operations_is_dead(world: Wo
     assert world.run("send-test", "ops").code == 0
     assert check(world) == 0
     assert signs(world) == "⚠✅"
-    daemon.send(signal.SIGTERM)
-    daemon.ended()
+    stop(daemon)
 
 
 def test_messages_to_operations_that_wait_are_told_while_the_daemon_runs(world: World) -> None:
@@ -342,20 +330,10 @@ def refused(world: World, words: str, prelude: str = "") -> None:
     assert "Traceback" not in ended.err
 
 
-def dump(database: Path) -> list[str]:
-    with closing(sqlite3.connect(database)) as connection:
-        return list(connection.iterdump())
-
-
 def test_a_damaged_database_is_refused_at_start_and_left_as_it_was(world: World) -> None:
     world.show(contracts(1, 40))
     world.run_may()
-    with closing(sqlite3.connect(world.database)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    spoilt = bytearray(world.database.read_bytes())
-    middle = len(spoilt) // 2
-    spoilt[middle : middle + 8192] = b"\xff" * 8192
-    world.database.write_bytes(spoilt)
+    spoilt = spoil(world.database)
     refused(world, "已损坏")
     assert world.database.read_bytes() == spoilt
 

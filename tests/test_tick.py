@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 import schedule
@@ -15,27 +15,14 @@ SHANGHAI_TIME, AN_HOUR_EARLIER, AN_HOUR_LATER = "CST-8", "CST-7", "CST-9"
 """Zones as the C library knows them: their hour is what the machine's local time jumps by."""
 
 
-@pytest.fixture
-def local_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
-    """Sets the zone of the machine, as far as this process sees it."""
-
-    def set_zone(zone: str) -> None:
-        monkeypatch.setenv("TZ", zone)
-        time.tzset()
-
-    set_zone(SHANGHAI_TIME)
-    yield set_zone
-    monkeypatch.undo()
-    time.tzset()
-
-
 @pytest.mark.parametrize("zone", [AN_HOUR_EARLIER, AN_HOUR_LATER])
-def test_when_local_time_jumps_the_daemon_goes_on_looking(local_time: Callable[[str], None], zone: str) -> None:
+def test_when_local_time_jumps_the_daemon_goes_on_looking(set_zone: Callable[[str], None], zone: str) -> None:
+    set_zone(SHANGHAI_TIME)
     looks: list[float] = []
     scheduler = schedule.Scheduler()
     scheduler.every(main.LOOK_SECONDS).seconds.do(lambda: looks.append(time.monotonic()))
     scheduler.run_all()
-    local_time(zone)
+    set_zone(zone)
 
     def has_looked_twice() -> bool:
         main.look(scheduler)

@@ -18,11 +18,11 @@ from modules import health
 from modules.database import Database
 from modules.sandbox.metabase import Fault
 from modules.settings import Settings
-from modules.tables import tasks, troubles
+from modules.tables import job_runs, tasks, troubles
 from modules.troubles import Eyes, Known, forget_ended, is_news, next_step, open_troubles, settle, take_turn
 from modules.watch import Trouble
 from modules.watch_round import watch_once
-from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Surroundings, contracts
+from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, KilledError, Surroundings, contracts, dying
 
 HOUSE = Eyes("house", "ops")
 DAY = timedelta(days=1)
@@ -143,14 +143,6 @@ def test_ended_troubles_are_forgotten_in_time_and_open_ones_are_not(any_database
         assert [trouble["key"] for trouble in open_troubles(connection)] == ["y"]
 
 
-class Crash(Exception):  # noqa: N818
-    """The process dies before the commit."""
-
-
-def crash() -> None:
-    raise Crash
-
-
 ROUNDS = st.lists(
     st.tuples(st.sets(st.sampled_from("abc")), st.booleans(), st.sampled_from([1, 60, 60 * 25])), max_size=12
 )
@@ -173,12 +165,10 @@ def test_whatever_comes_and_goes_each_beginning_and_each_end_is_told_exactly_onc
         with any_database.reading() as connection:
             reminder_is_due = is_news(connection, HOUSE, found, now) and wrong == seen
         try:
-            with any_database.writing() as connection:
+            with (dying(any_database) if dies else any_database.writing)() as connection:
                 take_turn(connection)
                 told = settle(connection, conf, HOUSE, found, now)
-                if dies:
-                    crash()
-        except Crash:
+        except KilledError:
             continue
         assert set(told.begun) == wrong - seen
         assert set(told.ended) == seen - wrong
@@ -195,7 +185,7 @@ def test_several_daemons_that_look_at_once_tell_once(any_database: Database, con
     at_once = threading.Barrier(4)
 
     def one_daemon() -> None:
-        at_once.wait()
+        at_once.wait(20)
         look(any_database, conf, Trouble("x", "坏了"), Trouble("y", "坏了"))
 
     threads = [threading.Thread(target=one_daemon) for _ in range(4)]
@@ -209,28 +199,24 @@ def test_several_daemons_that_look_at_once_tell_once(any_database: Database, con
 # -- the daemon's look -----------------------------------------------------------------------------------------------
 
 
+def note_run(desk: Desk, **ended: str) -> None:
+    """A run of a job that is over in no time."""
+    now = desk.clock()
+    with desk.app.database.writing() as connection:
+        connection.execute(sa.insert(job_runs).values(job="sla", slot=now, started_at=now, ended_at=now, **ended))
+
+
 def test_the_watch_tells_operations_of_a_failing_job_and_of_its_recovery(desk: Desk) -> None:
     desk.source.stop()
     for _ in range(5):
         desk.clock.advance(minutes=3)
-        with desk.app.database.writing() as connection:
-            connection.execute(
-                sa.text(
-                    "INSERT INTO job_runs (job, slot, started_at, ended_at, outcome, error) "
-                    "VALUES ('sla', :now, :now, :now, 'failed', '连不上')"
-                ).bindparams(now=desk.clock().isoformat(timespec="microseconds"))
-            )
+        note_run(desk, outcome="failed", error="连不上")
         watch_once(desk.app, desk.clock())
     assert [trouble["what"] for trouble in health.status(desk.app, desk.clock(), [])["troubles"]] == [
         "任务 sla 至少连续失败 5 次，最近一次的原因：连不上"
     ]
     desk.clock.advance(minutes=3)
-    with desk.app.database.writing() as connection:
-        connection.execute(
-            sa.text(
-                "INSERT INTO job_runs (job, slot, started_at, ended_at, outcome) VALUES ('sla', :now, :now, :now, 'ok')"
-            ).bindparams(now=desk.clock().isoformat(timespec="microseconds"))
-        )
+    note_run(desk, outcome="ok")
     watch_once(desk.app, desk.clock())
     desk.drain()
     sent = [message.content for message in desk.robot.messages]

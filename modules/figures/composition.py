@@ -7,50 +7,15 @@ adjustments) that on which it was granted.
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Any
+from datetime import date
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.clock import SHANGHAI
 from modules.explanation_words import provider_of
+from modules.figures.cut import WITH_CONTRACT, Cut, moment_of_award
 from modules.figures.days import day_of
-from modules.figures.ranking import Track
 from modules.tables import awards, performance
-
-_OF_AWARD = sa.and_(performance.c.campaign == awards.c.campaign, performance.c.contract_id == awards.c.contract_id)
-_WITH_CONTRACT = sa.outerjoin(awards, performance, _OF_AWARD)
-
-
-@dataclass(frozen=True)
-class Cut:
-    """What of a campaign is looked at: from the first to the last day, on a track; None and empty for all of it.
-
-    What was granted without a contract is on no track.
-    """
-
-    campaign: str
-    first: date | None = None
-    last: date | None = None
-    track: Track = ""
-
-    def contracts(self) -> list[sa.ColumnElement[bool]]:
-        """Of the registered contracts."""
-        return [performance.c.campaign == self.campaign, *self._within(performance.c.signed_at), *self._on_track()]
-
-    def awards(self) -> list[sa.ColumnElement[bool]]:
-        """Of the awards, joined with their contracts."""
-        moment = sa.func.coalesce(performance.c.signed_at, awards.c.granted_at)
-        return [awards.c.campaign == self.campaign, *self._within(moment), *self._on_track()]
-
-    def _within(self, moment: sa.ColumnElement[Any]) -> list[sa.ColumnElement[bool]]:
-        from_first = [] if self.first is None else [moment >= _midnight(self.first)]
-        to_last = [] if self.last is None else [moment < _midnight(self.last + timedelta(days=1))]
-        return [*from_first, *to_last]
-
-    def _on_track(self) -> list[sa.ColumnElement[bool]]:
-        return [performance.c.self_referral == (self.track == "self_referral")] if self.track else []
 
 
 @dataclass(frozen=True)
@@ -129,7 +94,7 @@ def _parts_of(connection: Connection, cut: Cut) -> tuple[Part, ...]:
     without_contract = amount.filter(awards.c.contract_id.is_(None))
     payees = sa.func.count(sa.distinct(awards.c.payee))
     chosen = sa.select(awards.c.kind, awards.c.name, sa.func.count(), payees, amount, without_contract)
-    chosen = chosen.select_from(_WITH_CONTRACT).where(*cut.awards()).group_by(awards.c.kind, awards.c.name)
+    chosen = chosen.select_from(WITH_CONTRACT).where(*cut.awards()).group_by(awards.c.kind, awards.c.name)
     ordered = chosen.order_by(amount.desc(), awards.c.kind, awards.c.name)
     return tuple(
         Part(kind, name, number, payees, int(total), int(corrections or 0))
@@ -138,8 +103,8 @@ def _parts_of(connection: Connection, cut: Cut) -> tuple[Part, ...]:
 
 
 def _days_of(connection: Connection, cut: Cut) -> tuple[DayPart, ...]:
-    day = day_of(connection, sa.func.coalesce(performance.c.signed_at, awards.c.granted_at)).label("day")
-    chosen = sa.select(day, awards.c.kind, sa.func.sum(awards.c.amount)).select_from(_WITH_CONTRACT)
+    day = day_of(connection, moment_of_award).label("day")
+    chosen = sa.select(day, awards.c.kind, sa.func.sum(awards.c.amount)).select_from(WITH_CONTRACT)
     grouped = chosen.where(*cut.awards()).group_by("day", awards.c.kind).order_by("day", awards.c.kind)
     return tuple(
         DayPart(date.fromisoformat(day), kind, int(amount)) for day, kind, amount in connection.execute(grouped)
@@ -149,11 +114,11 @@ def _days_of(connection: Connection, cut: Cut) -> tuple[DayPart, ...]:
 def _providers_of(connection: Connection, cut: Cut) -> tuple[ProviderPart, ...]:
     """The most paid first."""
     signed = sa.select(performance.c.provider, sa.func.count(), sa.func.sum(performance.c.amount))
-    signed = signed.where(*cut.contracts(), ~performance.c.historical).group_by(performance.c.provider)
+    signed = signed.where(*cut.numbered()).group_by(performance.c.provider)
     contracts = {provider: (number, int(amount)) for provider, number, amount in connection.execute(signed)}
     whose = sa.case((awards.c.contract_id.is_(None), awards.c.payee), else_="").label("whose")
     granted = sa.select(performance.c.provider, whose, sa.func.count(), sa.func.sum(awards.c.amount))
-    granted = granted.select_from(_WITH_CONTRACT).where(*cut.awards()).group_by(performance.c.provider, "whose")
+    granted = granted.select_from(WITH_CONTRACT).where(*cut.awards()).group_by(performance.c.provider, "whose")
     paid: dict[str, tuple[int, int]] = {}
     for provider, payee, number, amount in connection.execute(granted):
         name = provider or provider_of(payee) or ""
@@ -168,13 +133,9 @@ def _providers_of(connection: Connection, cut: Cut) -> tuple[ProviderPart, ...]:
 
 def _payouts_of(connection: Connection, cut: Cut) -> dict[str, int]:
     signed = sa.select(performance.c.payee, sa.literal(0).label("amount")).where(*cut.contracts())
-    granted = sa.select(awards.c.payee, sa.func.sum(awards.c.amount).label("amount")).select_from(_WITH_CONTRACT)
+    granted = sa.select(awards.c.payee, sa.func.sum(awards.c.amount).label("amount")).select_from(WITH_CONTRACT)
     granted = granted.where(*cut.awards()).group_by(awards.c.payee)
     both = sa.union_all(signed.distinct(), granted).subquery()
     total = sa.func.sum(both.c.amount)
     chosen = sa.select(both.c.payee, total).group_by(both.c.payee).order_by(total.desc(), both.c.payee)
     return {payee: int(amount) for payee, amount in connection.execute(chosen)}
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), SHANGHAI)

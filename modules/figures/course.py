@@ -11,9 +11,9 @@ from itertools import accumulate
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from modules.figures.cut import Cut, Track
 from modules.figures.days import day_of, days_between
-from modules.figures.months import Period, month_before, periods_of
-from modules.figures.ranking import Track
+from modules.figures.months import Period, period_before, periods_of
 from modules.rewards.campaign import Campaign
 from modules.tables import performance
 
@@ -55,14 +55,13 @@ def course_of(connection: Connection, configured: Mapping[str, Campaign], key: s
         return None
     signed = _signed(connection, key, track)
     days = _every_day(period, signed, max([_last_day(period), *signed]))
-    earlier = periods.get(f"{key.partition('-')[0]}-{month_before(period.month)}")
+    earlier = period_before(periods, period)
     if earlier is None:
         return Course(period, days, "", (), (0, 0))
     before = _signed(connection, earlier.campaign, track)
     so_far = before
     if not _is_whole(period):
-        until = min(earlier.begins + (period.as_of - period.begins), earlier.ends)
-        so_far = _signed(connection, earlier.campaign, track, until)
+        so_far = _signed(connection, earlier.campaign, track, period.same_moment_in(earlier))
     every_day = _every_day(earlier, before, max([earlier.end, *before]))
     return Course(period, days, earlier.campaign, every_day, _total(so_far.values()))
 
@@ -75,9 +74,8 @@ def running(days: Iterable[Day]) -> list[Day]:
 
 
 def _signed(connection: Connection, key: str, track: Track, until: datetime | None = None) -> dict[date, Day]:
-    where = [performance.c.campaign == key, ~performance.c.historical]
+    where = Cut(key, track=track).numbered()
     where += [] if until is None else [performance.c.signed_at < until]
-    where += [performance.c.self_referral == (track == "self_referral")] if track else []
     day = day_of(connection, performance.c.signed_at).label("day")
     chosen = sa.select(day, sa.func.count(), sa.func.sum(performance.c.amount)).where(*where).group_by("day")
     rows = connection.execute(chosen.order_by("day"))

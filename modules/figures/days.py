@@ -1,13 +1,15 @@
 """Days in Asia/Shanghai, as SQL counts by them and as people read them."""
 
 from collections.abc import Iterator
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-_WEEKDAYS = "一二三四五六日"
+from modules.clock import SHANGHAI
+
+WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
 
 
 def day_of(connection: Connection, moment: sa.ColumnElement[Any]) -> sa.ColumnElement[str]:
@@ -15,6 +17,11 @@ def day_of(connection: Connection, moment: sa.ColumnElement[Any]) -> sa.ColumnEl
     if connection.dialect.name == "postgresql":
         return sa.func.to_char(sa.func.timezone("Asia/Shanghai", moment), "YYYY-MM-DD", type_=sa.String)
     return sa.func.substr(moment, 1, 10, type_=sa.String)
+
+
+def midnight(day: date) -> datetime:
+    """The first moment of a day."""
+    return datetime.combine(day, time(), SHANGHAI)
 
 
 def days_between(first: date, last: date) -> Iterator[date]:
@@ -29,4 +36,4 @@ def day_words(day: date | datetime) -> str:
 
 def weekday_words(day: date) -> str:
     """`周四`."""
-    return f"周{_WEEKDAYS[day.weekday()]}"
+    return WEEKDAYS[day.weekday()]

@@ -32,7 +32,6 @@ class Distribution:
     median: int
     top: int
     top_amount: int
-    amount: int
     steps: tuple[Step, ...]
 
 
@@ -47,7 +46,6 @@ def distribution_of(payouts: Sequence[int]) -> Distribution:
         median=median_low(paid) if paid else 0,
         top=top,
         top_amount=sum(paid[:top]),
-        amount=sum(payouts),
         steps=tuple(_steps(paid)),
     )
 

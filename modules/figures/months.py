@@ -6,13 +6,14 @@ Amounts are those of the registration, as they were announced; `changed` counts 
 import calendar
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Any
+from datetime import date, datetime, timedelta
+from typing import Any, Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.clock import SHANGHAI
+from modules.figures.cut import WITH_CONTRACT, moment_of_award
+from modules.figures.days import midnight
 from modules.rewards.campaign import Campaign
 from modules.tables import awards, campaigns, performance
 
@@ -48,12 +49,12 @@ class Period:
 
     @property
     def begins(self) -> datetime:
-        return datetime.combine(self.start, time(), SHANGHAI)
+        return midnight(self.start)
 
     @property
     def ends(self) -> datetime:
         """The first moment after it."""
-        return datetime.combine(self.end + timedelta(days=1), time(), SHANGHAI)
+        return midnight(self.end + timedelta(days=1))
 
     @property
     def as_of(self) -> datetime:
@@ -64,6 +65,10 @@ class Period:
     def is_over(self) -> bool:
         """Whether the last pull came after its last day."""
         return self.as_of == self.ends
+
+    def same_moment_in(self, earlier: Self) -> datetime:
+        """As far into another campaign as this one has been pulled, at most its end."""
+        return min(earlier.begins + (self.as_of - self.begins), earlier.ends)
 
 
 @dataclass(frozen=True)
@@ -80,14 +85,14 @@ class CityMonth:
     forecast: Totals | None
 
 
-def months_of(connection: Connection) -> list[str]:
-    """The months that have a ledger, newest first, as `2025-05`."""
-    return sorted({month_of(key) for key in _keys(connection)}, reverse=True)
+def months_of(periods: Iterable[Period]) -> list[str]:
+    """Newest first, as `2025-05`."""
+    return sorted({period.month for period in periods}, reverse=True)
 
 
-def campaigns_of(connection: Connection, month: str) -> list[str]:
-    """The campaigns of a month that have a ledger."""
-    return sorted(key for key in _keys(connection) if month_of(key) == month)
+def campaigns_of(periods: Iterable[Period], month: str) -> list[str]:
+    """The campaigns of a month."""
+    return sorted(period.campaign for period in periods if period.month == month)
 
 
 def month_of(key: str) -> str:
@@ -105,7 +110,7 @@ def city_months(connection: Connection, configured: Mapping[str, Campaign], mont
     """Every campaign of a month that has a ledger, by city."""
     periods = periods_of(connection, configured)
     return [
-        _city_month(connection, period, periods.get(f"{_city_code(period.campaign)}-{month_before(month)}"))
+        _city_month(connection, period, period_before(periods, period))
         for period in periods.values()
         if period.month == month
     ]
@@ -117,17 +122,19 @@ def periods_of(connection: Connection, configured: Mapping[str, Campaign]) -> di
     return {row.key: _period(row, configured.get(row.key)) for row in rows}
 
 
+def period_before(periods: Mapping[str, Period], period: Period) -> Period | None:
+    """The same city's campaign of the month before, where it has a ledger."""
+    return periods.get(f"{_city_code(period.campaign)}-{month_before(period.month)}")
+
+
 def totals_of(connection: Connection, key: str, until: datetime | None = None) -> Totals:
     """The whole ledger, or what was signed before a moment (awards without a contract: granted before it)."""
     own, granted = [performance.c.campaign == key], [awards.c.campaign == key]
     source: sa.FromClause = awards
     if until is not None:
         own.append(performance.c.signed_at < until)
-        of_award = sa.and_(
-            performance.c.campaign == awards.c.campaign, performance.c.contract_id == awards.c.contract_id
-        )
-        source = sa.outerjoin(awards, performance, of_award)
-        granted.append(sa.func.coalesce(performance.c.signed_at, awards.c.granted_at) < until)
+        source = WITH_CONTRACT
+        granted.append(moment_of_award < until)
     numbered = ~performance.c.historical
     has_changed = sa.or_(
         performance.c.source_amount != performance.c.amount, performance.c.loss_accepted_at.is_not(None)
@@ -173,7 +180,7 @@ def _city_month(connection: Connection, period: Period, before: Period | None) -
     totals = totals_of(connection, period.campaign)
     earlier = None
     if before is not None:
-        until = None if period.is_over else min(before.begins + (period.as_of - period.begins), before.ends)
+        until = None if period.is_over else period.same_moment_in(before)
         earlier = totals_of(connection, before.campaign, until)
     return CityMonth(period, totals, earlier, before.campaign if before else "", forecast_of(totals, period))
 
@@ -192,10 +199,6 @@ def _period(row: sa.Row[Any], campaign: Campaign | None) -> Period:
         last_pull_at=row.last_pull_at,
         closed_at=row.closed_at,
     )
-
-
-def _keys(connection: Connection) -> list[str]:
-    return list(connection.scalars(sa.select(campaigns.c.key).where(campaigns.c.revision > 0)))
 
 
 def _city_code(key: str) -> str:

@@ -5,14 +5,13 @@ Counts, performance and payout are those of `payout`; progress is towards the lo
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
-from typing import Literal
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.campaign_ledger import CampaignLedger
-from modules.clock import SHANGHAI
+from modules.figures.cut import Cut, Track
 from modules.ledger_records import AwardRecord
 from modules.payout import award_names, lines_of
 from modules.rewards.campaign import Campaign
@@ -20,9 +19,6 @@ from modules.rewards.engine import award_by_name
 from modules.rewards.rule import Position
 from modules.rewards.rules import Tiers
 from modules.tables import performance
-
-Track = Literal["", "platform", "self_referral"]
-"""Empty: both."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +61,11 @@ class Rank:
     payout: int
 
     @property
+    def is_near(self) -> bool:
+        """Whether the next tier is."""
+        return self.next_tier is not None and self.next_tier.is_near
+
+    @property
     def awards_words(self) -> str:
         return "、".join(f"{name}×{number}" if number > 1 else name for name, number in self.awards.items())
 
@@ -74,8 +75,6 @@ class Ranking:
     """A campaign's ranking; `names` of all awards in order of the configuration, `note` on what it is read by."""
 
     campaign: str
-    title: str
-    period: str
     closed_at: datetime | None
     note: str
     names: tuple[str, ...]
@@ -121,8 +120,6 @@ def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking
         )
     return Ranking(
         campaign=ledger.key,
-        title=ledger.title,
-        period=ledger.period,
         closed_at=ledger.opened.closed_at,
         note=ledger.config_note,
         names=names,
@@ -154,13 +151,7 @@ def signed_by_payee(
     connection: Connection, key: str, first: date | None, last: date | None, track: Track
 ) -> dict[str, Signed]:
     """What each payee signed from the first to the last day on a track; historical contracts are left out."""
-    where = [performance.c.campaign == key, ~performance.c.historical]
-    if first is not None:
-        where.append(performance.c.signed_at >= datetime.combine(first, time(), SHANGHAI))
-    if last is not None:
-        where.append(performance.c.signed_at < datetime.combine(last + timedelta(days=1), time(), SHANGHAI))
-    if track:
-        where.append(performance.c.self_referral == (track == "self_referral"))
+    where = Cut(key, first, last, track).numbered()
     sums = (sa.func.count(), sa.func.sum(performance.c.amount), sa.func.sum(performance.c.performance))
     rows = connection.execute(sa.select(performance.c.payee, *sums).where(*where).group_by(performance.c.payee))
     return {payee: Signed(int(number), int(amount), int(counted)) for payee, number, amount, counted in rows}

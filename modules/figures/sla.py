@@ -3,13 +3,14 @@
 A day without data is not a day without violations: it is told apart everywhere.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from modules.figures.days import days_between
 from modules.sla_store import DATA
 from modules.tables import sla_days, sla_violations, sla_weeks
 
@@ -89,8 +90,7 @@ def days(connection: Connection, first: date, last: date, provider: str = "") ->
     numbers: dict[date, int] = dict(connection.execute(grouped.group_by(sla_violations.c.day)).all())
     has_data = sa.select(sla_days.c.day).where(sla_days.c.day.between(first, last), sla_days.c.state == DATA)
     known = set(connection.scalars(has_data))
-    every = [first + timedelta(days=shift) for shift in range((last - first).days + 1)]
-    return [Day(day, numbers.get(day, 0), day in known) for day in every]
+    return [Day(day, numbers.get(day, 0), day in known) for day in days_between(first, last)]
 
 
 def lines(connection: Connection, first: date, last: date, provider: str, number: int) -> list[Line]:
@@ -122,17 +122,18 @@ def monday_of(day: date) -> date:
 
 def by_provider(found: Sequence[Count]) -> dict[str, int]:
     """All kinds together, most first, of equal ones by name."""
-    sums: dict[str, int] = {}
-    for one in found:
-        sums[one.provider] = sums.get(one.provider, 0) + one.number
-    return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+    return _most_first((one.provider, one.number) for one in found)
 
 
 def by_kind(found: Sequence[Count]) -> dict[str, int]:
     """All providers together, most first, of equal ones by name."""
+    return _most_first((one.kind, one.number) for one in found)
+
+
+def _most_first(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
     sums: dict[str, int] = {}
-    for one in found:
-        sums[one.kind] = sums.get(one.kind, 0) + one.number
+    for name, number in numbers:
+        sums[name] = sums.get(name, 0) + number
     return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -1,7 +1,7 @@
 """What providers were told of a week: the messages as they were sent; where those are gone, or not written yet, as the
 stored violations give them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Literal
@@ -9,6 +9,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from modules.message_maker import Plain
 from modules.message_text import joined
 from modules.sla_messages import praise_key, week_key
 from modules.sla_report import (
@@ -59,7 +60,7 @@ class Writer:
     def praise(self, provider: str, week: Period) -> str:
         return self._written(PRAISE_TEMPLATE, praise_values(provider, week), plain_praise)
 
-    def _written(self, template: str, values: Mapping[str, Any], plain: Callable[[Mapping[str, Any]], str]) -> str:
+    def _written(self, template: str, values: Mapping[str, Any], plain: Plain) -> str:
         try:
             return self.templates.render(template, values)
         except MessageTemplateError:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
-from modules.tables import job_runs, rejected_rows, tasks
+from modules.tables import GIVEN_UP, job_runs, rejected_rows, tasks
 from modules.task_states import FAILED, UNCERTAIN
 
 
@@ -29,7 +29,7 @@ class Troubles:
 
 def troubles_of(connection: Connection) -> Troubles:
     """Everything at once."""
-    counted = sa.select(tasks.c.status, sa.func.count()).where(tasks.c.status.in_((FAILED, UNCERTAIN)))
+    counted = sa.select(tasks.c.status, sa.func.count()).where(GIVEN_UP)
     of_status: dict[str, int] = dict(connection.execute(counted.group_by(tasks.c.status)).all())
     still = rejected_rows.c.resolved_at.is_(None)
     by_campaign = sa.select(rejected_rows.c.campaign, sa.func.count()).where(still).group_by(rejected_rows.c.campaign)

@@ -156,8 +156,12 @@ class Campaign(Section):
         return self.end + timedelta(days=self.settle_days)
 
     def is_active(self, day: date) -> bool:
-        """Whether the campaign is pulled on this day: from its start to the end of its settle days."""
+        """Whether it is the campaign's time on this day: from its start to the end of its settle days."""
         return self.start <= day <= self.last_settle_day
+
+    def is_pulled(self, day: date) -> bool:
+        """Whether a daemon pulls the campaign on this day, unless a person has closed it."""
+        return self.card_id is not None and self.is_active(day)
 
     def takes(self, contracts: pd.DataFrame) -> "pd.Series[bool]":
         """Which rows of a contract frame are of this campaign: its period, and its source types."""

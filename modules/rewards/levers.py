@@ -12,6 +12,7 @@ from modules.rewards.campaign import Campaign
 from modules.rewards.changes import Change
 from modules.rewards.faults import PathPart
 from modules.rewards.money import plain_yuan
+from modules.rewards.sections import SELF_REFERRAL_LIMITS
 
 Kind = Literal["yuan", "count", "factor", "switch"]
 Value = int | Decimal | bool | None
@@ -23,7 +24,6 @@ _LIMITS = {
     "self_referral_contract_cap": "自引单合同上限（元）",
     "self_referral_project_limit": "自引单工单上限（元）",
 }
-_OWN_LIMITS = ("self_referral_contract_cap", "self_referral_project_limit")
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def _limits(campaign: Campaign) -> Iterator[Lever]:
     group, limits = "业绩上限", campaign.performance_limits
     yield Lever(("performance_limits", "enable_cap"), group, "启用合同上限", "switch", limits.enable_cap)
     for name, label in _LIMITS.items():
-        if name not in _OWN_LIMITS or name in limits.model_fields_set:
+        if name not in SELF_REFERRAL_LIMITS or name in limits.model_fields_set:
             yield Lever(("performance_limits", name), group, label, "yuan", getattr(limits, name), True)
 
 

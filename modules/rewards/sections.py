@@ -152,6 +152,10 @@ class SelfReferralRewards(Section):
             yield ("reward_name",), self.reward_name
 
 
+SELF_REFERRAL_LIMITS = frozenset({"self_referral_contract_cap", "self_referral_project_limit"})
+"""The limits of self-referral rows, which follow the general ones where they are not written down."""
+
+
 class PerformanceLimits(Section):
     """How much of an amount (fen) counts as performance; None is no limit.
 
@@ -175,13 +179,13 @@ class PerformanceLimits(Section):
         return self._of_track("single_project_limit", "self_referral_project_limit", self_referral)
 
     def distinguishes_tracks(self) -> bool:
-        return bool(self.model_fields_set & {"self_referral_contract_cap", "self_referral_project_limit"})
+        return bool(self.model_fields_set & SELF_REFERRAL_LIMITS)
 
     @model_serializer(mode="wrap")
     def _as_written(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A self-referral limit that is not written down is left out: unlike None it follows the general one."""
         dumped: dict[str, Any] = handler(self)
-        unwritten = {"self_referral_contract_cap", "self_referral_project_limit"} - self.model_fields_set
+        unwritten = SELF_REFERRAL_LIMITS - self.model_fields_set
         return {name: value for name, value in dumped.items() if name not in unwritten}
 
     def _of_track(self, general: str, own: str, self_referral: bool) -> int | None:

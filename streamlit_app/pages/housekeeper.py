@@ -40,10 +40,11 @@ AWARDS = (
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        key = filters.choose_month_and_campaign()
-    if key is None:
+        period = filters.choose_month_and_campaign()
+    if period is None:
         show_nothing(NOTHING_PULLED)
         return
+    key = period.campaign
     known = list(dict.fromkeys(one.housekeeper for one in data.ranking_of(key).ranks))
     if not known:
         show_nothing("这个活动还没有登记合同")

@@ -8,9 +8,9 @@ import streamlit as st
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.explanation_words import ADJUSTMENT, AwardExplanation
-from modules.figures.months import Period, month_of
+from modules.figures.months import Period
 from modules.figures.stages import STAGES, Stage, stage_of
-from modules.payout import COUNTED, NOT_CLOSED, Payout
+from modules.payout import COUNTED, Payout
 from modules.reconciliation import Reconciliation
 from modules.rewards.frame import housekeeper_of
 from streamlit_app import acts, charts, data, filters
@@ -45,8 +45,7 @@ BESIDE = (
 @page("发放", "一个活动要给每个管家发多少、走到哪一步了，台账和源数据对不对得上。")
 def main(viewer: Viewer) -> None:
     with filters.bar():
-        key = filters.choose_month_and_campaign()
-    period = data.periods().get(key) if key else None
+        period = filters.choose_month_and_campaign()
     if period is None:
         show_nothing(NOTHING_PULLED)
         return
@@ -94,9 +93,8 @@ def _show_payout(payout: Payout) -> None:
             Card("人工调整", charts.yuan(total.adjustments), "adjust 记下的多发和少发"),
         ]
     )
-    for note in payout.notes:
-        if note != NOT_CLOSED and not note.startswith("活动已于"):
-            st.warning(plain(note), icon=":material/info:")
+    for warning in payout.warnings:
+        st.warning(plain(warning), icon=":material/info:")
     if not payout.lines:
         show_nothing("这个活动还没有登记合同，也没有奖励")
         return
@@ -142,14 +140,7 @@ def _show_lines(payout: Payout) -> None:
     ]
     st.caption("点一行看这位管家的对账单")
     for picked in show_table("应发", columns, rows, file_name=f"应发-{payout.campaign}", select="one"):
-        st.switch_page(
-            "pages/housekeeper.py",
-            query_params={
-                "month": month_of(payout.campaign),
-                "campaign": payout.campaign,
-                "housekeeper": lines[picked].housekeeper,
-            },
-        )
+        filters.open_housekeeper(payout.campaign, lines[picked].housekeeper)
 
 
 def _show_best(payout: Payout) -> None:

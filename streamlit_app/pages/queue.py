@@ -8,7 +8,7 @@ from modules import task_acts
 from modules.clock import format_moment
 from modules.figures.freshness import age_words
 from modules.figures.queue import StatusLine
-from modules.task_states import COMPLETED, FAILED, PENDING, STATUSES, UNCERTAIN, Task
+from modules.task_states import COMPLETED, FAILED, PENDING, STATUS_WORDS, STATUSES, UNCERTAIN, Task
 from streamlit_app import data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.acts import OnTask, act
@@ -16,7 +16,6 @@ from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_nothing
 from streamlit_app.sign_in import require_viewer
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import STATUSES as STATUS_WORDS
 from streamlit_app.words import plain, recipient_name
 
 SHOWN = 500
@@ -112,7 +111,8 @@ def _most_urgent() -> str:
 def _show_tasks(viewer: Viewer, state: str, found: list[Task]) -> None:
     if len(found) == SHOWN:
         st.caption(f"只列出最近 {SHOWN} 条")
-    rows = [_row(task) for task in found]
+    names = {key: recipient_name(key) for key in {task.recipient for task in found}}
+    rows = [_row(task, names[task.recipient]) for task in found]
     picked = show_table("消息", COLUMNS, rows, file_name=f"消息-{STATUS_WORDS[state]}", select="many")
     chosen = [found[index] for index in picked]
     if not chosen:
@@ -149,10 +149,10 @@ def _ask(viewer: Viewer, choice: Choice, chosen: list[Task]) -> None:
         st.rerun()
 
 
-def _row(task: Task) -> list[Cell]:
+def _row(task: Task, recipient: str) -> list[Cell]:
     return [
         task.id,
-        recipient_name(task.recipient),
+        recipient,
         task.last_error or "",
         task.message,
         task.attempts,

@@ -20,23 +20,23 @@ TOP = 15
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        key = filters.choose_month_and_campaign()
-    if key is None:
+        period = filters.choose_month_and_campaign()
+    if period is None:
         show_nothing(NOTHING_PULLED)
         return
-    ranking = data.ranking_of(key)
+    ranking = data.ranking_of(period.campaign)
     with bar:
         award = filters.choose_or_all("award", "得过的奖励", ranking.names)
         housekeeper = filters.choose_or_all("housekeeper", "管家", sorted({one.housekeeper for one in ranking.ranks}))
         track = filters.choose_track()
     with bar.cell(column_span=2):  # two days need the room
-        days = filters.choose_days(data.periods()[key])
+        days = filters.choose_days(period)
     _show_notes(ranking)
     ranks = [one for one in ranking.ranks if award in (None, *one.awards) and housekeeper in (None, one.housekeeper)]
     signed = None
     if days or track:
         first, last = days or (None, None)
-        signed = data.signed_by_payee(key, first, last, track)
+        signed = data.signed_by_payee(period.campaign, first, last, track)
         ranks = [one for one in ranks if one.payee in signed]
         ranks.sort(key=lambda one: -signed[one.payee].performance)
     if not ranks:
@@ -48,7 +48,7 @@ def main(viewer: Viewer) -> None:
 def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | None) -> None:
     """`signed`: what each signed within the chosen days and track; None where neither is chosen."""
     shows_provider = any(one.provider for one in ranking.ranks)
-    near = [one for one in ranks if one.next_tier is not None and one.next_tier.is_near]
+    near = [one for one in ranks if one.is_near]
     show_cards(
         [
             Card("管家", f"{len(ranks):,} 人"),
@@ -70,14 +70,7 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
     if signed is not None:
         st.caption(":material/filter_alt: “筛选内”三列只算所选日期和渠道里签的合同；其余各列是整个活动的")
     for picked in show_table("排行榜", columns, rows, file_name=f"排行榜-{ranking.campaign}", select="one"):
-        st.switch_page(
-            "pages/housekeeper.py",
-            query_params={
-                "month": ranking.campaign.partition("-")[2],
-                "campaign": ranking.campaign,
-                "housekeeper": ranks[picked].housekeeper,
-            },
-        )
+        filters.open_housekeeper(ranking.campaign, ranks[picked].housekeeper)
     charts.show_bars(
         f"累计业绩最高的 {min(len(ranks), TOP)} 位管家（元），颜色是已得奖金的多少。",
         [(one.housekeeper, one.performance / 100, one.payout / 100) for one in ranks[:TOP]],

@@ -5,7 +5,8 @@ from datetime import date
 
 import streamlit as st
 
-from modules.figures.composition import Composition, Cut, ProviderPart
+from modules.figures.composition import Composition, ProviderPart
+from modules.figures.cut import Cut
 from modules.figures.days import day_words, days_between
 from modules.figures.distribution import Distribution, distribution_of
 from modules.figures.months import Period
@@ -41,8 +42,7 @@ PROVIDERS = (
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        key = filters.choose_month_and_campaign()
-    period = data.periods().get(key) if key else None
+        period = filters.choose_month_and_campaign()
     if period is None:
         show_nothing(NOTHING_PULLED)
         return
@@ -189,7 +189,7 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     st.subheader(
         "快到下一档的管家", anchor=False, help="业绩最多差一成，合同最多差一单；看整个活动，不受日期和渠道影响"
     )
-    near = [one for one in ranking.ranks if one.next_tier is not None and one.next_tier.is_near]
+    near = [one for one in ranking.ranks if one.is_near]
     if not near:
         show_nothing("没有管家离下一档只差一成业绩、一单合同以内")
         return
@@ -210,14 +210,7 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     ]
     rows = [list(_near_row(one, shows_provider=shows_provider)) for one in near]
     for picked in show_table("快到下一档", columns, rows, file_name=f"快到下一档-{period.campaign}", select="one"):
-        st.switch_page(
-            "pages/housekeeper.py",
-            query_params={
-                "month": period.month,
-                "campaign": period.campaign,
-                "housekeeper": near[picked].housekeeper,
-            },
-        )
+        filters.open_housekeeper(period.campaign, near[picked].housekeeper)
 
 
 def _near_row(one: Rank, *, shows_provider: bool) -> Iterator[Cell]:

@@ -48,11 +48,11 @@ PAYEES = (
 @page("方案模拟", "改一改门槛、奖金、最低单数和上限，马上看到同样的合同会发多少、谁多谁少。只是计算，什么也不写入。")
 def main(viewer: Viewer) -> None:
     with filters.bar():
-        key = filters.choose_month_and_campaign()
-    if key is None:
+        period = filters.choose_month_and_campaign()
+    if period is None:
         show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，就可以在它的合同上模拟")
         return
-    bench = data.bench(key)
+    bench = data.bench(period.campaign)
     changes = turn_levers(bench)
     trial = bench.tried(changes)
     if trial.result is None:

@@ -9,21 +9,22 @@ import streamlit as st
 
 from modules.clock import format_moment, in_shanghai
 from modules.figures import sla
+from modules.figures.days import WEEKDAYS, weekday_words
 from modules.figures.months import change
 from modules.figures.sla import Count, Day, Line, Week, by_kind, by_provider
 from modules.figures.sla_texts import WeekText
+from modules.task_states import STATUS_WORDS
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import STATUSES, plain, recipient_name
+from streamlit_app.words import plain, recipient_name
 
 WEEKS_SHOWN = 8
 """How far back the page looks unless it is asked."""
 MOST_PROVIDERS = 15
 LINES_SHOWN = 1000
-WEEKDAYS = ("周一", "周二", "周三", "周四", "周五", "周六", "周日")
 
 LINES = (
     Column("日期"),
@@ -88,7 +89,7 @@ def _show_cards(found: Sequence[Count], days: Sequence[Day], before: Sequence[Co
 
 def _show_calendar(days: Sequence[Day]) -> None:
     """A column a week, a row a weekday; a day without data is crossed."""
-    rows = [(sla.monday_of(one.day), one.day, WEEKDAYS[one.day.weekday()], one.number, one.is_known) for one in days]
+    rows = [(sla.monday_of(one.day), one.day, weekday_words(one.day), one.number, one.is_known) for one in days]
     frame = pd.DataFrame(
         {
             "周": [f"{monday:%m-%d}" for monday, *_ in rows],
@@ -126,7 +127,7 @@ def _calendar_words(days: Sequence[Day]) -> str:
     if most is None or most.number == 0:
         return f"{words}：有数据的 {len(known)} 天里一条也没有{tail}。"
     total = sum(one.number for one in known)
-    busiest = f"最多的一天是 {most.day:%m-%d}（{WEEKDAYS[most.day.weekday()]}，{most.number} 条）"
+    busiest = f"最多的一天是 {most.day:%m-%d}（{weekday_words(most.day)}，{most.number} 条）"
     return f"{words}：共 {total:,} 条，平均每天 {total / len(known):.1f} 条，{busiest}{tail}。"
 
 
@@ -249,7 +250,7 @@ def _state_words(one: WeekText) -> str:
         return "预览"
     if one.origin == "purged" or one.recipient is None or one.at is None:
         return "已发送；原文已清理，下面按现有的数据重写"
-    return f"{STATUSES[one.status or '']}　{plain(recipient_name(one.recipient))}　{format_moment(one.at)[:16]}"
+    return f"{STATUS_WORDS[one.status or '']}　{plain(recipient_name(one.recipient))}　{format_moment(one.at)[:16]}"
 
 
 def _total(found: Sequence[Count]) -> int:

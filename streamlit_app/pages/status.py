@@ -1,8 +1,9 @@
 """运行状况: whether the program runs and how its jobs do, what is wrong with data and configuration, which versions."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -57,15 +58,16 @@ def main(viewer: Viewer) -> None:
     _show_runs(states)
     _show_failures(states)
     _show_rejected()
-    _show_findings()
-    _show_versions()
+    running = data.daemon_configuration() or {}
+    _show_findings(running)
+    _show_versions(running)
 
 
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
 @guarded
 def _show_now() -> None:
-    daemon, beat, wrong = data.daemon(), data.daemon().heartbeat, data.what_is_wrong()
-    troubles = len(data.open_troubles())
+    daemon, wrong = data.daemon(), data.what_is_wrong()
+    beat, troubles = daemon.heartbeat, len(data.open_troubles())
     is_running = daemon.state == "running"
     age = age_words(data.now() - beat.at) if beat else "—"
     queue = {line.status: line.number for line in data.queue_by_status()}
@@ -215,10 +217,10 @@ def _show_rejected() -> None:
     show_table("用不了的数据行", REJECTED, rows, file_name="用不了的数据行")
 
 
-def _show_findings() -> None:
+def _show_findings(running: Mapping[str, Any]) -> None:
+    """`running`: what the daemon runs by, empty where none is running."""
     st.subheader("配置检查", anchor=False, help="和 check 命令一样，但不连 Metabase 和企业微信；每分钟重查")
     found = data.findings()
-    running = data.daemon_configuration() or {}
     changed, kept = running.get("settings_changed") or [], running.get("kept") or {}
     if changed:
         st.warning(f"设置文件已改动：{plain('、'.join(changed))}；重启后台程序后才生效", icon=":material/restart_alt:")
@@ -246,9 +248,9 @@ def _show_faults(faults: Sequence[Fault], title: str, kind: str) -> None:
         st.warning(words, icon=":material/rule:")
 
 
-def _show_versions() -> None:
+def _show_versions(running: Mapping[str, Any]) -> None:
     st.subheader("版本", anchor=False)
-    beat, report, running = data.daemon().heartbeat, data.backups(), data.daemon_configuration() or {}
+    beat, report = data.daemon().heartbeat, data.backups()
     rows = [
         ("看板", version()),
         ("后台程序", f"{beat.version}（{format_moment(beat.started_at)[:16]} 启动，进程 {beat.pid}）" if beat else "—"),

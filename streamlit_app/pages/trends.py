@@ -7,7 +7,7 @@ import streamlit as st
 from modules.clock import format_moment
 from modules.figures.course import Course, Day, running
 from modules.figures.days import day_words, weekday_words
-from modules.figures.months import change
+from modules.figures.months import change, month_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
@@ -23,13 +23,13 @@ DAY_OF_CAMPAIGN = "活动第几天"
 def main(viewer: Viewer) -> None:
     bar = filters.bar()
     with bar:
-        key = filters.choose_month_and_campaign()
-    if key is None:
+        period = filters.choose_month_and_campaign()
+    if period is None:
         show_nothing(NOTHING_PULLED)
         return
     with bar:
         track = filters.choose_track()
-    course = data.course_of(key, track)
+    course = data.course_of(period.campaign, track)
     if course is None or not any(course.total):
         show_nothing("这个渠道还没有登记合同" if track else "这个活动还没有登记合同")
         return
@@ -37,7 +37,7 @@ def main(viewer: Viewer) -> None:
     _show_sums(course)
     _show_days(course)
     st.subheader("逐日数字", anchor=False)
-    show_table("逐日", _columns(course), list(_rows(course)), file_name=f"趋势-{key}")
+    show_table("逐日", _columns(course), list(_rows(course)), file_name=f"趋势-{period.campaign}")
 
 
 def _show_cards(course: Course) -> None:
@@ -113,7 +113,7 @@ def _lines(course: Course) -> Iterator[tuple[int, str, Day]]:
     """What had come together by each day of the campaign, this month's first."""
     for key, days in ((course.period.campaign, course.days), (course.before_key, course.before)):
         for number, one in enumerate(running(days), 1):
-            yield number, month_words(key.partition("-")[2]), one
+            yield number, month_words(month_of(key)), one
 
 
 def _to_day(course: Course) -> str:
@@ -128,7 +128,7 @@ def _compared(course: Course, figure: int) -> str:
     grown = change(course.total[figure], before)
     when = "全月" if course.period.is_over else "同期"
     words = charts.yuan(before) if figure else f"{before:,} 单"
-    last = f"{month_words(course.before_key.partition('-')[2])}{when}（{words}）"
+    last = f"{month_words(month_of(course.before_key))}{when}（{words}）"
     if grown is None:
         return f"；{last}没有签约"
     return f"，和 {last}一样" if grown == 0 else f"，比 {last}{'多' if grown > 0 else '少'} {abs(grown):.1%}"
