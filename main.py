@@ -22,6 +22,7 @@ from modules.campaign_run import RunOptions, run_campaign
 from modules.clock import Clock, shanghai_now
 from modules.commands import checking, corrections, payouts, running, simulation, status, takeover, tasks
 from modules.commands.shared import AsJson, opened
+from modules.commands.usage import usage_in_words
 from modules.errors import EXPECTED_ERRORS, FAILED, MISUSED, JobRefusedError, exit_code_of, words_of
 from modules.heartbeat import Pulse
 from modules.job_lane import JobLanes
@@ -248,8 +249,7 @@ def main() -> None:
     try:
         sys.exit(cli(standalone_mode=False))
     except typer.TyperException as error:  # the library's words are English
-        words = " ".join(str(error).split())
-        terminal.print_error(f"命令用法不对（{words}）；请用 main.py --help 或 main.py 命令 --help 查看用法")
+        terminal.print_error(usage_in_words(error))
         sys.exit(MISUSED)
     except (KeyboardInterrupt, typer.Abort):
         terminal.print_error("已中断；没有做完的，下次运行会接着做")

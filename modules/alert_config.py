@@ -150,7 +150,8 @@ def parse_alerts(
 
 def _parse_one(key: str, entry: object, recipients: Container[str]) -> tuple[Alert | None, list[Fault]]:
     if not _KEY.fullmatch(key):
-        return None, [Fault(alert_path(key), "名称应由小写字母、数字和下划线组成，例如 pending_orders")]
+        words = "名称应由小写字母、数字和下划线组成，例如 pending_orders；若是活动，请移到 REWARD_CONFIGS 里"
+        return None, [Fault(alert_path(key), words)]
     if key in FixedJobs.model_fields:
         return None, [Fault(alert_path(key), "是程序自己的任务的名称，请换一个名称")]
     if not isinstance(entry, Mapping):

@@ -6,6 +6,8 @@ from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 
+from modules.system_words import reason_of
+
 BACKUPS_KEPT = 7
 _NAME = re.compile(r"tasks-\d{4}-\d{2}-\d{2}\.db")
 
@@ -29,7 +31,7 @@ def back_up(database_file: Path, folder: Path, day: date) -> Path:
         for old in kept(folder)[:-BACKUPS_KEPT]:
             old.unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        reason = reason_of(error) if isinstance(error, OSError) else " ".join(str(error).split())
         raise BackupError(f"数据库没有备份成（{reason}）；请检查 {folder} 的磁盘空间和权限") from error
     finally:
         with suppress(OSError):  # what is left there is overwritten next time

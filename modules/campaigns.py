@@ -19,7 +19,8 @@ from modules.rewards.campaign import Campaign, City
 from modules.rewards.faults import Fault, FaultsError, Location, faults_of, join_path
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.validation import entry_path, parse_campaigns
-from modules.settings import ROOT
+from modules.settings import ROOT, yaml_in_words
+from modules.system_words import reason_of
 
 SHIPPED_FILE = ROOT / "modules" / "config.py"
 BADGES_FILE = ROOT / "config" / "badges.yaml"
@@ -98,8 +99,10 @@ def load_badge_lists(path: Path = BADGES_FILE) -> dict[str, frozenset[str]]:
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         lists = _BadgeLists.validate_python(document)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        words = " ".join(str(error).split())
+    except OSError as error:
+        raise CampaignsFileError([Fault(str(path), f"读不到徽章名单（{reason_of(error)}）；请检查这个文件")]) from error
+    except (UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
+        words = " ".join(str(error).split()) if isinstance(error, ValidationError) else yaml_in_words(error)
         raise CampaignsFileError([Fault(str(path), f"读不懂徽章名单，应为“名单: [姓名, …]”：{words}")]) from error
     return {name: frozenset(map(normalise_name, people)) for name, people in lists.items()}
 
@@ -125,9 +128,12 @@ def _faults_said(path: Path) -> Iterator[None]:
         text = f"第 {error.lineno} 行有语法错误（{error.msg}），请检查逗号、引号和括号"
         raise CampaignsFileError([Fault(str(path), text)]) from error
     except OSError as error:
-        raise CampaignsFileError([Fault(str(path), f"读不到活动配置（{error.strerror}）")]) from error
+        raise CampaignsFileError(
+            [Fault(str(path), f"读不到活动配置（{reason_of(error)}）；请检查 CAMPAIGNS_FILE 和这个文件")]
+        ) from error
     except (Exception, SystemExit) as error:  # the file is the user's code: whatever it raises is a fault of the file
-        raise CampaignsFileError([Fault(str(path), f"运行出错：{type(error).__name__}: {error}")]) from error
+        text = f"运行出错：{type(error).__name__}: {error}；请照此改正这个文件"
+        raise CampaignsFileError([Fault(str(path), text)]) from error
 
 
 def _cities(path: Path, table: object) -> dict[str, City]:

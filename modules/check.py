@@ -3,6 +3,7 @@
 And `check --accept`, which writes down that a person accepts what has changed in a running campaign.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -69,7 +70,8 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
     found += check_campaigns(campaigns, settings)
     found += check_providers(settings)
     found += check_alerts(alerts, now)
-    found += check_changes(campaigns, settings)
+    found += check_data_dir(settings)
+    found += check_changes(campaigns, settings, online=online)
     return found + check_connections(settings, now) if online else found
 
 
@@ -108,9 +110,19 @@ def check_alerts(alerts: Alerts, now: datetime, templates_dir: Path = TEMPLATES_
     return Findings(tuple(faults), notes=(f"{len(alerts.enabled)} 个提醒已启用：{titles or '无'}",))
 
 
-def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:
+def check_data_dir(settings: Settings) -> Findings:
+    """Whether the data folder, or the one that it would be made in, is a folder and may be written to."""
+    there = next(path for path in (settings.data_dir, *settings.data_dir.parents) if path.exists())
+    if not there.is_dir():
+        return Findings((Fault("DATA_DIR", f"{there} 不是文件夹；请改 DATA_DIR，或移走这个文件"),))
+    if not os.access(there, os.W_OK):
+        return Findings((Fault("DATA_DIR", f"没有写入 {there} 的权限；请改 DATA_DIR，或改这个文件夹的权限"),))
+    return Findings()
+
+
+def check_changes(campaigns: Campaigns, settings: Settings, *, online: bool = False) -> Findings:
     """What has changed in campaigns that have run. Reads the database as it is, and makes none; one that is damaged is
-    a fault, as the program does not start with it."""
+    a fault, as the program does not start with it. So is, with `online`, one that can't be reached."""
     try:
         file = database_file(settings)
         if file is not None and file.is_file() and (damage := damage_of(file)):
@@ -128,7 +140,8 @@ def check_changes(campaigns: Campaigns, settings: Settings) -> Findings:
         words = reason_in_words(str(error))
     except (sa.exc.ArgumentError, ImportError, OSError) as error:
         words = f"打不开（{type(error).__name__}），请检查 DATABASE_URL"
-    return Findings(warnings=(Fault("数据库", f"没有和上次运行的活动配置比较：{words}"),))
+    told = (Fault("数据库", f"没有和上次运行的活动配置比较：{words}"),)
+    return Findings(told) if online else Findings(warnings=told)
 
 
 def accept_changes(key: str, now: datetime, who: str) -> tuple[Fault, ...]:

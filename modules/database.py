@@ -23,6 +23,7 @@ from sqlalchemy.engine import Connection, Dialect, Engine
 from modules.kept_connections import KeptConnections
 from modules.network_share import network_share
 from modules.prepared import Prepared, on_driver, prepare
+from modules.system_words import reason_of
 from modules.tables import audit_log
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,9 @@ _CHECKPOINT = "wal_autocheckpoint=4000"
 
 MIGRATIONS_LOCK = 0x7A50
 """Names the advisory lock under which a PostgreSQL database is upgraded."""
+
+_NO_SERVER = ("connection failed", "connection timeout", "failed to resolve host", "connection is bad")
+"""How psycopg begins when it gets no connection."""
 
 KEYS_AT_ONCE = 500
 """Databases take only so many values in one question."""
@@ -60,7 +64,8 @@ class Database:
         except (sa.exc.ArgumentError, ImportError) as error:
             raise DatabaseError("DATABASE_URL 不是可用的数据库地址；请照 .env.example 改正，或留空用 SQLite") from error
         except OSError as error:
-            raise DatabaseError(f"数据库文件夹建不了（{error}）；请检查 DATA_DIR 和 DATABASE_URL") from error
+            words = f"数据库文件夹建不了（{error.filename}：{reason_of(error)}）；请检查 DATA_DIR 和 DATABASE_URL"
+            raise DatabaseError(words) from error
         self._kept = None if self.is_server else KeptConnections(self.engine)
 
     @property
@@ -163,6 +168,13 @@ def reason_in_words(said: str) -> str:
         return f"磁盘已满（{reason}）；请清理磁盘后再试，没有写入任何东西"
     if "disk I/O" in reason:
         return f"磁盘读写出错（{reason}），可能已满或已坏；请清理并检查磁盘后再试，没有写入任何东西"
+    if "readonly" in reason:
+        return f"数据库文件不能写（{reason}）；请检查数据文件夹和 tasks.db 的权限，没有写入任何东西"
+    if any(sign in reason for sign in _NO_SERVER):
+        return (
+            f"连不上数据库服务器（{reason}）；请检查 PostgreSQL 是否在运行，"
+            "以及 DATABASE_URL 里的主机、端口、库名、用户和密码，没有写入任何东西"
+        )
     return f"数据库出错（{reason}）；请检查 DATABASE_URL 和数据文件夹，没有写入任何东西"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from modules.clock import SHANGHAI
 from modules.settings import Settings
+from modules.system_words import reason_of
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ class DirectNote:
                 place.touch()
                 os.utime(place, (now.timestamp(), now.timestamp()))
             except OSError as error:
-                log.warning("%s 里记不下已经告知的时间：%s", place.parent, error.strerror or error)
+                log.warning("%s 里记不下已经告知的时间：%s", place.parent, reason_of(error))
             else:
                 return
 

@@ -12,6 +12,7 @@ from modules.ledger import CampaignClosedError, RevisionConflictError
 from modules.process_lock import AlreadyRunningError
 from modules.request_module import MetabaseError
 from modules.settings import SettingsError
+from modules.system_words import reason_of
 from modules.task_board import TaskError
 
 FAILED, MISUSED = 1, 2
@@ -40,8 +41,7 @@ def words_of(error: Exception) -> str:
     if isinstance(error, sa.exc.DBAPIError):
         return in_words(error)
     if isinstance(error, OSError):
-        reason = error.strerror or type(error).__name__
-        return f"读写不了 {error.filename or '文件'}（{reason}）；请检查 DATA_DIR、磁盘空间和权限"
+        return f"读写不了 {error.filename or '文件'}（{reason_of(error)}）；请检查 DATA_DIR、磁盘空间和权限"
     return str(error)
 
 

@@ -13,6 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from modules.system_words import reason_of
+
 log = logging.getLogger(__name__)
 
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -130,7 +132,7 @@ def _delete(file: Path) -> None:
         file.unlink(missing_ok=True)
         log.info("已删除过期的归档文件 %s", file.name)
     except OSError as error:
-        log.warning("删不掉过期的归档文件 %s：%s", file.name, error.strerror or error)
+        log.warning("删不掉过期的归档文件 %s：%s", file.name, reason_of(error))
 
 
 def _as_written(cell: str | None) -> str:

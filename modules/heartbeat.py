@@ -17,6 +17,7 @@ from modules.clock import format_moment, in_shanghai
 from modules.file_utils import write_atomically
 from modules.process_lock import daemon_is_alive
 from modules.settings import Settings
+from modules.system_words import reason_of
 from modules.version import version
 
 log = logging.getLogger(__name__)
@@ -141,7 +142,7 @@ class Pulse:
             write_atomically(_file(self._state_dir), heartbeat.model_dump_json(indent=2) + "\n", encoding="utf-8")
         except OSError as error:
             if self._could_write:
-                log.warning("写不了心跳文件：%s；status 会以为后台程序没有反应", error.strerror or error)
+                log.warning("写不了心跳文件：%s；status 会以为后台程序没有反应", reason_of(error))
             self._could_write = False
         else:
             self._could_write = True

@@ -23,6 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from modules.clock import format_moment, in_shanghai
 from modules.metabase_http import Call, MetabaseDownError, MetabaseHttp, Reply, refusal
 from modules.settings import MetabaseSettings
+from modules.system_words import reason_of
 
 logger = logging.getLogger(__name__)
 
@@ -200,7 +201,7 @@ def _save(path: Path, state: _State) -> None:
 
 
 def _unusable(path: Path, error: OSError) -> MetabaseDownError:
-    return MetabaseDownError(f"会话文件 {path} 不能读写（{error.strerror}）", "检查数据目录的权限和磁盘空间")
+    return MetabaseDownError(f"会话文件 {path} 不能读写（{reason_of(error)}）", "检查数据目录的权限和磁盘空间")
 
 
 def _throttle(reply: Reply) -> timedelta | None:

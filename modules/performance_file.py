@@ -21,6 +21,7 @@ from modules.contracts import REQUIRED_COLUMNS, Contracts, find_columns, parse_c
 from modules.errors import JobRefusedError
 from modules.file_utils import read_csv_rows
 from modules.rewards.money import parse_amount, parse_decimal
+from modules.system_words import reason_of
 from modules.view_contents import PERFORMANCE_TITLES
 
 T = TypeVar("T")
@@ -133,7 +134,7 @@ def _read(path: Path) -> list[dict[str, str]]:
             "请用旧系统写的原文件，或在 Excel 里另存为“CSV UTF-8（逗号分隔）”再试"
         ) from error
     except OSError as error:
-        raise JobRefusedError(f"读不到文件 {path}（{error.strerror}）；请检查路径和文件名") from error
+        raise JobRefusedError(f"读不到文件 {path}（{reason_of(error)}）；请检查路径和文件名") from error
     except (ValueError, csv.Error) as error:
         raise JobRefusedError(f"文件 {path} 不是完好的 CSV：{error}；请用旧系统写的原文件再试") from error
 

@@ -9,7 +9,8 @@ import yaml
 
 from modules.campaigns import normalise_name
 from modules.rewards.faults import Fault
-from modules.settings import ROOT
+from modules.settings import ROOT, yaml_in_words
+from modules.system_words import reason_of
 
 PROVIDERS_FILE = ROOT / "config" / "service_providers.yaml"
 
@@ -35,9 +36,9 @@ def load_providers(path: Path, recipients: Container[str]) -> Providers:
     try:
         node = yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
     except OSError as error:
-        return _unusable(path, f"读不到服务商名单（{error.strerror}），服务商的消息都会发给 ops")
+        return _unusable(path, f"读不到服务商名单（{reason_of(error)}），服务商的消息都会发给 ops")
     except (UnicodeDecodeError, yaml.YAMLError) as error:
-        return _unusable(path, f"读不懂服务商名单，应为“服务商名称: 收件人”：{' '.join(str(error).split())}")
+        return _unusable(path, f"读不懂服务商名单，应为“服务商名称: 收件人”：{yaml_in_words(error)}")
     if node is None:
         return Providers()
     if not isinstance(node, yaml.MappingNode):

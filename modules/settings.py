@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
+import sqlalchemy as sa
 import yaml
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -21,6 +22,7 @@ from modules.rewards.faults import Fault, FaultsError, PathPart, faults_of, join
 from modules.schedule_settings import ScheduleSettings
 from modules.settings_section import Section
 from modules.sla_settings import SlaSettings
+from modules.system_words import reason_of
 
 ROOT = Path(__file__).resolve().parent.parent
 SHIPPED_FILE = ROOT / "config" / "settings.yaml"
@@ -110,6 +112,10 @@ class HealthSettings(Section):
     port: int = Field(0, ge=0, le=65535)
 
 
+DATABASE_DRIVERS = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
+
+_DATABASE_REMEDY = "请写成 postgresql+psycopg://用户:密码@主机/库名 或 sqlite:///文件，或留空用数据文件夹里的 tasks.db"
+
 LONGEST_SEND_SECONDS = 90
 """As long as a file's upload or a message by keyboard may take, with the deadlines as shipped."""
 
@@ -132,6 +138,20 @@ class Settings(Section):
     sla: SlaSettings = SlaSettings()
     recipients: Mapping[str, RecipientSettings] = Field(default_factory=dict)
     health: HealthSettings = HealthSettings()
+
+    @field_validator("database_url")
+    @classmethod
+    def _names_a_database(cls, value: str) -> str:
+        """A file or a PostgreSQL database; the value is not shown, as it may hold a password."""
+        try:
+            url = sa.make_url(value) if value else None
+        except (sa.exc.ArgumentError, ValueError):
+            raise ValueError(f"不是数据库地址；{_DATABASE_REMEDY}") from None
+        if url is not None and url.drivername not in DATABASE_DRIVERS:
+            raise ValueError(f"不能用 {url.drivername}，只能用 SQLite 或 PostgreSQL；{_DATABASE_REMEDY}")
+        if url is not None and url.drivername.startswith("sqlite") and url.database in (None, "", ":memory:"):
+            raise ValueError(f"没有写文件，数据只在内存里，程序一停就没有了；{_DATABASE_REMEDY}")
+        return value
 
     @field_validator("health")
     @classmethod
@@ -267,15 +287,26 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         document = _parse_yaml(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingsError([Fault(str(path), f"读不到设置文件（{error.strerror}）；请检查 SETTINGS_FILE")]) from error
+        raise SettingsError(
+            [Fault(str(path), f"读不到设置文件（{reason_of(error)}）；请检查 SETTINGS_FILE")]
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        words = " ".join(str(error).split())
-        raise SettingsError([Fault(str(path), f"不是有效的 YAML（UTF-8）：{words}")]) from error
+        raise SettingsError([Fault(str(path), f"不是有效的 YAML（UTF-8）：{yaml_in_words(error)}")]) from error
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise SettingsError([Fault(str(path), "最外层应是一组键和值")])
     return {str(key): value for key, value in document.items()}
+
+
+def yaml_in_words(error: yaml.YAMLError | UnicodeDecodeError) -> str:
+    """Why a YAML file can't be read, with the place, and what to do."""
+    if isinstance(error, UnicodeDecodeError):
+        return "编码不是 UTF-8；请用记事本另存为，编码选 UTF-8"
+    mark = getattr(error, "problem_mark", None)
+    place = f"第 {mark.line + 1} 行第 {mark.column + 1} 个字附近" if mark else ""
+    reason = getattr(error, "problem", None) or " ".join(str(error).split())
+    return f"{place}有错（{reason}）；请检查冒号、引号、括号和缩进（用空格，不用 Tab）"
 
 
 @lru_cache(maxsize=8)

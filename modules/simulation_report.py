@@ -82,7 +82,7 @@ def _payout_json(payout: Payout) -> dict[str, Any]:
 
 
 def show_simulation(found: Simulation) -> None:
-    """Side by side where there are few variants, else a row each."""
+    """Side by side where there are few variants, else a row each; as wide as that needs, no figure is cut."""
     taken_from = f"改后的配置取自 {found.config}。" if found.config else ""
     _say(f"{found.key}：合同取自{escape(found.source.name)}。{escape(taken_from)}")
     for difference in found.differences:
@@ -91,7 +91,7 @@ def show_simulation(found: Simulation) -> None:
         was = "未写" if before is None else str(before)
         _say(f"改动 {escape(change.name)}：{escape(was)} → {escape(str(change.value))}")
     few = len(found.variants) <= SIDE_BY_SIDE
-    terminal.out.print(_columns(found) if few else _rows(found))
+    terminal.out.print(_columns(found) if few else _rows(found), crop=False)
     for variant in found.variants if few else []:
         _show_movers(found, variant)
     _show_bad_rows(found.source.bad_rows, found.source.duplicates)
@@ -217,7 +217,7 @@ def _show_movers(found: Simulation, variant: Compared) -> None:
         [_who(mover), format_yuan(mover.before), format_yuan(mover.after), _signed(mover.difference)]
         for mover in variant.movers
     ]
-    terminal.out.print(_table(titles, lines, title=f"{label}：增减最多的"))
+    terminal.out.print(_table(titles, lines, title=f"{label}：增减最多的"), crop=False)
 
 
 def _who(mover: Mover) -> str:

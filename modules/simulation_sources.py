@@ -17,6 +17,7 @@ from modules.file_utils import read_csv_rows
 from modules.rewards.campaign import Campaign
 from modules.rewards.simulate import AwardSum, ContractsOf, Payout, taken_from
 from modules.rewards.totals import signing_order
+from modules.system_words import reason_of
 from modules.tables import awards, performance
 
 
@@ -223,6 +224,6 @@ def _read(path: Path) -> list[dict[str, str]]:
         words = f"文件 {path} 不是 UTF-8 编码；请在 Excel 里另存为“CSV UTF-8（逗号分隔）”再试"
         raise JobRefusedError(words) from error
     except OSError as error:
-        raise JobRefusedError(f"读不到文件 {path}（{error.strerror}）；请检查路径和文件名") from error
+        raise JobRefusedError(f"读不到文件 {path}（{reason_of(error)}）；请检查路径和文件名") from error
     except (ValueError, csv.Error) as error:
         raise JobRefusedError(f"文件 {path} 不是完好的 CSV：{error}") from error

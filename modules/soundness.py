@@ -18,6 +18,7 @@ from modules.backups import BackupError
 from modules.database import SQLITE_WAIT_SECONDS, DatabaseError, damage_in_words, reason_in_words
 from modules.file_utils import write_atomically
 from modules.settings import Settings
+from modules.system_words import reason_of
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def write_report(state_dir: Path, report: Report) -> None:
     try:
         write_atomically(_report_file(state_dir), report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        log.warning("写不了备份记录：%s", error.strerror or error)
+        log.warning("写不了备份记录：%s", reason_of(error))
 
 
 def _is_damage(error: sqlite3.DatabaseError) -> bool:

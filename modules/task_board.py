@@ -101,7 +101,9 @@ class TaskBoard:
             if task.status == RUNNING and task.locked_until is not None and task.locked_until > now:
                 raise TaskError(f"任务 {task_id} 正在发送，请稍后再试")
             if task.status not in allowed_from:
-                raise TaskError(f"任务 {task_id} 的状态是 {task.status}，不能改为 {status}")
+                may = "、".join(one for one in STATUSES if one in allowed_from)
+                words = f"任务 {task_id} 的状态是 {task.status}，不能改为 {status}；只有 {may} 的可以"
+                raise TaskError(f"{words}，用 tasks list --status 查看")
             values = {"status": status, "updated_at": now, "run_at": None, **UNLOCKED}
             if status in (PENDING, COMPLETED):
                 values["last_error"] = None

@@ -9,6 +9,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from modules.rewards.faults import Fault
 from modules.settings import ROOT
+from modules.system_words import reason_of
 
 TEMPLATES_DIR = ROOT / "config" / "templates"
 
@@ -43,7 +44,7 @@ class Templates:
             try:
                 sources[name] = path.read_text(encoding="utf-8-sig")  # Notepad may put a mark before the text
             except OSError as error:
-                unreadable.append(Fault(_place(name), f"读不到模板（{error.strerror}）"))
+                unreadable.append(Fault(_place(name), f"读不到模板（{reason_of(error)}）"))
             except UnicodeDecodeError:
                 unreadable.append(Fault(_place(name), "不是 UTF-8 编码；请用记事本另存为，编码选 UTF-8"))
         return cls(sources, tuple(unreadable))

@@ -28,6 +28,9 @@ from modules.views import ViewFault
 out = Console()
 err = Console(stderr=True)
 
+START = "start.bat" if sys.platform == "win32" else "./start.sh"
+"""How people call the program on this machine."""
+
 COLOURS = {
     "ok": "green",
     "completed": "green",
@@ -107,7 +110,7 @@ def show_jobs(states: Sequence[JobState]) -> None:
     """The jobs and their last runs."""
     titles = ("活动期", "问题卡", "运行期", "上次运行", "结果", "下次运行")
     folded = (Column(title, overflow="fold") for title in titles)  # in a narrow window nothing is left out
-    table = Table(Column("任务", overflow="fold", min_width=16), *folded)
+    table = Table(Column("任务", overflow="fold"), *folded)
     for state in states:
         last, following = (moment[5:16] if moment else "-" for moment in (state.last_started, state.next_run))
         card, outcome = str(state.card_id or "-"), OUTCOMES[state.last_outcome] if state.last_outcome else "-"
@@ -241,14 +244,13 @@ def show_demo(result: DemoResult) -> None:
     for row in result.campaigns:
         out.print(f"CSV：{row.csv}", soft_wrap=True, highlight=False)
     out.print(f"用时 {result.seconds:.1f} 秒。")
-    start = "start.bat" if sys.platform == "win32" else "./start.sh"
     out.print(
         "接下来可以试：\n"
-        f"  {start} dashboard --demo    在浏览器里看这些数据\n"
-        f"  {start} check               检查设置和活动配置\n"
-        f"  {start} jobs                看有哪些任务\n"
-        f"  {start} --help              看所有命令\n"
-        f"  把 .env.example 复制为 .env，填好后运行 {start}",
+        f"  {START} dashboard --demo    在浏览器里看这些数据\n"
+        f"  {START} check               检查设置和活动配置\n"
+        f"  {START} jobs                看有哪些任务\n"
+        f"  {START} --help              看所有命令\n"
+        f"  把 .env.example 复制为 .env，填好后运行 {START}",
         soft_wrap=True,
         highlight=False,
     )

@@ -22,6 +22,7 @@ from modules.database import Database
 from modules.file_utils import copy_to_archive, csv_text, prune_archive, write_atomically, write_csv, write_json
 from modules.process_lock import daemon_is_alive, views_lock
 from modules.settings import Settings
+from modules.system_words import reason_of
 from modules.view_contents import (
     CORRECTION_TITLES,
     PERFORMANCE_TITLES,
@@ -140,7 +141,7 @@ class Views:
             return []
         except OSError as error:
             log.warning("写不了数据文件夹 %s：%s", self._settings.data_dir, error)
-            return [ViewFault(str(self._settings.data_dir), str(error.strerror or error))]
+            return [ViewFault(str(self._settings.data_dir), reason_of(error))]
 
     def _refresh_campaign(self, key: str) -> list[ViewFault]:
         folder = self._settings.data_dir
@@ -176,7 +177,7 @@ class Views:
         try:
             act()
         except OSError as error:
-            reason = f"{error.strerror or error}；若正在 Excel 中打开，请关闭，下次运行会补写"
+            reason = f"{reason_of(error)}；若正在 Excel 中打开，请关闭，下次运行会补写"
             log.warning("写不了文件 %s：%s", path.name, reason)
             self._remember(path, {**self._memory().get(path.name, {}), "error": reason})
             return [ViewFault(path.name, reason)]

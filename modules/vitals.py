@@ -15,6 +15,7 @@ from modules.pace import Pace
 from modules.process_lock import daemon_lock
 from modules.settings import Settings
 from modules.stopping import StopRequestedError
+from modules.system_words import reason_of
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +71,7 @@ def signs_of_life(
                 log.info("健康检查已启动：http://127.0.0.1:%s/healthz", port)
             except OSError as error:
                 fault = (
-                    f"健康检查没有启动：端口 {port} 用不了（{error.strerror or error}）；"
+                    f"健康检查没有启动：端口 {port} 用不了（{reason_of(error)}）；"
                     "请关闭占用它的程序，或改 health.port，再重新启动"
                 )
                 log.error("%s", fault)  # noqa: TRY400 - the words say it all

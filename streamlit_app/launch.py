@@ -1,13 +1,17 @@
 """Starts Streamlit on app.py, where that is safe: `main.py dashboard`."""
 
+import errno
 import getpass
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from modules.errors import JobRefusedError
 from modules.settings import ROOT, Settings
+from modules.system_words import reason_of
 from streamlit_app.access import AccessError, SignIn, is_this_machine, password_hash, read_secrets, sign_in_of
 
 APP = ROOT / "streamlit_app" / "app.py"
@@ -26,6 +30,7 @@ def serve(settings: Settings, *, demo: bool, port: int | None) -> int:
     address = settings.dashboard.address
     require_safe(address, _sign_in())
     chosen = port or settings.dashboard.port
+    require_free(address, chosen)
     command = [sys.executable, "-m", "streamlit_app.server", "run", str(APP), f"--server.address={address}"]
     command.append(f"--server.port={chosen}")
     print(f"看板已启动：http://{_shown(address)}:{chosen}（按 Ctrl-C 停止）", file=sys.stderr, flush=True)
@@ -39,6 +44,41 @@ def require_safe(address: str, sign_in: SignIn) -> None:
             f"看板要在 {address} 上开放，却没有设置登录，拒绝启动；"
             "请在 .streamlit/secrets.toml 里设置用户或公司账号登录（见 README），或把 dashboard.address 改回 127.0.0.1"
         )
+
+
+def require_free(address: str, port: int) -> None:
+    """Raises JobRefusedError where nothing can listen there; Streamlit would say so late, and in English.
+
+    A name may stand for several addresses: one of them has to do, and none may be taken.
+    """
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)
+    except OSError as error:
+        raise _no_place(address, port, error) from None
+    troubles = [_trouble_at(family, place) for family, _, _, _, place in found]
+    real = [trouble for trouble in troubles if trouble is not None]
+    taken = [trouble for trouble in real if trouble.errno == errno.EADDRINUSE]
+    if taken or len(real) == len(found):
+        raise _no_place(address, port, [*taken, *real][0])
+
+
+def _no_place(address: str, port: int, error: OSError) -> JobRefusedError:
+    return JobRefusedError(
+        f"看板启动不了：{_shown(address)}:{port} 用不了（{reason_of(error)}）；看板若已在运行，直接在浏览器里打开它；"
+        "否则加 --port 换一个端口，或改设置里的 dashboard.address 和 dashboard.port"
+    )
+
+
+def _trouble_at(family: int, place: tuple[Any, ...]) -> OSError | None:
+    try:
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            if sys.platform != "win32":  # there it would let two programs listen at once
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(place)
+            probe.listen()
+    except OSError as error:
+        return error
+    return None
 
 
 def demo_environment() -> dict[str, str]:

@@ -620,12 +620,29 @@ def test_a_database_that_cannot_be_compared_is_said_in_words(world: World, datab
         with contextlib.closing(sqlite3.connect(world.database)) as connection, connection:
             connection.execute("CREATE TABLE campaigns (key TEXT PRIMARY KEY, revision INTEGER)")
     else:
-        url = "nonsense://nowhere/db"
+        url = "postgresql+psycopg://nobody@127.0.0.1:1/db"  # nothing listens there
     ended = world.run("check", "--json", DATABASE_URL=url)
     (warning,) = [warning for warning in ended.json["warnings"] if warning["path"] == "数据库"]
     assert ended.code == 0
     assert "没有和上次运行的活动配置比较" in warning["text"]
     assert "Traceback" not in ended.err
+
+
+def test_a_database_that_does_not_answer_is_a_fault_for_who_asks_about_connections(world: World) -> None:
+    ended = world.run("check", "--online", "--json", DATABASE_URL="postgresql+psycopg://nobody@127.0.0.1:1/db")
+    (fault,) = [fault for fault in ended.json["faults"] if fault["path"] == "数据库"]
+    assert ended.code == 2
+    assert "连不上数据库服务器" in fault["text"]
+    assert "请检查 PostgreSQL 是否在运行" in fault["text"]
+
+
+def test_a_data_folder_that_can_be_no_folder_is_a_fault(world: World) -> None:
+    file = world.folder / "a file"
+    file.write_text("x", encoding="utf-8")
+    ended = world.run("check", "--json", DATA_DIR=str(file / "data"))
+    (fault,) = [fault for fault in ended.json["faults"] if fault["path"] == "DATA_DIR"]
+    assert ended.code == 2
+    assert fault["text"] == f"{file} 不是文件夹；请改 DATA_DIR，或移走这个文件"
 
 
 @pytest.mark.parametrize("damage", ["no database", "a damaged page"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -163,6 +164,17 @@ class TestLaunch:
                 launch.require_safe(address, nobody)
             launch.require_safe(address, sign_in)
         launch.require_safe("127.0.0.1", nobody)
+
+    def test_a_port_that_is_taken_is_refused_in_words(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            port = other.getsockname()[1]
+            with pytest.raises(JobRefusedError, match=rf"127\.0\.0\.1:{port} 用不了（已被别的程序占用）；.*--port"):
+                launch.require_free("127.0.0.1", port)
+        launch.require_free("127.0.0.1", port)
+
+    def test_an_address_that_is_not_of_this_machine_is_refused_in_words(self) -> None:
+        with pytest.raises(JobRefusedError, match=r"192\.0\.2\.1:8501 用不了.*dashboard\.address"):
+            launch.require_free("192.0.2.1", 8501)
 
     def test_the_demo_is_shown_its_own_database_whatever_the_environment_says(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -132,6 +132,22 @@ def test_the_example_campaign_can_be_added_as_it_stands(path: Path) -> None:
     assert set(parsed.campaigns) == set(REWARD_CONFIGS | example)
 
 
+def test_the_place_that_the_manual_names_is_where_campaigns_end() -> None:
+    assert "找到 `# 提醒：` 开头的那一行，它上面有一行单独的 `}`" in section(MANUAL, "新开一个活动")
+    lines = (ROOT / "modules" / "config.py").read_text(encoding="utf-8").splitlines()
+    (alerts,) = [number for number, line in enumerate(lines) if line.startswith("# 提醒：")]
+    end = max(number for number, line in enumerate(lines[:alerts]) if line == "}")
+    (block,) = code_blocks(MANUAL, "python")
+    tree = ast.parse("\n".join([*lines[:end], block, *lines[end:]]))
+    (campaigns,) = [
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "REWARD_CONFIGS"
+    ]
+    assert isinstance(campaigns, ast.Dict)
+    assert [ast.literal_eval(key) for key in campaigns.keys if key] == [*REWARD_CONFIGS, *example_campaign(MANUAL)]
+
+
 def test_the_ready_entries_of_the_manual_can_be_added_together() -> None:
     blocks = code_blocks(MANUAL, "py")
     assert len(blocks) >= 7

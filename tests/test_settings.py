@@ -48,6 +48,44 @@ def warned(settings: Settings) -> list[str]:
 # -- what is shipped -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("nonsense", "不是数据库地址；"),
+        ("postgresql+psycopg://user:geheim@host:port/db", "不是数据库地址；"),
+        ("mysql://user:geheim@host/db", "不能用 mysql，只能用 SQLite 或 PostgreSQL；"),
+        ("postgresql+psycopg2://user:geheim@host/db", "不能用 postgresql+psycopg2，只能用 SQLite 或 PostgreSQL；"),
+        ("sqlite://", "没有写文件，数据只在内存里，程序一停就没有了；"),
+        ("sqlite:///:memory:", "没有写文件，数据只在内存里，程序一停就没有了；"),
+    ],
+)
+def test_a_database_that_can_keep_nothing_is_refused_without_its_password(url: str, told: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        load_settings({"DATABASE_URL": url})
+    (fault,) = raised.value.faults
+    assert fault.path == "环境变量 DATABASE_URL"
+    assert fault.text.startswith(told)
+    assert "postgresql+psycopg://用户:密码@主机/库名" in fault.text
+    assert "geheim" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"queue: [", "第 1 行第 9 个字附近有错（expected the node content, but found '<stream end>'）"),
+        (b"queue:\n\tlease_seconds: 1", "第 2 行第 1 个字附近有错（found character '\\t'"),
+        ("recipients: 北京运营群".encode("gbk"), "编码不是 UTF-8；请用记事本另存为"),
+    ],
+)
+def test_a_settings_file_that_is_no_yaml_is_told_with_its_place(tmp_path: Path, content: bytes, told: str) -> None:
+    (tmp_path / "own.yaml").write_bytes(content)
+    with pytest.raises(SettingsError) as raised:
+        load_settings({"SETTINGS_FILE": "own.yaml"}, tmp_path)
+    (fault,) = raised.value.faults
+    assert fault.text.startswith(f"不是有效的 YAML（UTF-8）：{told}")
+    assert "<unicode string>" not in fault.text
+
+
 def test_the_shipped_file_is_valid_and_means_what_the_readme_says(tmp_path: Path) -> None:
     settings = load_settings({}, tmp_path)
     assert settings.environment == "production"

@@ -788,6 +788,8 @@ def test_few_variants_stand_side_by_side_and_many_in_rows(ran: World) -> None:
         "模拟，什么也没有写入",
     ):
         assert words in few.out
+    narrow = ran.run("simulate", BEIJING, "--sweep", "tiered_rewards.min_contracts=5..8", COLUMNS="80")
+    assert [line.count("┃") for line in narrow.out.splitlines() if line.startswith("┃") and "实发" in line] == [8]
     many = ran.run("simulate", BEIJING, "--sweep", "tiered_rewards.min_contracts=5..9", COLUMNS="200")
     assert (many.code, many.err) == (0, "")
     firsts = [line.split("│")[1].strip() for line in many.out.splitlines() if line.startswith("│")]

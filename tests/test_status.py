@@ -126,6 +126,12 @@ def test_the_exit_code_tells_a_running_a_frozen_a_stopped_and_a_killed_daemon_ap
     assert killed.json["config_hash"]
 
 
+@pytest.mark.parametrize("width", ["60", "80", "120"])
+def test_in_a_narrow_window_words_are_folded_and_no_column_is_cut(world: World, width: str) -> None:
+    rows = [line for line in world.run("jobs", COLUMNS=width).out.splitlines() if line.startswith("│")]
+    assert {(row.count("│"), row[-1]) for row in rows} == {(8, "│")}
+
+
 def test_the_daemon_answers_healthz_where_settings_want_it_and_not_after_its_end(world: World) -> None:
     port = free_port()
     health(world, f"port: {port}")

@@ -540,7 +540,7 @@ def test_a_status_is_not_set_while_a_lease_is_live(
         (9, PENDING, "没有编号为 9 的任务"),
         (1, "done", "没有状态 done"),
         (1, RUNNING, "没有状态 running"),
-        (1, PENDING, "任务 1 的状态是 pending，不能改为 pending"),
+        (1, PENDING, "任务 1 的状态是 pending，不能改为 pending；只有 failed、uncertain、cancelled 的可以"),
     ],
 )
 def test_what_a_person_cannot_do_is_refused_in_words(

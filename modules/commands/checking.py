@@ -18,7 +18,9 @@ def register(cli: typer.Typer) -> None:
     @cli.command()
     def check(
         as_json: AsJson = False,
-        online: Annotated[bool, typer.Option("--online", help="同时试连 Metabase 和企业微信（不发消息）。")] = False,
+        online: Annotated[
+            bool, typer.Option("--online", help="同时试连 Metabase、数据库和企业微信（不发消息）。")
+        ] = False,
         accept: Annotated[
             str | None, typer.Option("--accept", metavar="KEY", help="确认这个已运行的活动改动的配置，不作其他检查。")
         ] = None,

@@ -15,6 +15,7 @@ from modules.explanations import explain_contract, explain_housekeeper
 from modules.ledger_records import AwardRecord, read_awards
 from modules.payout import Payout, payout_of
 from modules.payout_workbook import check_target, sheets_of, write_workbook
+from modules.system_words import reason_of
 from modules.terminal_payouts import show_contract, show_housekeeper, show_payout
 
 Contract = Annotated[str | None, typer.Argument(metavar="CONTRACT", help="合同ID 或合同编号。")]
@@ -95,5 +96,5 @@ def _write(path: Path, table: Payout, ledger: CampaignLedger, awards: list[Award
         terminal.print_error(f"写不了 {path}：可能正在 Excel 里打开，或没有写入权限；请关闭后再试。原来的文件没有改动")
         raise typer.Exit(FAILED) from None
     except OSError as error:
-        terminal.print_error(f"写不了 {path}（{error.strerror or error}）；请检查磁盘空间和位置。原来的文件没有改动")
+        terminal.print_error(f"写不了 {path}（{reason_of(error)}）；请检查磁盘空间和位置。原来的文件没有改动")
         raise typer.Exit(FAILED) from None

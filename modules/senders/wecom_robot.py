@@ -124,6 +124,4 @@ def _has_key(recipient: RecipientSettings) -> bool:
 
 
 def _no_key(recipient: RecipientSettings) -> Failed:
-    return Failed(
-        f"机器人密钥未设置：{recipient.name}；请运行 python main.py check，按提示在 .env 里写上对应的变量后重发"
-    )
+    return Failed(f"机器人密钥未设置：{recipient.name}；请运行 check，按提示在 .env 里写上对应的变量后重发")
