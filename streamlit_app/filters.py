@@ -16,6 +16,7 @@ from streamlit.elements.lib.grid_container import GridContainer
 from modules.figures.cut import Track
 from modules.figures.months import Period, campaigns_of, month_of, months_of
 from streamlit_app import data
+from streamlit_app.frame import NOTHING_PULLED, show_nothing
 
 TRACKS: dict[str, Track] = {"平台单": "platform", "自引单": "self_referral"}
 
@@ -31,14 +32,20 @@ def choose_month() -> str | None:
     return choose("month", "月份", found, default=found[0]) if found else None
 
 
-def choose_month_and_campaign() -> Period | None:
-    """A month and one of its campaigns; None where there is no campaign with data."""
-    month = choose_month()
-    if month is None:
-        return None
-    periods = data.periods()
-    found = campaigns_of(periods.values(), month)
-    return periods[choose("campaign", "活动", found, default=found[0], shown=campaign_words)]
+def require_campaign(nothing: str = NOTHING_PULLED) -> tuple[Period, GridContainer]:
+    """A month and one of its campaigns, and the bar they stand in, where a page may put more filters.
+
+    Where there is no campaign with data, the page says `nothing` and ends here.
+    """
+    filters = bar()
+    with filters:
+        month = choose_month()
+        if month is not None:
+            periods = data.periods()
+            found = campaigns_of(periods.values(), month)
+            return periods[choose("campaign", "活动", found, default=found[0], shown=campaign_words)], filters
+    show_nothing(nothing)
+    st.stop()
 
 
 def choose_track() -> Track:

@@ -10,7 +10,7 @@ from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.data import Statement
-from streamlit_app.frame import NOTHING_PULLED, page, show_nothing
+from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import XLSX, Cell, Column, show_table, workbook_of
 from streamlit_app.words import plain
 
@@ -38,12 +38,7 @@ AWARDS = (
 
 @page("管家详情", "一个管家在一个活动里的每个合同、每项奖励和原因，以及离下一项奖励还差什么。")
 def main(viewer: Viewer) -> None:
-    bar = filters.bar()
-    with bar:
-        period = filters.choose_month_and_campaign()
-    if period is None:
-        show_nothing(NOTHING_PULLED)
-        return
+    period, bar = filters.require_campaign()
     key = period.campaign
     known = list(dict.fromkeys(one.housekeeper for one in data.ranking_of(key).ranks))
     if not known:

@@ -17,7 +17,7 @@ from streamlit_app import acts, charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.differences import show_differences
-from streamlit_app.frame import NOTHING_PULLED, page, show_fault, show_nothing
+from streamlit_app.frame import page, show_fault, show_nothing
 from streamlit_app.tables import XLSX, Cell, Column, show_table
 from streamlit_app.words import plain
 
@@ -44,11 +44,7 @@ BESIDE = (
 
 @page("发放", "一个活动要给每个管家发多少、走到哪一步了，台账和源数据对不对得上。")
 def main(viewer: Viewer) -> None:
-    with filters.bar():
-        period = filters.choose_month_and_campaign()
-    if period is None:
-        show_nothing(NOTHING_PULLED)
-        return
+    period, _bar = filters.require_campaign()
     _show_stage(period)
     found = data.settlement(period.campaign)
     _show_payout(found.payout)

@@ -8,7 +8,7 @@ from modules.figures.ranking import Rank, Ranking, Signed
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import NOTHING_PULLED, page, show_nothing
+from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import plain
 
@@ -18,12 +18,7 @@ TOP = 15
 
 @page("排行榜", "一个活动里的每个管家：签了多少、离下一档奖励还差多少、已得什么奖。点一行看管家详情。")
 def main(viewer: Viewer) -> None:
-    bar = filters.bar()
-    with bar:
-        period = filters.choose_month_and_campaign()
-    if period is None:
-        show_nothing(NOTHING_PULLED)
-        return
+    period, bar = filters.require_campaign()
     ranking = data.ranking_of(period.campaign)
     with bar:
         award = filters.choose_or_all("award", "得过的奖励", ranking.names)

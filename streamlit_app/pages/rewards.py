@@ -15,7 +15,7 @@ from modules.figures.stages import stage_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import NOTHING_PULLED, page, show_nothing
+from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 
 NO_PROVIDER = "（不属于服务商）"
@@ -40,12 +40,7 @@ PROVIDERS = (
 
 @page("奖励构成", "一个活动的奖金由哪些奖励、哪些天、哪些服务商的合同组成，在管家之间怎样分布，谁快到下一档。")
 def main(viewer: Viewer) -> None:
-    bar = filters.bar()
-    with bar:
-        period = filters.choose_month_and_campaign()
-    if period is None:
-        show_nothing(NOTHING_PULLED)
-        return
+    period, bar = filters.require_campaign()
     with bar:
         track = filters.choose_track()
     with bar.cell(column_span=2):  # two days need the room

@@ -47,11 +47,7 @@ PAYEES = (
 
 @page("方案模拟", "改一改门槛、奖金、最低单数和上限，马上看到同样的合同会发多少、谁多谁少。只是计算，什么也不写入。")
 def main(viewer: Viewer) -> None:
-    with filters.bar():
-        period = filters.choose_month_and_campaign()
-    if period is None:
-        show_nothing("还没有任何活动的数据；后台程序第一次拉取之后，就可以在它的合同上模拟")
-        return
+    period, _bar = filters.require_campaign("还没有任何活动的数据；后台程序第一次拉取之后，就可以在它的合同上模拟")
     bench = data.bench(period.campaign)
     changes = turn_levers(bench)
     trial = bench.tried(changes)

@@ -11,7 +11,7 @@ from modules.figures.months import change, month_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import NOTHING_PULLED, page, show_nothing
+from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import month_words
 
@@ -21,12 +21,7 @@ DAY_OF_CAMPAIGN = "活动第几天"
 
 @page("趋势", "一个活动按天签了多少合同、多少金额，累计到哪里，和同一城市上个月的同一天相比怎样。")
 def main(viewer: Viewer) -> None:
-    bar = filters.bar()
-    with bar:
-        period = filters.choose_month_and_campaign()
-    if period is None:
-        show_nothing(NOTHING_PULLED)
-        return
+    period, bar = filters.require_campaign()
     with bar:
         track = filters.choose_track()
     course = data.course_of(period.campaign, track)
