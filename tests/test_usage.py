@@ -13,6 +13,7 @@ from modules.terminal import START
     [
         ("nosuch", "没有命令 nosuch", ""),
         ("tasks nosuch", "没有命令 nosuch", "tasks "),
+        ("tasks shwo", "没有命令 shwo，是否想写 'show'？", "tasks "),
         ("tasks", "还要写一个子命令", "tasks "),
         ("check --nosuch", "没有选项 --nosuch", "check "),
         ("check --onlin", "没有选项 --onlin，是否想写 --json、--online？", "check "),

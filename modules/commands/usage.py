@@ -9,6 +9,7 @@ from modules import terminal
 
 _WORDS = (
     (r"No such command '(.*)'\.", "没有命令 {}"),
+    (r"No such command '(.*)'\. Did you mean (.*)\?", "没有命令 {}，是否想写 {}？"),
     (r"Missing command\.", "还要写一个子命令"),
     (r"No such option: (\S+).*", "没有选项 {}"),
     (r"Option '(.*)' requires an argument\.", "{} 后面没有写值"),
