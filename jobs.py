@@ -1,10 +1,10 @@
 """What runs: the daemon's jobs and their times, and doors to single campaigns. What they do stands in modules/."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from functools import partial
 
-from modules import alerts, housekeeping, service_provider_sla_monitor, settle_report
+from modules import alerts, housekeeping, rereading, service_provider_sla_monitor, settle_report
 from modules.alert_config import Alert, Alerts
 from modules.application import Application, open_application
 from modules.campaign_run import JobReport, RunOptions, closed_campaigns, find_campaign, run_campaign, run_slot
@@ -23,13 +23,13 @@ WATCH_INTERVAL = timedelta(minutes=1)
 
 
 def campaign_jobs(app: Application, now: datetime) -> list[Job]:
-    """The campaigns whose time it is and that nobody has closed, in the order of the config."""
-    closed, schedule = closed_campaigns(app), app.settings.schedule
+    """The campaigns whose time it is, in the order of the config."""
+    schedule = app.settings.schedule
     every = Every(schedule.campaign_interval)
     return [
         Job(key, campaign.title, every, timedelta(seconds=schedule.campaign_limit_seconds), partial(_run, campaign))
         for key, campaign in app.campaigns.valid.items()
-        if campaign.is_pulled(now.date()) and key not in closed
+        if campaign.is_pulled(now.date())
     ]
 
 
@@ -89,17 +89,21 @@ def _at(times: Sequence[time], told: TimedJob) -> Daily:
     return Daily(tuple(times), grace, retry, told.most_failures)
 
 
-def lanes(app: Application) -> JobLanes:
+def lanes(app: Application, look_at_configuration: Callable[[], None]) -> JobLanes:
     """Campaigns run one after another in one lane, each fixed job and each chore in a lane of its own."""
-    campaigns = JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()))
-    every = Every(app.settings.schedule.campaign_interval)
-    files = ChoreLane("files", app.clock, every, partial(bring_files_up_to_date, app))
-    watch = ChoreLane("watch", app.clock, Every(WATCH_INTERVAL), partial(look_for_troubles, app))
-    return JobLanes(campaigns, [files, watch], lambda: [job.key for job in fixed_jobs(app)], partial(_fixed_lane, app))
+    chores = [
+        ChoreLane("configuration", app.clock, Every(rereading.LOOK_EVERY), look_at_configuration),
+        ChoreLane(
+            "files", app.clock, Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app)
+        ),
+        ChoreLane("watch", app.clock, Every(WATCH_INTERVAL), partial(look_for_troubles, app)),
+    ]
+    return JobLanes(app, campaigns_lane(app), chores, partial(fixed_jobs, app))
 
 
-def _fixed_lane(app: Application, key: str) -> JobLane:
-    return JobLane(key, app, lambda: [job for job in fixed_jobs(app) if job.key == key])
+def campaigns_lane(app: Application) -> JobLane:
+    """Those that a person has closed stay out, however long their time lasts."""
+    return JobLane("campaigns", app, lambda: campaign_jobs(app, app.clock()), closed_campaigns)
 
 
 def bring_files_up_to_date(app: Application) -> None:

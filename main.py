@@ -1,9 +1,13 @@
 """The command line and the daemon. Wiring only: what happens is in jobs.py, task_scheduler.py and modules/."""
 
+import sys
+
+if __name__ == "__main__":
+    # pandas takes it where it is there, as it is for the dashboard: 35 MB, for nothing that is used here.
+    sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
+
 import logging
 import signal
-import sys
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -38,11 +42,8 @@ from streamlit_app import launch
 
 log = logging.getLogger("main")
 
-TICK_SECONDS = 0.2
-"""How often the daemon looks whether somebody wants it to end."""
-
-LOOK_SECONDS = 1
-"""How often it looks whether a job is due."""
+LOOK_SECONDS = 2
+"""How often the daemon looks whether a job is due."""
 
 cli = typer.Typer(
     help="签约激励调度程序。不带命令即启动后台程序：定时拉取合同、计算奖励、写文件、发消息。",
@@ -111,7 +112,7 @@ def worker(
         log.info("发送程序已启动：%s", "、".join(sorted(name for lane in lanes for name in lane.senders)) or "无")
         with _sending(app, lanes):
             while not stop.is_thrown:
-                time.sleep(TICK_SECONDS)
+                stop.sleep(LOOK_SECONDS)
         log.info("收到停止信号，正在收尾")
 
     _until_stopped(load_settings(), work, None, shanghai_now)
@@ -151,7 +152,7 @@ def _tick(app: Application, stop: StopSwitch, vitals: Vitals) -> None:
     scheduler = schedule.Scheduler()
     rereader = Rereader(app, settings_files())
     rereader.look()
-    lanes = jobs.lanes(app)
+    lanes = jobs.lanes(app, rereader.look_in_turn)
     scheduler.every(LOOK_SECONDS).seconds.do(run_jobs_serially, lanes)
     scheduler.every(LOOK_SECONDS).seconds.do(daily_service_report_task, lanes)
     log.info(
@@ -161,12 +162,12 @@ def _tick(app: Application, stop: StopSwitch, vitals: Vitals) -> None:
         "，".join(f"{job.title}{job.timing_words}" for job in jobs.fixed_jobs(app) if job.enabled) or "没有其他任务",
     )
     vitals.beat(app, app.clock())
-    with lanes.running(), rereader.running(app.settings.schedule.campaign_interval):
+    with lanes.running():
         scheduler.run_all()
         while not stop.is_thrown:
             look(scheduler)
             vitals.beat(app, app.clock())
-            time.sleep(TICK_SECONDS)
+            stop.sleep(LOOK_SECONDS)
         log.info("收到停止信号，正在收尾")
 
 

@@ -9,9 +9,10 @@ never more such threads than jobs.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 
 import sqlalchemy as sa
 
@@ -27,7 +28,7 @@ from modules.slot_run import SlotRun
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN = timedelta(seconds=5)
+LOOK_AGAIN = timedelta(seconds=15)
 """How often the database is asked about a slot that could not be run when it was looked at."""
 
 RENEW_SECONDS = 20.0
@@ -38,9 +39,11 @@ _POLL_SECONDS = 0.1
 
 
 class LaneThread:
-    """A thread that looks whenever it is woken, one look at a time, until it is asked to stop."""
+    """A thread that looks whenever it is woken, one look at a time, until it is asked to stop. `is_due` says whether it
+    is worth waking: it is asked every second, by another thread."""
 
-    def __init__(self, name: str, look: Callable[[], None]) -> None:
+    def __init__(self, name: str, is_due: Callable[[], bool], look: Callable[[], None]) -> None:
+        self._is_due = is_due
         self._look = look
         self._woken = threading.Event()
         self._stopping = threading.Event()
@@ -50,8 +53,9 @@ class LaneThread:
         self._thread.start()
 
     def wake(self) -> None:
-        """Look what is due, unless the lane is at work: then it looks when woken after it."""
-        self._woken.set()
+        """Look what is due, where anything can be; while the lane is at work it looks after it."""
+        if self._is_due():
+            self._woken.set()
 
     def ask_to_stop(self) -> None:
         """Begin nothing more, and break off what runs between two transactions."""
@@ -80,48 +84,64 @@ class ChoreLane(LaneThread):
     of its own: one that hangs stops nothing else."""
 
     def __init__(self, name: str, clock: Clock, timing: Every, act: Callable[[], None]) -> None:
-        super().__init__(name, self._act_if_due)
+        super().__init__(name, lambda: self._slot() != self._done, self._act_if_due)
         self._clock = clock
         self._timing = timing
         self._act = act
         self._done: datetime | None = None
 
+    def _slot(self) -> datetime:
+        return current_slot(self._timing, self._clock())
+
     def _act_if_due(self) -> None:
-        slot = current_slot(self._timing, self._clock())
+        slot = self._slot()
         if slot != self._done:
             self._done = slot
             self._act()
 
 
 class JobLane(LaneThread):
-    """Runs jobs; `jobs_of` says which it has at the moment."""
+    """Runs jobs; `jobs_of` says which it has at the moment, and costs little. `without` names those of them that are
+    not to be run after all: it may ask the database, and is asked where a job may be due."""
 
-    def __init__(self, name: str, app: Application, jobs_of: Callable[[], Sequence[Job]]) -> None:
-        super().__init__(name, self.run_due)
+    def __init__(
+        self,
+        name: str,
+        app: Application,
+        jobs_of: Callable[[], Sequence[Job]],
+        without: Callable[[Application], Collection[str]] = lambda _app: (),
+    ) -> None:
+        super().__init__(name, lambda: bool(self._jobs_worth_a_look()), self.run_due)
         self._app = app
         self._jobs_of = jobs_of
+        self._without = without
         self._looked: dict[str, tuple[datetime, datetime]] = {}
         self._hanging: dict[str, SlotRun] = {}
 
     def run_due(self) -> None:
         """One look: run what is due, one job after another. A job's failure is its own."""
-        for job in self._jobs_of():
+        jobs = self._jobs_worth_a_look()
+        unwanted = self._without(self._app) if jobs else ()
+        for job in jobs:
             if self._stopping.is_set():
                 return
-            if job.enabled and self._is_worth_a_look(job):
-                try:
-                    self._run_if_due(job)
-                except sa.exc.DBAPIError as error:
-                    log.error("看不了 %s 是否到点：%s；稍后再看", job.key, in_words(error))  # noqa: TRY400 - says it all
+            now = self._app.clock()
+            self._looked[job.key] = (current_slot(job.timing, now), now)
+            if job.key in unwanted:
+                continue
+            try:
+                self._run_if_due(job)
+            except sa.exc.DBAPIError as error:
+                log.error("看不了 %s 是否到点：%s；稍后再看", job.key, in_words(error))  # noqa: TRY400 - says it all
 
-    def _is_worth_a_look(self, job: Job) -> bool:
+    def _jobs_worth_a_look(self) -> list[Job]:
         """A new slot is looked at once, then every few seconds: the database need not be asked at every tick."""
         now = self._app.clock()
-        slot, before = current_slot(job.timing, now), self._looked.get(job.key)
-        if before is not None and before[0] == slot and abs(now - before[1]) < LOOK_AGAIN:
-            return False
-        self._looked[job.key] = (slot, now)
-        return True
+        return [job for job in self._jobs_of() if job.enabled and self._is_worth_a_look(job, now)]
+
+    def _is_worth_a_look(self, job: Job, now: datetime) -> bool:
+        slot, looked_at = self._looked.get(job.key, (None, now))
+        return slot != current_slot(job.timing, now) or abs(now - looked_at) >= LOOK_AGAIN
 
     def _run_if_due(self, job: Job) -> None:
         app = self._app.with_one_configuration()
@@ -199,32 +219,37 @@ class JobLane(LaneThread):
 class JobLanes:
     """All lanes of the daemon: the campaigns share one, each fixed job has its own, also one that is added later.
 
-    `chores` are the lanes of what looks after the house. `fixed_keys` says which fixed jobs there are at the moment,
-    `lane_of` makes the lane of one.
+    `chores` are the lanes of what looks after the house. `fixed_jobs` says which fixed jobs there are at the moment.
     """
 
     def __init__(
         self,
+        app: Application,
         campaigns: JobLane,
         chores: Sequence[ChoreLane],
-        fixed_keys: Callable[[], Sequence[str]],
-        lane_of: Callable[[str], JobLane],
+        fixed_jobs: Callable[[], Sequence[Job]],
     ) -> None:
         self.campaigns = campaigns
+        self._app = app
         self._chores = chores
-        self._fixed_keys = fixed_keys
-        self._lane_of = lane_of
+        self._fixed_jobs = fixed_jobs
+        self._jobs: dict[str, Job] = {}
         self._fixed: dict[str, JobLane] = {}
 
     def wake_fixed(self) -> None:
         """Look what is due of the fixed jobs and the chores."""
         for lane in self._chores:
             lane.wake()
-        for key in self._fixed_keys():
+        self._jobs = {job.key: job for job in self._fixed_jobs()}
+        for key in self._jobs:
             if key not in self._fixed:
-                self._fixed[key] = self._lane_of(key)
+                self._fixed[key] = JobLane(key, self._app, partial(self._fixed_job, key))
                 self._fixed[key].start()
             self._fixed[key].wake()
+
+    def _fixed_job(self, key: str) -> list[Job]:
+        job = self._jobs.get(key)
+        return [] if job is None else [job]
 
     @contextmanager
     def running(self) -> Iterator[None]:

@@ -55,6 +55,14 @@ METABASE = "metabase"
 
 MISSED_WORDS = "错过了：到点时程序没有运行，过了补跑时限；要补跑请用 run 加 --at"
 
+_NEWEST = (
+    sa.select(*(job_runs.c[name] for name in ("slot", "outcome", "locked_until", "failures", "ended_at")))
+    .where(SCHEDULED, job_runs.c.job == sa.bindparam("key"))
+    .order_by(job_runs.c.slot.desc())
+    .limit(1)
+)
+_NEWEST_UNTIL = _NEWEST.where(job_runs.c.slot <= sa.bindparam("until"))
+
 Writing = Callable[[], AbstractContextManager[Connection]]
 """Opens a transaction that writes: a job's only way to the database. Raises SlotLostError."""
 
@@ -88,11 +96,11 @@ class Ended:
 
 def last_run(connection: Connection, job: str, timing: Timing, now: datetime) -> LastRun | None:
     """What `due_slot` and the like want to know of a job."""
-    columns = [job_runs.c[name] for name in ("slot", "outcome", "locked_until", "failures", "ended_at")]
-    newest = sa.select(*columns).where(SCHEDULED, job_runs.c.job == job).order_by(job_runs.c.slot.desc()).limit(1)
     if isinstance(timing, Daily):
-        newest = newest.where(job_runs.c.slot <= current_slot(timing, now))
-    row = connection.execute(newest).one_or_none()
+        found = connection.execute(_NEWEST_UNTIL, {"key": job, "until": current_slot(timing, now)})
+    else:
+        found = connection.execute(_NEWEST, {"key": job})
+    row = found.one_or_none()
     if row is None:
         return None
     moment = _lease_moment(connection, now)

@@ -4,12 +4,9 @@ Campaigns, alerts, badge lists, providers and templates are renewed while it run
 as it takes a restart.
 """
 
-import itertools
 import json
 import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -30,12 +27,12 @@ from modules.tables import campaigns, performance
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 2.0
+LOOK_EVERY = timedelta(seconds=4)
 """How often the daemon looks whether its files have changed."""
 
 
 class Rereader:
-    """Looks at the files of one daemon; one thread at a time."""
+    """Looks at the files of one daemon, in one thread at a time."""
 
     def __init__(self, app: Application, settings_files: Sequence[Path]) -> None:
         self._app = app
@@ -46,30 +43,13 @@ class Rereader:
         self._to_do: list[Callable[[], None]] = []
         self._written = ""
         self._trouble = ""
-        self._is_over = threading.Event()
+        self._looks = 0
 
-    @contextmanager
-    def running(self, thorough_every: timedelta) -> Iterator[None]:
-        """Looks within the block, in a thread of its own: who hears signals must not wait for the database."""
-        thread = threading.Thread(target=self._loop, args=(thorough_every,), name="rereader", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._is_over.set()
-            thread.join(LOOK_SECONDS)
-
-    def _loop(self, thorough_every: timedelta) -> None:
-        every = max(round(thorough_every.total_seconds() / LOOK_SECONDS), 1)
-        for number in itertools.count(1):
-            if self._is_over.wait(LOOK_SECONDS):
-                return
-            self.look(thorough=number % every == 0)
-
-    @property
-    def settings_changed(self) -> tuple[str, ...]:
-        """The settings files that are no longer what this process started with."""
-        return self._settings_changed
+    def look_in_turn(self) -> None:
+        """One look of many, a thorough one as often as contracts are pulled."""
+        self._looks += 1
+        thorough_every = max(round(self._app.settings.schedule.campaign_interval / LOOK_EVERY), 1)
+        self.look(thorough=self._looks % thorough_every == 0)
 
     def look(self, *, thorough: bool = False) -> None:
         """One look; see `LiveConfiguration.refresh`. Never raises: the next look tries again."""

@@ -1,12 +1,14 @@
 """How the daemon is asked to end: SIGTERM, Ctrl-C, Ctrl-Break.
 
 A request is noted, and looked for by the main thread, which does nothing but tick. Only in starting up, where it may
-wait for long and holds nothing, does it break in. Jobs and messages have threads of their own, which are asked to end.
+wait for long and holds nothing, and in its sleep does it break in. Jobs and messages have threads of their own, which
+are asked to end.
 """
 
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 
@@ -37,6 +39,11 @@ class StopSwitch:
             yield
         finally:
             self._breaks_in = False
+
+    def sleep(self, seconds: float) -> None:
+        """Until the switch is thrown, at most so long."""
+        with suppress(StopRequestedError), self.breaking_in():
+            time.sleep(seconds)
 
     def _throw(self, _number: int, _frame: FrameType | None) -> None:
         if not self.is_thrown:

@@ -209,7 +209,7 @@ class Desk:
         """A daemon that was just started runs the campaigns that are due, `at` a moment; the runs that it noted."""
         self.clock.now = at or self.clock.now
         before = len(self.table(job_runs))
-        jobs.lanes(self.app).campaigns.run_due()
+        jobs.campaigns_lane(self.app).run_due()
         jobs.bring_files_up_to_date(self.app)
         return self.table(job_runs)[before:]
 

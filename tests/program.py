@@ -415,6 +415,7 @@ def _become(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
+    sys.modules["pyarrow"] = None  # type: ignore[assignment] # as main.py does
     import main  # noqa: F401 - what takes the time
 
     ordered = _serve(sys.argv[1])

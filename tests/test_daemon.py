@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 
+import psutil
 import pytest
 
 from modules.clock import SHANGHAI
@@ -140,7 +141,9 @@ def test_it_starts_and_ends_as_python_main_py(here: Installation, tmp_path: Path
     thread.start()
     await_that(here.all_delivered(5))
     [worker] = (here.world.data_dir / "state" / "workers").glob("*.lock")
-    Running.interrupt(int(worker.stem.split("-")[-2]))
+    process = psutil.Process(int(worker.stem.split("-")[-2]))
+    assert not [mapped.path for mapped in process.memory_maps() if "arrow" in mapped.path], "35 MB, for the dashboard"
+    Running.interrupt(process.pid)
     thread.join(SOON)
     assert [ended.code for ended in threads] == [0]
     assert "收到停止信号" in threads[0].err

@@ -20,7 +20,7 @@ from modules.application import Application
 from modules.clock import SHANGHAI
 from modules.collector import paused_collector
 from modules.due_slots import Daily, Every, current_slot
-from modules.job_lane import PATIENCE_SECONDS, ChoreLane, JobLane, JobLanes
+from modules.job_lane import LOOK_AGAIN, PATIENCE_SECONDS, ChoreLane, JobLane, JobLanes
 from modules.job_runs import SlotLostError, Writing, take
 from modules.scheduled_job import Job, RunJob
 from modules.slot_run import SlotRun
@@ -152,6 +152,42 @@ def test_a_job_that_is_switched_off_does_not_run(desk: Desk) -> None:
     assert outcomes(desk) == []
 
 
+def test_what_is_not_to_be_run_after_all_is_asked_for_only_where_a_job_may_be_due(desk: Desk) -> None:
+    asked: list[datetime] = []
+
+    def without(app: Application) -> set[str]:
+        asked.append(app.clock())
+        return {"closed"}
+
+    made = JobLane("test", desk.app, lambda: [job("closed", succeeds), job("open", succeeds)], without)
+    for _ in range(3):
+        made.run_due()
+    assert outcomes(desk) == [("open", "ok")]
+    assert asked == [NOON]
+
+
+def test_a_lane_is_woken_where_something_may_be_due_and_not_else(
+    desk: Desk, working: Callable[..., JobLane], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked = threading.Event()
+    run_due = JobLane.run_due
+
+    def told(lane: JobLane) -> None:
+        looked.set()
+        run_due(lane)
+
+    monkeypatch.setattr(JobLane, "run_due", told)
+    made = working(job("report", succeeds), job("off", succeeds, enabled=False))
+    made.wake()
+    wait_until(lambda: outcomes(desk) == [("report", "ok")])
+    looked.clear()
+    made.wake()
+    assert not looked.wait(0.3)
+    desk.clock.advance(minutes=3)
+    made.wake()
+    assert looked.wait(20)
+
+
 def test_two_programs_on_one_database_run_a_slot_once(desk: Desk) -> None:
     with desk.reopened() as other:
         for app in (desk.app, other):
@@ -183,7 +219,7 @@ def test_a_locked_database_is_told_in_a_line_and_looked_at_again(
         patched.setattr(runs, "take", locked)
         made.run_due()
     assert "看不了 report 是否到点：数据库被别的程序占用" in caplog.text
-    desk.clock.advance(seconds=5)
+    desk.clock.advance(seconds=LOOK_AGAIN.total_seconds())
     made.run_due()
     assert outcomes(desk) == [("report", "ok")]
 
@@ -301,7 +337,7 @@ def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) ->
         let_go.wait(60)
 
     files = ChoreLane("files", desk.app.clock, EVERY, hangs)
-    lanes = alone(lane(desk, job("report", succeeds)), files)
+    lanes = alone(desk, lane(desk, job("report", succeeds)), files)
     with lanes.running():
         lanes.wake_fixed()
         assert begun.wait(20)
@@ -316,14 +352,14 @@ def test_a_chore_that_hangs_holds_up_neither_the_jobs_nor_the_end(desk: Desk) ->
 # -- the end ---------------------------------------------------------------------------------------------------------
 
 
-def alone(campaigns: JobLane, *chores: ChoreLane) -> JobLanes:
+def alone(desk: Desk, campaigns: JobLane, *chores: ChoreLane) -> JobLanes:
     """Lanes without fixed jobs."""
-    return JobLanes(campaigns, chores, fixed_keys=list, lane_of=lambda key: pytest.fail(f"there is no {key}"))
+    return JobLanes(desk.app, campaigns, chores, fixed_jobs=list)
 
 
 def test_at_the_end_what_is_between_transactions_is_broken_off(desk: Desk, hanging: Hanging) -> None:
     made = lane(desk, job("hangs", hanging))
-    with alone(made).running():
+    with alone(desk, made).running():
         made.wake()
         wait_until(lambda: hanging.begun == 1)
         asked = system_time.monotonic()
@@ -352,7 +388,7 @@ def test_at_the_end_a_transaction_in_progress_is_finished(desk: Desk, monkeypatc
         return {"rows": 1}
 
     made = lane(desk, job("writes", writes))
-    with alone(made).running():
+    with alone(desk, made).running():
         made.wake()
         assert inside.wait(20)
     assert written(desk) == ["in time"]
@@ -361,7 +397,7 @@ def test_at_the_end_a_transaction_in_progress_is_finished(desk: Desk, monkeypatc
 
 def test_a_slot_that_was_broken_off_runs_again_after_the_restart(desk: Desk, hanging: Hanging) -> None:
     made = lane(desk, job("report", hanging))
-    with alone(made).running():
+    with alone(desk, made).running():
         made.wake()
         wait_until(lambda: hanging.begun == 1)
     lane(desk, job("report", succeeds)).run_due()
