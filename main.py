@@ -42,7 +42,7 @@ from streamlit_app import launch
 
 log = logging.getLogger("main")
 
-LOOK_SECONDS = 2
+LOOK_SECONDS = 5
 """How often the daemon looks whether a job is due."""
 
 cli = typer.Typer(

@@ -48,6 +48,8 @@ def check_tasks(
 
     `lanes`: the senders to use, all of this machine's where it is None.
     """
+    if not app.queue.has_open():  # as mostly: no need to take a lock
+        return Drained()
     counted: Counter[str] = Counter()
 
     def note(status: str) -> None:

@@ -221,5 +221,5 @@ def closed_campaigns(app: Application) -> frozenset[str]:
         with app.database.reading() as connection:
             return ledger.closed(connection)
     except sa.exc.DBAPIError as error:
-        log.error("读不到哪些活动已经结账：%s", in_words(error))  # noqa: TRY400 - asked every second: words will do
+        log.error("读不到哪些活动已经结账：%s", in_words(error))  # noqa: TRY400 - asked again and again
         return frozenset()

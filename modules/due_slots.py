@@ -78,11 +78,14 @@ def due_slot(timing: Timing, now: datetime, last: LastRun | None) -> datetime | 
 
 
 def missed_slot(timing: Timing, now: datetime, last: LastRun | None) -> datetime | None:
-    """The daily slot that nobody ran within its grace. A job that never ran before has missed nothing."""
+    """The daily slot that nobody ran to its end within its grace. A job that never ran before has missed nothing."""
     if not isinstance(timing, Daily) or last is None:
         return None
     slot = current_slot(timing, now)
-    return slot if last.slot < slot and now - slot > timing.grace else None
+    if now - slot <= timing.grace:
+        return None
+    was_broken_off = last.slot == slot and last.outcome in (None, INTERRUPTED) and not last.is_held
+    return slot if last.slot < slot or was_broken_off else None
 
 
 def next_slot(timing: Timing, now: datetime, last: LastRun | None) -> datetime:

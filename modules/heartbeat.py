@@ -22,7 +22,7 @@ from modules.version import version
 
 log = logging.getLogger(__name__)
 
-BEAT_EVERY = timedelta(seconds=10)
+BEAT_EVERY = timedelta(seconds=15)
 SILENT_AFTER = timedelta(seconds=90)
 
 EXIT_CODES = {"running": 0, "dead": 3, "silent": 4}

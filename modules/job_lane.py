@@ -28,7 +28,7 @@ from modules.slot_run import SlotRun
 
 log = logging.getLogger(__name__)
 
-LOOK_AGAIN = timedelta(seconds=15)
+LOOK_AGAIN = timedelta(seconds=30)
 """How often the database is asked about a slot that could not be run when it was looked at."""
 
 RENEW_SECONDS = 20.0
@@ -40,7 +40,7 @@ _POLL_SECONDS = 0.1
 
 class LaneThread:
     """A thread that looks whenever it is woken, one look at a time, until it is asked to stop. `is_due` says whether it
-    is worth waking: it is asked every second, by another thread."""
+    is worth waking: it is asked at every tick, by another thread."""
 
     def __init__(self, name: str, is_due: Callable[[], bool], look: Callable[[], None]) -> None:
         self._is_due = is_due

@@ -54,6 +54,8 @@ METABASE = "metabase"
 """The fault of a run that failed as Metabase itself is out of use."""
 
 MISSED_WORDS = "错过了：到点时程序没有运行，过了补跑时限；要补跑请用 run 加 --at"
+BROKEN_OFF_WORDS = "没有跑完：运行中程序中断，过了补跑时限；要补跑请用 run 加 --at"
+LOST_WORDS = "没有跑完：运行中程序异常中断"
 
 _NEWEST = (
     sa.select(*(job_runs.c[name] for name in ("slot", "outcome", "locked_until", "failures", "ended_at")))
@@ -125,6 +127,7 @@ def take(database: Database, job: str, timing: Timing, worker: str, now: datetim
             _retire_from(connection, job, now + CLOCKS_AGREE)
         elif is_overtaken_by_clock(slot, last):
             _retire_from(connection, job, slot)
+        _note_lost(connection, job, slot, now)
         holder = f"{worker}/{uuid.uuid4().hex[:12]}"
         until = _lease_moment(connection, now) + LEASE
         return Claim(_hold(connection, job, slot, holder, until, now), job, slot, holder)
@@ -209,10 +212,26 @@ def _ending(ended: Ended, now: datetime) -> dict[str, Any]:
 
 
 def _note_missed(connection: Connection, job: str, slot: datetime | None, now: datetime) -> None:
-    if slot is not None:
-        missed = {"job": job, "slot": slot, "started_at": now, "scheduled": True, **_ending(Ended(MISSED, {}), now)}
-        connection.execute(sa.insert(job_runs).values(missed | {"error": MISSED_WORDS}))
-        log.warning("%s 的时段 %s %s", job, format_moment(slot), MISSED_WORDS)
+    if slot is None:
+        return
+    begun = sa.update(job_runs).where(SCHEDULED, job_runs.c.job == job, job_runs.c.slot == slot)
+    words = BROKEN_OFF_WORDS
+    if not connection.execute(begun.values(_ending(Ended(MISSED, {}, words), now))).rowcount:
+        words = MISSED_WORDS
+        missed = {"job": job, "slot": slot, "started_at": now, "scheduled": True}
+        connection.execute(sa.insert(job_runs).values(missed | _ending(Ended(MISSED, {}, words), now)))
+    log.warning("%s 的时段 %s %s", job, format_moment(slot), words)
+
+
+def _note_lost(connection: Connection, job: str, slot: datetime, now: datetime) -> None:
+    """Earlier runs that nobody holds any more will not end by themselves, now that a later slot is run."""
+    moment = _lease_moment(connection, now)
+    until = job_runs.c.locked_until
+    free = sa.or_(until.is_(None), until <= moment, until > moment + LEASE)
+    lost = sa.update(job_runs).where(
+        SCHEDULED, job_runs.c.job == job, job_runs.c.slot < slot, job_runs.c.outcome.is_(None), free
+    )
+    connection.execute(lost.values(_ending(Ended(INTERRUPTED, {}, LOST_WORDS), now)))
 
 
 def _retire_from(connection: Connection, job: str, slot: datetime) -> None:

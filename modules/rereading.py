@@ -27,7 +27,7 @@ from modules.tables import campaigns, performance
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = timedelta(seconds=4)
+LOOK_EVERY = timedelta(seconds=5)
 """How often the daemon looks whether its files have changed."""
 
 

@@ -5,11 +5,15 @@ wait for long and holds nothing, and in its sleep does it break in. Jobs and mes
 are asked to end.
 """
 
+import os
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+
+NAP_SECONDS = 0.5 if os.name == "nt" else 60.0
+"""Nothing but Ctrl-C breaks into a sleep on Windows, which ends a program five seconds after its window was closed."""
 
 
 class StopRequestedError(BaseException):
@@ -43,7 +47,9 @@ class StopSwitch:
     def sleep(self, seconds: float) -> None:
         """Until the switch is thrown, at most so long."""
         with suppress(StopRequestedError), self.breaking_in():
-            time.sleep(seconds)
+            until = time.monotonic() + seconds
+            while (left := until - time.monotonic()) > 0:
+                time.sleep(min(left, NAP_SECONDS))
 
     def _throw(self, _number: int, _frame: FrameType | None) -> None:
         if not self.is_thrown:

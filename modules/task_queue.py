@@ -116,6 +116,11 @@ class TaskQueue:
         self._on_completed = on_completed
         self._server_clock = server_clock
 
+    def has_open(self) -> bool:
+        """Whether any message waits, be it for later, or is in somebody's hands. Takes no lock."""
+        with self._database.reading() as connection:
+            return bool(list(execute_prepared(connection, statements.OPEN_TASK, {})))
+
     def claim(self, now: datetime, at_most: int = 1, reach: Reach | None = None, *, leaves_late: bool = False) -> Hand:
         """Take the oldest tasks that are due, at most so many, within `reach` where it is given.
 

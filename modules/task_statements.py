@@ -131,6 +131,9 @@ EXPIRE = (
 )
 
 RUNNING_TASKS = sa.select(*COLUMNS).where(_says(tasks, RUNNING)).order_by(tasks.c.id)
+OPEN_TASK: sa.Select[Any] = sa.select(sa.literal_column("1", sa.Integer)).where(
+    sa.or_(*(sa.exists(sa.select(tasks.c.id).where(_says(tasks, status))) for status in (PENDING, RUNNING)))
+)
 LOCKED_RUNNING_TASKS = RUNNING_TASKS.with_for_update(skip_locked=True)
 """Without those that somebody is about to move (PostgreSQL; on SQLite whoever writes is alone)."""
 

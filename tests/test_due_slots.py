@@ -113,6 +113,13 @@ def test_a_slot_that_nobody_ran_is_missed_once_its_grace_is_over() -> None:
     assert missed_slot(EVERY_THREE, at("20 23:01"), ran("20 11:00")) is None
 
 
+@pytest.mark.parametrize("outcome", [None, "interrupted"])
+def test_a_slot_whose_run_was_broken_off_is_missed_too_once_its_grace_is_over(outcome: str | None) -> None:
+    assert missed_slot(ELEVEN, at("20 23:00"), ran("20 11:00", outcome)) is None
+    assert missed_slot(ELEVEN, at("20 23:01"), ran("20 11:00", outcome)) == at("20 11:00")
+    assert missed_slot(ELEVEN, at("20 23:01"), ran("20 11:00", None, held=True)) is None
+
+
 def test_a_job_that_never_ran_has_missed_nothing() -> None:
     assert missed_slot(ELEVEN, at("20 10:00"), None) is None
 

@@ -139,6 +139,28 @@ def test_a_missed_slot_is_noted_once(any_database: Database) -> None:
     assert "错过" in missed["error"]
 
 
+def test_a_run_that_was_lost_and_not_made_up_for_in_time_is_noted_as_missed(any_database: Database) -> None:
+    let_the_lease_run_out(any_database, taken(any_database))
+    late = NOW + timedelta(hours=13)
+    assert take(any_database, late) is None
+    assert take(any_database, late) is None
+    [row] = rows(any_database)
+    assert (row["outcome"], row["started_at"], row["ended_at"]) == ("missed", NOW, late)
+    assert "没有跑完" in row["error"]
+
+
+@pytest.mark.parametrize("timing", [DAILY, EVERY])
+def test_a_run_that_was_lost_is_noted_when_a_later_slot_is_run(any_database: Database, timing: Timing) -> None:
+    """None stays open for ever: people would take it for one that goes on."""
+    lost = taken(any_database, timing=timing)
+    let_the_lease_run_out(any_database, lost)
+    later = taken(any_database, NOW + timedelta(days=1), timing=timing)
+    first, second = rows(any_database)
+    assert (first["outcome"], first["error"]) == ("interrupted", "没有跑完：运行中程序异常中断")
+    assert (second["outcome"], second["locked_by"]) == (None, later.holder)
+    assert not runs.end(any_database, lost, OK, NOW + timedelta(days=1))
+
+
 def test_after_the_clock_was_set_back_an_interval_job_runs_by_the_new_clock(any_database: Database) -> None:
     for minutes in (0, 3, 6):
         claim = taken(any_database, NOW + timedelta(hours=1, minutes=minutes), timing=EVERY)
