@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, time, timedelta
 from functools import partial
 
-from modules import alerts, housekeeping, rereading, service_provider_sla_monitor, settle_report
+from modules import alerts, housekeeping, service_provider_sla_monitor, settle_report
 from modules.alert_config import Alert, Alerts
 from modules.application import Application, open_application
 from modules.campaign_run import JobReport, RunOptions, closed_campaigns, find_campaign, run_campaign, run_slot
@@ -92,7 +92,7 @@ def _at(times: Sequence[time], told: TimedJob) -> Daily:
 def lanes(app: Application, look_at_configuration: Callable[[], None]) -> JobLanes:
     """Campaigns run one after another in one lane, each fixed job and each chore in a lane of its own."""
     chores = [
-        ChoreLane("configuration", app.clock, Every(rereading.LOOK_EVERY), look_at_configuration),
+        ChoreLane("configuration", app.clock, Every(app.settings.schedule.look_interval), look_at_configuration),
         ChoreLane(
             "files", app.clock, Every(app.settings.schedule.campaign_interval), partial(bring_files_up_to_date, app)
         ),

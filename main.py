@@ -42,9 +42,6 @@ from streamlit_app import launch
 
 log = logging.getLogger("main")
 
-LOOK_SECONDS = 5
-"""How often the daemon looks whether a job is due."""
-
 cli = typer.Typer(
     help="签约激励调度程序。不带命令即启动后台程序：定时拉取合同、计算奖励、写文件、发消息。",
     add_completion=False,
@@ -112,7 +109,7 @@ def worker(
         log.info("发送程序已启动：%s", "、".join(sorted(name for lane in lanes for name in lane.senders)) or "无")
         with _sending(app, lanes):
             while not stop.is_thrown:
-                stop.sleep(LOOK_SECONDS)
+                stop.sleep(app.settings.schedule.look_seconds)
         log.info("收到停止信号，正在收尾")
 
     _until_stopped(load_settings(), work, None, shanghai_now)
@@ -153,8 +150,8 @@ def _tick(app: Application, stop: StopSwitch, vitals: Vitals) -> None:
     rereader = Rereader(app, settings_files())
     rereader.look()
     lanes = jobs.lanes(app, rereader.look_in_turn)
-    scheduler.every(LOOK_SECONDS).seconds.do(run_jobs_serially, lanes)
-    scheduler.every(LOOK_SECONDS).seconds.do(daily_service_report_task, lanes)
+    scheduler.every().second.do(run_jobs_serially, lanes)
+    scheduler.every().second.do(daily_service_report_task, lanes)
     log.info(
         "后台程序已启动：每 %g 分钟运行一次活动，每 %g 秒检查一次队列；%s",
         app.settings.schedule.run_jobs_serially_minutes,
@@ -167,14 +164,15 @@ def _tick(app: Application, stop: StopSwitch, vitals: Vitals) -> None:
         while not stop.is_thrown:
             look(scheduler)
             vitals.beat(app, app.clock())
-            stop.sleep(LOOK_SECONDS)
+            stop.sleep(app.settings.schedule.look_seconds)
         log.info("收到停止信号，正在收尾")
 
 
 def look(scheduler: schedule.Scheduler) -> None:
-    """Run what is due. The library counts by the machine's local time: where that was set back, or summer time has
-    ended, it would wait until it is as late as before."""
-    if (scheduler.idle_seconds or 0) > LOOK_SECONDS:
+    """Look at everything, as each job is due every second, so whenever the main loop comes round. The library counts by
+    the machine's local time: where that was set back, or summer time has ended, it would wait until it is as late as
+    before."""
+    if (scheduler.idle_seconds or 0) > 1:
         scheduler.run_all()
     scheduler.run_pending()
 

@@ -7,7 +7,7 @@ as it takes a restart.
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,6 @@ from modules.tables import campaigns, performance
 
 log = logging.getLogger(__name__)
 
-LOOK_EVERY = timedelta(seconds=5)
-"""How often the daemon looks whether its files have changed."""
-
 
 class Rereader:
     """Looks at the files of one daemon, in one thread at a time."""
@@ -48,7 +45,8 @@ class Rereader:
     def look_in_turn(self) -> None:
         """One look of many, a thorough one as often as contracts are pulled."""
         self._looks += 1
-        thorough_every = max(round(self._app.settings.schedule.campaign_interval / LOOK_EVERY), 1)
+        schedule = self._app.settings.schedule
+        thorough_every = max(round(schedule.campaign_interval / schedule.look_interval), 1)
         self.look(thorough=self._looks % thorough_every == 0)
 
     def look(self, *, thorough: bool = False) -> None:

@@ -88,15 +88,22 @@ class FixedJobs(Section):
 
 
 class ScheduleSettings(Section):
-    """How often the daemon pulls (minutes) and looks into the queue (seconds), and its fixed jobs.
+    """How often the daemon pulls (minutes), looks into the queue, and whether a job is due or the configuration has
+    changed (seconds), and its fixed jobs.
 
-    A campaign's run that takes longer than `campaign_limit_seconds` is given up.
+    A look does little, but it wakes the process. A campaign's run that takes longer than `campaign_limit_seconds` is
+    given up.
     """
 
     run_jobs_serially_minutes: float = Field(3, ge=SHORTEST_MINUTES)
     task_check_seconds: float = Field(10, gt=0)
+    look_seconds: float = Field(10, ge=0.1, le=30)
     campaign_limit_seconds: float = Field(600, gt=0)
     jobs: FixedJobs = FixedJobs()
+
+    @property
+    def look_interval(self) -> timedelta:
+        return timedelta(seconds=self.look_seconds)
 
     @property
     def campaign_interval(self) -> timedelta:

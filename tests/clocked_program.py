@@ -30,7 +30,6 @@ def daemon(clock_file: str) -> None:
     """The daemon, on a machine in the zone that TZ names."""
     if hasattr(time, "tzset"):
         time.tzset()
-    main.LOOK_SECONDS = 1  # the clock leaps
     main.run_daemon(clock=clock_of(clock_file))
 
 

@@ -49,7 +49,7 @@ SETTINGS = """
 metabase: {{connect_timeout: 5, read_timeout: 30, time_budget: {time_budget}}}
 wecom: {{messages_per_minute: 0, connect_timeout: 5, read_timeout: {robot_timeout}}}
 queue: {{lease_seconds: {lease_seconds}}}
-schedule: {{jobs: {jobs}}}
+schedule: {{look_seconds: 0.5, jobs: {jobs}}}
 recipients:
 """
 

@@ -433,6 +433,15 @@ def test_a_mark_that_meets_a_locked_database_sends_nothing(desk: Desk) -> None:
     assert desk.robot.requests == []
 
 
+def test_where_no_message_waits_a_database_that_somebody_writes_to_is_no_hindrance(desk: Desk) -> None:
+    put(desk, "a")
+    check_tasks(desk.app)
+    desk.app.database.close()
+    sa.event.listen(desk.app.database.engine, "connect", short_wait)
+    with desk.reopened() as other, other.database.writing():
+        assert check_tasks(desk.app) == Drained()
+
+
 # Stops, progress, and the worker thread
 
 
