@@ -134,15 +134,15 @@ def all_texts(queue: OneByOne) -> list[str]:
 
 
 def test_a_message_is_open_until_it_has_come_to_an_end(queue: OneByOne, put: Put) -> None:
-    assert not queue.has_open()
+    assert not queue.queue.has_open()
     put(message("a"))
-    assert queue.has_open()
+    assert queue.queue.has_open()
     sent = marked(queue)
-    assert queue.has_open()
+    assert queue.queue.has_open()
     queue.finish(sent, Retry("忙"), NOW)
-    assert queue.has_open(), "it waits for later"
+    assert queue.queue.has_open(), "it waits for later"
     send_next(queue, Unknown("超时"), NOW + timedelta(hours=1))
-    assert not queue.has_open()
+    assert not queue.queue.has_open()
 
 
 def test_a_message_waits_with_all_that_it_was_given(queue: OneByOne, put: Put) -> None:
