@@ -184,7 +184,7 @@ def verdict(figures: Sequence[Figures], idle_per_cent: float, at_rest: Figures) 
     }
     rows = [_judged(f"growth of {name}", grown[name], limit) for name, limit in limits.items()]
     rows.append(_judged("per cent of a core while idle", idle_per_cent, IDLE_PER_CENT))
-    rows.append(_judged("private_mb while idle", at_rest.private_mb, IDLE_MEGABYTES))
+    rows.append(_judged("resident_mb while idle", at_rest.resident_mb, IDLE_MEGABYTES))
     return rows
 
 
