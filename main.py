@@ -1,13 +1,13 @@
 """The command line and the daemon. Wiring only: what happens is in jobs.py, task_scheduler.py and modules/."""
 
-import sys
+from modules.pandas_weight import leave_out_pyarrow
 
 if __name__ == "__main__":
-    # pandas takes it where it is there, as it is for the dashboard: 35 MB, for nothing that is used here.
-    sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type]
+    leave_out_pyarrow()
 
 import logging
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime

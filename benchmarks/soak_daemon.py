@@ -1,9 +1,11 @@
 """`python -m benchmarks.soak_daemon FILE`: the daemon by a clock that is ahead by the seconds that FILE names."""
 
-import sys
+from modules.pandas_weight import leave_out_pyarrow
 
 if __name__ == "__main__":
-    sys.modules.setdefault("pyarrow", None)  # type: ignore[arg-type] # as main.py does
+    leave_out_pyarrow()
+
+import sys
 from datetime import datetime, timedelta
 from pathlib import Path
 

@@ -29,6 +29,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from modules.pandas_weight import leave_out_pyarrow
 from modules.sandbox.metabase import MetabaseStandIn
 from modules.sandbox.robot import RobotStandIn
 from modules.sandbox.sample_contracts import COLUMNS
@@ -415,7 +416,7 @@ def _become(order: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    sys.modules["pyarrow"] = None  # type: ignore[assignment] # as main.py does
+    leave_out_pyarrow()
     import main  # noqa: F401 - what takes the time
 
     ordered = _serve(sys.argv[1])

@@ -33,7 +33,7 @@ def test_when_local_time_jumps_the_daemon_goes_on_looking(set_zone: Callable[[st
         main.look(scheduler)
         return len(looks) >= 3
 
-    wait_until(has_looked_twice, seconds=10)
+    wait_until(has_looked_twice, seconds=5)
     assert looks[-1] - looks[0] >= 0.5, "once, and then at its pace"
 
 
