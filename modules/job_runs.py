@@ -106,8 +106,8 @@ def last_run(connection: Connection, job: str, timing: Timing, now: datetime) ->
     if row is None:
         return None
     moment = _lease_moment(connection, now)
-    held = row.locked_until is not None and moment < row.locked_until <= moment + LEASE  # later: the clock was set back
-    return LastRun(row.slot, row.outcome, row.outcome is None and held, row.failures, row.ended_at)
+    held = row.outcome is None and _is_held(row.locked_until, moment)
+    return LastRun(row.slot, row.outcome, held, row.failures, row.ended_at)
 
 
 def take(database: Database, job: str, timing: Timing, worker: str, now: datetime) -> Claim | None:
@@ -202,6 +202,15 @@ def _lease_moment(connection: Connection, now: datetime) -> datetime:
     return moment_of(connection, now, server_clock=connection.dialect.name != "sqlite")
 
 
+def _is_held(until: datetime | None, moment: datetime) -> bool:
+    """Whether a lease stands; one that ends later than any can was given before the clock was set back."""
+    return until is not None and moment < until <= moment + LEASE
+
+
+def _of_slot(job: str, slot: datetime) -> tuple[sa.ColumnExpressionArgument[bool], ...]:
+    return SCHEDULED, job_runs.c.job == job, job_runs.c.slot == slot
+
+
 def _held(claim: Claim) -> tuple[sa.ColumnElement[bool], ...]:
     return job_runs.c.id == claim.run_id, job_runs.c.locked_by == claim.holder, job_runs.c.outcome.is_(None)
 
@@ -214,7 +223,7 @@ def _ending(ended: Ended, now: datetime) -> dict[str, Any]:
 def _note_missed(connection: Connection, job: str, slot: datetime | None, now: datetime) -> None:
     if slot is None:
         return
-    begun = sa.update(job_runs).where(SCHEDULED, job_runs.c.job == job, job_runs.c.slot == slot)
+    begun = sa.update(job_runs).where(*_of_slot(job, slot))
     words = BROKEN_OFF_WORDS
     if not connection.execute(begun.values(_ending(Ended(MISSED, {}, words), now))).rowcount:
         words = MISSED_WORDS
@@ -226,12 +235,13 @@ def _note_missed(connection: Connection, job: str, slot: datetime | None, now: d
 def _note_lost(connection: Connection, job: str, slot: datetime, now: datetime) -> None:
     """Earlier runs that nobody holds any more will not end by themselves, now that a later slot is run."""
     moment = _lease_moment(connection, now)
-    until = job_runs.c.locked_until
-    free = sa.or_(until.is_(None), until <= moment, until > moment + LEASE)
-    lost = sa.update(job_runs).where(
-        SCHEDULED, job_runs.c.job == job, job_runs.c.slot < slot, job_runs.c.outcome.is_(None), free
+    unfinished = sa.select(job_runs.c.id, job_runs.c.locked_until).where(
+        SCHEDULED, job_runs.c.job == job, job_runs.c.slot < slot, job_runs.c.outcome.is_(None)
     )
-    connection.execute(lost.values(_ending(Ended(INTERRUPTED, {}, LOST_WORDS), now)))
+    lost = [run.id for run in connection.execute(unfinished) if not _is_held(run.locked_until, moment)]
+    if lost:
+        ended = _ending(Ended(INTERRUPTED, {}, LOST_WORDS), now)
+        connection.execute(sa.update(job_runs).where(job_runs.c.id.in_(lost)).values(ended))
 
 
 def _retire_from(connection: Connection, job: str, slot: datetime) -> None:
@@ -243,7 +253,7 @@ def _retire_from(connection: Connection, job: str, slot: datetime) -> None:
 def _hold(connection: Connection, job: str, slot: datetime, holder: str, until: datetime, now: datetime) -> int:
     begun = {"started_at": now, "locked_by": holder, "locked_until": until}
     emptied = dict.fromkeys(("ended_at", "outcome", "counts", "error", "fault"))
-    again = sa.update(job_runs).where(SCHEDULED, job_runs.c.job == job, job_runs.c.slot == slot)
+    again = sa.update(job_runs).where(*_of_slot(job, slot))
     run_id: int | None = connection.execute(again.values(begun | emptied).returning(job_runs.c.id)).scalar()
     if run_id is None:
         first = sa.insert(job_runs).values(job=job, slot=slot, scheduled=True, **begun)

@@ -161,6 +161,15 @@ def test_a_run_that_was_lost_is_noted_when_a_later_slot_is_run(any_database: Dat
     assert not runs.end(any_database, lost, OK, NOW + timedelta(days=1))
 
 
+def test_a_run_that_goes_on_into_the_next_slot_is_not_lost(any_database: Database) -> None:
+    first = taken(any_database)
+    tomorrow = NOW + timedelta(days=1)
+    assert runs.renew(any_database, first, tomorrow)
+    taken(any_database, tomorrow, worker="two")
+    assert [row["outcome"] for row in rows(any_database)] == [None, None]
+    assert runs.end(any_database, first, OK, tomorrow)
+
+
 def test_after_the_clock_was_set_back_an_interval_job_runs_by_the_new_clock(any_database: Database) -> None:
     for minutes in (0, 3, 6):
         claim = taken(any_database, NOW + timedelta(hours=1, minutes=minutes), timing=EVERY)
