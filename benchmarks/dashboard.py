@@ -105,7 +105,7 @@ def _pages(folder: Path) -> Iterator[Row]:
     """Each page the first time, with nothing kept, and after another filter was chosen."""
     from streamlit.testing.v1 import AppTest  # late: it is slow to import, and talks about missing its server
 
-    from streamlit_app import data
+    from streamlit_app import data, reading
 
     os.environ |= {"DATA_DIR": str(folder), "DATABASE_URL": f"sqlite:///{folder / 'tasks.db'}"}
     os.environ["CAMPAIGNS_FILE"] = str(folder / "campaigns.py")
@@ -116,7 +116,7 @@ def _pages(folder: Path) -> Iterator[Row]:
             page = AppTest.from_file(ROOT / "streamlit_app" / "app.py", default_timeout=120)
             page.run()
             page.switch_page(f"pages/{name}.py")
-            data.forget()
+            reading.forget()
             first.append(seconds(page.run))
             if page.error or page.exception:
                 raise RuntimeError(f"{name}: {page.error} {page.exception}")

@@ -7,7 +7,7 @@ from modules.application import Application, open_application
 from modules.campaign_pull import campaign_named
 from modules.reconciliation import Reconciliation
 from modules.task_board import TaskError
-from streamlit_app import data
+from streamlit_app import reading
 from streamlit_app.access import Viewer
 
 OnTask = Callable[[Application, int, str], str]
@@ -23,10 +23,10 @@ def act(viewer: Viewer, on_task: OnTask, task_ids: Iterable[int]) -> list[str]:
     if not viewer.may_act:
         raise TaskError("你的账号只能查看，不能处理消息；请联系管理员")
     try:
-        with open_application(data.settings()) as app:
+        with open_application(reading.settings()) as app:
             return [_words_of(app, on_task, task_id, viewer.who) for task_id in task_ids]
     finally:
-        data.forget()
+        reading.forget()
 
 
 def reconcile(viewer: Viewer, key: str) -> Reconciliation:
@@ -36,7 +36,7 @@ def reconcile(viewer: Viewer, key: str) -> Reconciliation:
     """
     if not viewer.may_act:
         raise TaskError("你的账号只能查看，不能对账；请联系管理员")
-    with open_application(data.settings()) as app:
+    with open_application(reading.settings()) as app:
         return corrections.look(app, campaign_named(app, key), app.clock(), to_change=False).found
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from modules.log_config import configure_logging
-from streamlit_app import data
+from streamlit_app import reading
 from streamlit_app.frame import guard
 from streamlit_app.sign_in import is_known, require_viewer
 
@@ -36,7 +36,7 @@ PAGES = {
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _log_to_files() -> bool:
     """Once for the process."""
-    configure_logging(data.settings(), console=False)
+    configure_logging(reading.settings(), console=False)
     return True
 
 

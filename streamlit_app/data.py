@@ -1,16 +1,12 @@
 """What the pages show, read from the database: nothing else in the dashboard reads it.
 
 Each figure is read in one short read-only transaction that ends before the page is drawn, and kept for a few seconds
-for all who look (`figure`). Settings and campaigns are read anew for every run of a page, so that a change is seen
-without a restart. All functions raise the errors of `modules.errors.EXPECTED_ERRORS`.
+for all who look (`reading.figure`). All functions raise the errors of `modules.errors.EXPECTED_ERRORS`.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import wraps
-from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import streamlit as st
 from sqlalchemy.engine import Connection
@@ -19,10 +15,8 @@ import jobs
 from modules import health, soundness
 from modules.alert_config import load_alerts
 from modules.campaign_ledger import open_ledger
-from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
+from modules.campaigns import CampaignsFile, read_campaigns_file
 from modules.check import Findings, check_everything
-from modules.clock import shanghai_now
-from modules.database import Database
 from modules.explanation_words import AwardExplanation, explain_award
 from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
 from modules.figures import (
@@ -46,94 +40,25 @@ from modules.payout import Payout, payout_of
 from modules.payout_workbook import sheets_of, workbook_bytes
 from modules.reconciliation import Reconciliation
 from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
-from modules.settings import Settings, load_settings
 from modules.simulation_bench import Bench
 from modules.task_states import Task
 from modules.templates import Templates
 from modules.troubles import open_troubles as find_open_troubles
 from modules.views import ViewFault, Views
+from streamlit_app import reading
+from streamlit_app.reading import configured, database_at, figure, now, settings, today
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-KEPT_SECONDS = 15
-"""How long a figure is shown again without asking the database."""
-KEPT_FIGURES = 64
-"""How many answers of each figure are kept, whoever asked."""
 CHECKED_SECONDS = 60
 """How long the findings of a check are shown again."""
 KEPT_BENCHES = 4
 """Campaigns to simulate on: each holds its contracts."""
 
 
-def settings() -> Settings:
-    """Those of this installation."""
-    return load_settings()
-
-
-def configured() -> Campaigns:
-    """The campaigns of the configuration as it stands."""
-    file = settings().campaigns_file
-    return _campaigns(file, today(), *(one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE)))
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _campaigns(file: Path, day: date, *changed: int) -> Campaigns:
-    """Read once for each state of the files. Raises CampaignsFileError."""
-    return load_campaigns(file, day)
-
-
-def now() -> datetime:
-    """The dashboard's clock."""
-    return shanghai_now()
-
-
-def today() -> date:
-    return now().date()
-
-
-@st.cache_resource(max_entries=4, show_spinner=False, on_release=Database.close)
-def _database(url: str) -> Database:
-    """Opened once for all who look. Raises DatabaseError."""
-    database = Database(url, read_only=True)
-    database.require_newest()
-    return database
-
-
-def figure(read: Callable[Concatenate[Connection, P], T]) -> Callable[P, T]:
-    """Makes what reads by a connection into what a page asks for: kept for a while, each answer by its arguments."""
-
-    @st.cache_data(ttl=KEPT_SECONDS, max_entries=KEPT_FIGURES, show_spinner="正在读取数据…")
-    @wraps(read)
-    def kept(url: Any, *args: P.args, **kwargs: P.kwargs) -> T:
-        with _database(url).reading() as connection:
-            return read(connection, *args, **kwargs)
-
-    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
-        answer: T = kept(settings().database_url, *args, **kwargs)
-        return answer
-
-    _KEPT.append(kept.clear)
-    return asked
-
-
-_KEPT: list[Callable[[], None]] = []
-"""How to forget each figure."""
-
-
-def forget() -> None:
-    """After an act: the next look asks the database."""
-    for clear in _KEPT:
-        clear()
-
-
 def close() -> None:
     """Forget everything and let go of the databases."""
-    forget()
     _bench.clear()
     _findings.clear()
-    _database.clear()
-    _campaigns.clear()
+    reading.close()
 
 
 @figure
@@ -365,12 +290,12 @@ def backups() -> soundness.Report:
 
 def unwritten_files() -> list[ViewFault]:
     """CSV and JSON files that could not be written when it was last tried."""
-    return Views(settings(), _database(settings().database_url)).faults()
+    return Views(settings(), database_at(settings().database_url)).faults()
 
 
 def place() -> str:
     """Where the database is, without its password."""
-    return _database(settings().database_url).place
+    return database_at(settings().database_url).place
 
 
 @st.cache_data(ttl=CHECKED_SECONDS, max_entries=4, show_spinner="正在检查配置…")
@@ -397,5 +322,5 @@ def _revision(connection: Connection, key: str) -> int:
 
 @st.cache_resource(max_entries=KEPT_BENCHES, show_spinner="正在读取合同…")
 def _bench(url: str, key: str, revision: int, written: tuple[str, str], _file: CampaignsFile) -> Bench:
-    with _database(url).reading() as connection:
+    with database_at(url).reading() as connection:
         return Bench(connection, _file, key, today())

@@ -15,7 +15,7 @@ from streamlit.elements.lib.grid_container import GridContainer
 
 from modules.figures.cut import Track
 from modules.figures.months import Period, campaigns_of, month_of, months_of
-from streamlit_app import data
+from streamlit_app import data, reading
 from streamlit_app.frame import NOTHING_PULLED, show_nothing
 
 TRACKS: dict[str, Track] = {"平台单": "platform", "自引单": "self_referral"}
@@ -118,7 +118,7 @@ def open_housekeeper(campaign: str, housekeeper: str) -> NoReturn:
 
 def campaign_words(key: str) -> str:
     """`北京 BJ-2025-05`."""
-    campaign = data.configured().valid.get(key)
+    campaign = reading.configured().valid.get(key)
     return f"{campaign.city} {key}" if campaign else key
 
 

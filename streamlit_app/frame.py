@@ -11,7 +11,7 @@ import streamlit as st
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.figures.freshness import age_words
-from streamlit_app import data
+from streamlit_app import data, reading
 from streamlit_app.access import AccessError, Viewer
 from streamlit_app.sign_in import require_viewer, show_viewer
 from streamlit_app.words import plain
@@ -90,7 +90,7 @@ def _show_freshness() -> None:
     if fresh.at is None:
         st.caption(":material/schedule: 还没有成功拉取过数据")
         return
-    age = age_words(data.now() - fresh.at)
+    age = age_words(reading.now() - fresh.at)
     words = f"数据更新于 {format_moment(fresh.at)[:16]}（{age}）"
     if fresh.stale:
         st.error(

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from modules.job_runs import OUTCOME_WORDS
-from streamlit_app import data
+from streamlit_app import reading
 
 OUTCOMES: Mapping[str, str] = {**OUTCOME_WORDS, "": "未结束", "unfinished": "未结束"}
 """How a run of a job ended."""
@@ -24,7 +24,7 @@ def plain(text: str) -> str:
 
 def recipient_name(key: str) -> str:
     """The chat's name, where settings know it."""
-    known = data.settings().recipients.get(key)
+    known = reading.settings().recipients.get(key)
     return f"{known.name}（{key}）" if known else key
 
 

@@ -15,7 +15,7 @@ from modules import service_provider_sla_monitor as monitor
 from modules.clock import SHANGHAI, parse_moment
 from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.settings import ROOT
-from streamlit_app import data
+from streamlit_app import reading
 
 APP = ROOT / "streamlit_app" / "app.py"
 PAGES = sorted(file.stem for file in (APP.parent / "pages").glob("*.py"))
@@ -26,7 +26,7 @@ QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 
 def look_at(patch: pytest.MonkeyPatch, moment: str) -> None:
     """The dashboard's clock stands there."""
-    patch.setattr(data, "shanghai_now", lambda: parse_moment(moment))
+    patch.setattr(reading, "shanghai_now", lambda: parse_moment(moment))
 
 
 def open_page(name: str, **asked: str) -> AppTest:

@@ -12,7 +12,7 @@ from streamlit.testing.v1 import AppTest
 
 from modules.rewards.changes import ChangeError, parse_change
 from modules.simulation import Request, run_simulation
-from streamlit_app import charts, data
+from streamlit_app import charts, data, reading
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
@@ -126,7 +126,7 @@ class TestBench:
         assert data.bench(BEIJING) is bench
         with month.app.database.writing() as connection:
             connection.exec_driver_sql(f"UPDATE campaigns SET revision = revision + 1 WHERE key = '{BEIJING}'")  # noqa: S608
-        data.forget()
+        reading.forget()
         assert data.bench(BEIJING) is not bench
 
     def test_any_change_comes_out_as_the_command_says(self, month: Desk) -> None:
@@ -165,6 +165,6 @@ class TestBench:
     def test_a_campaign_that_is_not_configured_can_not_be_tried(self, month: Desk) -> None:
         with month.app.database.writing() as connection:
             connection.exec_driver_sql("INSERT INTO campaigns (key, revision) VALUES ('XX-2025-05', 1)")
-        data.forget()
+        reading.forget()
         page = open_page("simulation", month="2025-05", campaign="XX-2025-05")
         assert "活动配置里没有 XX-2025-05" in page.error[0].value

@@ -19,7 +19,7 @@ from modules.message_text import joined, split_message
 from modules.sla_settings import SlaSettings
 from modules.tables import sla_violations, spent_keys, tasks
 from modules.templates import Templates
-from streamlit_app import data
+from streamlit_app import data, reading
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
@@ -140,7 +140,7 @@ class TestTexts:
             gone = [{"group_key": key, "purged_at": may.clock.now} for key in keys]
             connection.execute(sa.insert(spent_keys), gone)
             connection.execute(sa.delete(tasks))
-        data.forget()
+        reading.forget()
         page = open_page("sla", week=str(MONDAY))
         assert "原文已清理" in "".join(one.label for one in page.expander)
         reports = [text for text in before if not text.startswith("⚠️")]

@@ -17,7 +17,7 @@ from modules.figures import runs
 from modules.heartbeat import Pulse
 from modules.process_lock import daemon_lock
 from modules.tables import job_runs, troubles
-from streamlit_app import data
+from streamlit_app import data, reading
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
@@ -28,7 +28,7 @@ JOBS, FAILURES, REJECTED = 0, 1, 2
 def noon(monkeypatch: pytest.MonkeyPatch) -> SetClock:
     """The dashboard's clock, which the test sets."""
     clock = SetClock()
-    monkeypatch.setattr(data, "shanghai_now", clock)
+    monkeypatch.setattr(reading, "shanghai_now", clock)
     return clock
 
 

@@ -6,7 +6,7 @@ import streamlit as st
 
 from modules.clock import format_moment
 from modules.figures.months import CityMonth, Period, Totals, change, total_of
-from streamlit_app import charts, data, filters
+from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
 from streamlit_app.frame import NOTHING_PULLED, page, show_fault, show_nothing
@@ -96,7 +96,7 @@ def _show_city(one: CityMonth) -> None:
 def _state(period: Period) -> str:
     if period.closed_at:
         return "已结账"
-    if data.today() <= period.end:
+    if reading.today() <= period.end:
         return "进行中"
     return "活动期已过" if period.is_over else f"活动期已过，数据只到 {period.as_of:%m-%d %H:%M}"
 

@@ -13,7 +13,7 @@ from modules.figures.stages import STAGES, Stage, stage_of
 from modules.payout import COUNTED, Payout
 from modules.reconciliation import Reconciliation
 from modules.rewards.frame import housekeeper_of
-from streamlit_app import acts, charts, data, filters
+from streamlit_app import acts, charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.differences import show_differences
@@ -54,7 +54,7 @@ def main(viewer: Viewer) -> None:
 
 
 def _show_stage(period: Period) -> None:
-    stage = stage_of(period, data.today())
+    stage = stage_of(period, reading.today())
     steps = [
         f":{'primary' if one == stage else 'gray'}-badge[:material/{STAGE_ICONS[one]}: {STAGE_WORDS[one]}]"
         for one in STAGES
@@ -69,7 +69,7 @@ def _stage_words(period: Period, stage: Stage) -> str:
         case "open":
             return f"活动期到 {period.end:%m-%d} 为止，之后到 {settles} 是结算期；下面的数字每天都会变。"
         case "settling":
-            left = (period.last_settle_day - data.today()).days
+            left = (period.last_settle_day - reading.today()).days
             return f"活动期已过，结算期到 {settles} 为止，还有 {left} 天：退款和补录的合同还会改变数字。"
         case "settled":
             return f"结算期已于 {settles} 结束。核对无误后请运行 close {key} 结账，数字就定下来了。"

@@ -9,7 +9,7 @@ from modules.clock import format_moment
 from modules.figures.freshness import age_words
 from modules.figures.queue import StatusLine
 from modules.task_states import COMPLETED, FAILED, PENDING, STATUS_WORDS, STATUSES, UNCERTAIN, Task
-from streamlit_app import data, filters
+from streamlit_app import data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.acts import OnTask, act
 from streamlit_app.cards import Card, show_cards
@@ -98,7 +98,7 @@ def _card(line: StatusLine) -> Card:
     oldest = f"最早一条创建于 {format_moment(line.oldest)[:16]}" if line.oldest else None
     title = STATUS_WORDS[line.status]
     if line.status == PENDING and line.oldest:
-        title += f"（最早 {age_words(data.now() - line.oldest)}）"
+        title += f"（最早 {age_words(reading.now() - line.oldest)}）"
     mark = "🔴 " if line.status in (FAILED, UNCERTAIN) and line.number else ""
     return Card(title, f"{mark}{line.number:,}", oldest)
 

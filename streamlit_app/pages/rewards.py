@@ -12,7 +12,7 @@ from modules.figures.distribution import Distribution, distribution_of
 from modules.figures.months import Period
 from modules.figures.ranking import Rank, Ranking
 from modules.figures.stages import stage_of
-from streamlit_app import charts, data, filters
+from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
@@ -189,7 +189,7 @@ def _show_near(period: Period, ranking: Ranking) -> None:
         show_nothing("没有管家离下一档只差一成业绩、一单合同以内")
         return
     worth = sum(one.next_tier.worth for one in near if one.next_tier)
-    is_on = stage_of(period, data.today()) == "open"
+    is_on = stage_of(period, reading.today()) == "open"
     then = f"活动到 {day_words(period.end)}为止" if is_on else "活动期已过，这些是差一点的人"
     st.caption(f"有 {len(near):,} 位；如果都达到，再发 {charts.yuan(worth)}。{then}。点一行看管家详情。")
     shows_provider = any(one.provider for one in near)

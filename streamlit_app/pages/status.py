@@ -15,7 +15,7 @@ from modules.figures.runs import Tally, failed_share
 from modules.health import JobState
 from modules.rewards.faults import Fault
 from modules.version import version
-from streamlit_app import charts, data
+from streamlit_app import charts, data, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_fault, show_nothing
@@ -69,7 +69,7 @@ def _show_now() -> None:
     daemon, wrong = data.daemon(), data.what_is_wrong()
     beat, troubles = daemon.heartbeat, len(data.open_troubles())
     is_running = daemon.state == "running"
-    age = age_words(data.now() - beat.at) if beat else "—"
+    age = age_words(reading.now() - beat.at) if beat else "—"
     queue = {line.status: line.number for line in data.queue_by_status()}
     show_cards(
         [
@@ -148,7 +148,7 @@ def _activity(one: JobState) -> str:
 
 def _show_runs(states: Sequence[JobState]) -> None:
     """The runs of the last days by job and outcome, to the hour: so that the answer is kept for a while."""
-    since = in_shanghai(data.now()).replace(minute=0, second=0, microsecond=0) - timedelta(days=DAYS_SHOWN)
+    since = in_shanghai(reading.now()).replace(minute=0, second=0, microsecond=0) - timedelta(days=DAYS_SHOWN)
     found = data.run_tallies(since)
     if not found:
         show_nothing(f"最近 {DAYS_SHOWN} 天没有任务运行过")
@@ -257,7 +257,7 @@ def _show_versions(running: Mapping[str, Any]) -> None:
         ("后台程序的配置", f"{running['hash']}（{running['loaded_at'][:16]} 起）" if running else "—"),
         ("数据库", data.place()),
         ("数据表的版本", data.tables_version()),
-        ("数据文件夹", str(data.settings().data_dir)),
+        ("数据文件夹", str(reading.settings().data_dir)),
         ("上次备份", _backup_words(report.backed_up_at, report.damage or report.backup_fault)),
         ("Python、Streamlit", f"{platform.python_version()}、{st.__version__}"),
     ]

@@ -1,0 +1,94 @@
+"""How the dashboard reads: the settings, the campaigns and the clock, the database, and figures that are kept a while.
+
+Settings and campaigns are read anew for every run of a page, so that a change is seen without a restart.
+"""
+
+from collections.abc import Callable
+from datetime import date, datetime
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+import streamlit as st
+from sqlalchemy.engine import Connection
+
+from modules.campaigns import BADGES_FILE, Campaigns, load_campaigns
+from modules.clock import shanghai_now
+from modules.database import Database
+from modules.settings import Settings, load_settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+KEPT_SECONDS = 15
+"""How long a figure is shown again without asking the database."""
+KEPT_FIGURES = 64
+"""How many answers of each figure are kept, whoever asked."""
+
+
+def settings() -> Settings:
+    """Those of this installation."""
+    return load_settings()
+
+
+def configured() -> Campaigns:
+    """The campaigns of the configuration as it stands."""
+    file = settings().campaigns_file
+    return _campaigns(file, today(), *(one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE)))
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _campaigns(file: Path, day: date, *changed: int) -> Campaigns:
+    """Read once for each state of the files. Raises CampaignsFileError."""
+    return load_campaigns(file, day)
+
+
+def now() -> datetime:
+    """The dashboard's clock."""
+    return shanghai_now()
+
+
+def today() -> date:
+    return now().date()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False, on_release=Database.close)
+def database_at(url: str) -> Database:
+    """Opened read-only, once for all who look. Raises DatabaseError."""
+    database = Database(url, read_only=True)
+    database.require_newest()
+    return database
+
+
+def figure(read: Callable[Concatenate[Connection, P], T]) -> Callable[P, T]:
+    """Makes what reads by a connection into what a page asks for: kept for a while, each answer by its arguments."""
+
+    @st.cache_data(ttl=KEPT_SECONDS, max_entries=KEPT_FIGURES, show_spinner="正在读取数据…")
+    @wraps(read)
+    def kept(url: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+        with database_at(url).reading() as connection:
+            return read(connection, *args, **kwargs)
+
+    def asked(*args: P.args, **kwargs: P.kwargs) -> T:
+        answer: T = kept(settings().database_url, *args, **kwargs)
+        return answer
+
+    _FORGETTING.append(kept.clear)
+    return asked
+
+
+_FORGETTING: list[Callable[[], None]] = []
+"""How to forget each figure."""
+
+
+def forget() -> None:
+    """After an act: the next look asks the database."""
+    for clear in _FORGETTING:
+        clear()
+
+
+def close() -> None:
+    """Forget them all, the configuration too, and let go of the databases."""
+    forget()
+    database_at.clear()
+    _campaigns.clear()
