@@ -8,7 +8,6 @@ from datetime import date, datetime, time, timedelta
 import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
-from conftest import Desk
 from streamlit.testing.v1 import AppTest
 
 from modules import service_provider_sla_monitor as monitor
@@ -16,6 +15,7 @@ from modules.clock import SHANGHAI, parse_moment
 from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.settings import ROOT
 from streamlit_app import reading
+from tests.desk import Desk
 
 APP = ROOT / "streamlit_app" / "app.py"
 PAGES = sorted(file.stem for file in (APP.parent / "pages").glob("*.py"))

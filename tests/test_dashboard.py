@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import streamlit.config
-from conftest import BEIJING, Desk, contracts
-from dashboard_stage import PAGES, PASSWORD, QUICK, asked, cards, figure_of, look_at, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
@@ -24,6 +22,8 @@ from streamlit_app.access import Viewer
 from streamlit_app.acts import act
 from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
 from streamlit_app.words import plain
+from tests.dashboard_stage import PAGES, PASSWORD, QUICK, asked, cards, figure_of, look_at, open_page, table, words
+from tests.desk import BEIJING, Desk, contracts
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 

@@ -11,8 +11,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import NOON
-from dashboard_stage import PASSWORD, QUICK
 
 from modules.errors import JobRefusedError
 from streamlit_app import access, launch
@@ -26,6 +24,8 @@ from streamlit_app.access import (
     read_secrets,
     sign_in_of,
 )
+from tests.dashboard_stage import PASSWORD, QUICK
+from tests.desk import NOON
 
 SECRETS = f"""
 [dashboard.users.lihua]

@@ -16,10 +16,6 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, SHANGHAI_MAY, Desk, free_port, lasting_desk, wait_until
-from dashboard_browser import SHOTS, Window, chromium, serving, window
-from dashboard_stage import PASSWORD, QUICK, run_violations
-from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from openpyxl import load_workbook
 from playwright.sync_api import Browser, expect
 
@@ -28,6 +24,11 @@ from modules.clock import parse_moment, shanghai_now
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
 from modules.tables import audit_log, job_runs, performance, tasks
+from tests.dashboard_browser import SHOTS, Window, chromium, serving, window
+from tests.dashboard_stage import PASSWORD, QUICK, run_violations
+from tests.desk import BEIJING, SHANGHAI_MAY, Desk, lasting_desk
+from tests.oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
+from tests.tools import free_port, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
-from one_by_one import OneByOne
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-from sqlite_files import dump
 
 from modules import database as database_module
 from modules.clock import SHANGHAI
@@ -22,6 +20,8 @@ from modules.database import Database, DatabaseError, insert_missing
 from modules.senders.outcome import Sent
 from modules.tables import Moment, metadata, performance, robot_sends, tasks
 from modules.task_states import COMPLETED, PENDING
+from tests.one_by_one import OneByOne
+from tests.sqlite_files import dump
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
 OLD_TASKS = """

@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, Desk, contracts
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger_rows import PULLED as NOW
-from ledger_rows import put_award, put_campaign, put_contract
 
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import load_badge_lists
@@ -25,6 +22,9 @@ from modules.ledger_records import read_awards
 from modules.rewards.rules import Tiers
 from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks
 from modules.task_states import STATUSES
+from tests.desk import BEIJING, Desk, contracts
+from tests.ledger_rows import PULLED as NOW
+from tests.ledger_rows import put_award, put_campaign, put_contract
 
 
 def period(**values: Any) -> Period:

@@ -6,8 +6,6 @@ import json
 from datetime import date, timedelta
 
 import sqlalchemy as sa
-from conftest import NOON
-from ledger_rows import put_award, put_campaign
 
 from modules.database import Database
 from modules.figures import paid, runs, sla, sla_texts
@@ -17,6 +15,8 @@ from modules.sla_settings import SlaSettings
 from modules.sla_store import finish_week, mark_missed_days, store_day
 from modules.tables import job_runs, rejected_rows, spent_keys, tasks
 from modules.templates import Templates
+from tests.desk import NOON
+from tests.ledger_rows import put_award, put_campaign
 
 MONDAY = date(2025, 5, 5)
 EIGHTH = date(2025, 5, 8)

@@ -16,10 +16,10 @@ import requests
 
 from modules.clock import SHANGHAI
 from modules.sandbox.robot import BAD_KEY
-from tests.conftest import free_port
 from tests.program import Running, World, await_that, contract, contracts, open_world, robot_key, unlimited_robot
 from tests.sqlite_files import dump, spoil
 from tests.test_daemon import stop
+from tests.tools import free_port
 
 SECOND = "bj_contact"
 IMPATIENT = "import modules.database as d, modules.soundness as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"

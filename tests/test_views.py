@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, COLUMNS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 
 from modules.clock import SHANGHAI
 from modules.file_utils import csv_text, excel_safe, prune_archive, read_csv_rows, write_atomically, write_csv
@@ -23,6 +22,7 @@ from modules.task_board import GIVEN_UP
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN
 from modules.templates import Templates
 from modules.views import Views
+from tests.desk import BEIJING, COLUMNS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 
 Opening = Callable[..., AbstractContextManager[Desk]]
 
