@@ -94,8 +94,8 @@ def _pages(year: Year) -> Iterator[Row]:
             page.switch_page(f"pages/{name}.py")
             reading.forget()
             first.append(seconds(page.run))
-            if page.error or page.exception:
-                raise RuntimeError(f"{name}: {page.error} {page.exception}")
+            if page.exception or not page.metric:
+                raise RuntimeError(f"{name} shows no figures: {[fault.value for fault in page.error]}")
             if page.selectbox:  # 运行状况 has nothing to choose
                 box = page.selectbox[0]
                 box.select(box.options[-1] if name != "queue" else "pending")
