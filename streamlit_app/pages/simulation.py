@@ -110,7 +110,7 @@ def _show_awards(bench: Bench, after: Simulated) -> None:
             yOffset=alt.YOffset("按:N", sort=[PAID, BASELINE, AFTER]),
             x=alt.X("奖金（元）:Q"),
             color=alt.Color("按:N", sort=[PAID, BASELINE, AFTER], title=None, legend=alt.Legend(orient="top")),
-            tooltip=["奖励:N", "按:N", alt.Tooltip("奖金（元）:Q", format=",.2f")],
+            tooltip=[alt.Tooltip("奖励:N"), alt.Tooltip("按:N"), alt.Tooltip("奖金（元）:Q", format=",.2f")],
         )
         .properties(height=14 * len(rows) + 14 * len({row[0] for row in rows}) + 70)
     )
@@ -149,7 +149,7 @@ def _show_movers(moved: Sequence[Mover]) -> None:
             y=alt.Y("管家:N", sort=None, title=None),
             x=alt.X("相差（元）:Q", title="改后比原配置（元）"),
             color=alt.Color("增减:N", sort=["多得", "少得"], title=None, legend=alt.Legend(orient="top")),
-            tooltip=["管家:N", alt.Tooltip("相差（元）:Q", format="+,.2f")],
+            tooltip=[alt.Tooltip("管家:N"), alt.Tooltip("相差（元）:Q", format="+,.2f")],
         )
         .properties(height=24 * len(rows) + 140)
     )
@@ -180,7 +180,8 @@ def _show_entry(bench: Bench, trial: Trial, changes: Sequence[Change]) -> None:
         f"已检查，没有错。复制下面这一项，替换 modules/config.py 里 REWARD_CONFIGS 的 {bench.campaign.key}"
         "（那里的注释会丢），或改一个编号作为新活动；然后运行 check。已经在跑的活动改规则，只影响以后的合同。"
     )
-    st.code(entry_text(bench.campaign.key, trial.entry), language="python")
+    with st.expander("这一项", icon=":material/code:"):  # what colours it is 1.5 MB of script: loaded once it is opened
+        st.code(entry_text(bench.campaign.key, trial.entry), language="python")
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------

@@ -102,10 +102,10 @@ def _show_calendar(days: Sequence[Day]) -> None:
         }
     )
     gap = alt.Scale(paddingInner=0.08)
-    base = alt.Chart(frame).encode(
+    base = alt.Chart().encode(
         x=alt.X("周:O", sort=alt.SortField("顺序"), title="一周的开始（周一）", axis=alt.Axis(labelAngle=0), scale=gap),
         y=alt.Y("星期:O", sort=list(WEEKDAYS), title=None, scale=gap),
-        tooltip=["日期:N", "星期:N", "说明:N"],
+        tooltip=[alt.Tooltip("日期:N"), alt.Tooltip("星期:N"), alt.Tooltip("说明:N")],
     )
     counted = base.mark_rect(cornerRadius=3).encode(
         color=alt.Color("违规（条）:Q", title="违规（条）", legend=alt.Legend(orient="top"))
@@ -114,7 +114,7 @@ def _show_calendar(days: Sequence[Day]) -> None:
         text="✕", fontSize=14, color="gray"
     )  # the theme has no colour for text: this is seen on both
     known, unknown = (alt.FieldEqualPredicate(field="有数据", equal=is_known) for is_known in (True, False))
-    calendar = alt.layer(counted.transform_filter(known), crossed.transform_filter(unknown))
+    calendar = alt.layer(counted.transform_filter(known), crossed.transform_filter(unknown), data=frame)
     charts.show_chart(_calendar_words(days), calendar.properties(height=330))
 
 
@@ -143,8 +143,8 @@ def _show_providers(found: Sequence[Count]) -> None:
             y=alt.Y("服务商:N", sort=shown, title=None, axis=alt.Axis(labelLimit=160)),
             x=alt.X("条数:Q", title="违规（条）", axis=alt.Axis(tickMinStep=1)),
             color=alt.Color("违规:N", sort=list(kinds), title=None, legend=alt.Legend(orient="top", columns=2)),
-            order="顺序:Q",
-            tooltip=["服务商:N", "违规:N", "条数:Q"],
+            order=alt.Order("顺序:Q"),
+            tooltip=[alt.Tooltip("服务商:N"), alt.Tooltip("违规:N"), alt.Tooltip("条数:Q")],
         )
         .properties(height=26 * len(shown) + 170)
     )
