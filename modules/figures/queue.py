@@ -1,14 +1,15 @@
 """The queue for people who watch it: by state, the newest of a state, and what people did to it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.tables import GIVEN_UP, audit_log, tasks
 from modules.task_statements import COLUMNS
-from modules.task_states import FAILED, STATUSES, UNCERTAIN, Task
+from modules.task_states import COMPLETED, FAILED, STATUSES, UNCERTAIN, Task
 
 ACTIONS = ("tasks", "purge")
 """What the audit log calls acts on the queue."""
@@ -16,7 +17,7 @@ ACTIONS = ("tasks", "purge")
 
 @dataclass(frozen=True)
 class StatusLine:
-    """A state with how many tasks are in it and when the oldest of them was created."""
+    """A state with how many tasks are in it and when the first of them, by its number, was created."""
 
     status: str
     number: int
@@ -33,10 +34,15 @@ class Act:
 
 
 def by_status(connection: Connection) -> list[StatusLine]:
-    """Every state, in the order in which a task goes through them."""
-    counted = sa.select(tasks.c.status, sa.func.count(), sa.func.min(tasks.c.created_at)).group_by(tasks.c.status)
-    found = {status: StatusLine(status, number, oldest) for status, number, oldest in connection.execute(counted)}
-    return [found.get(status, StatusLine(status, 0, None)) for status in STATUSES]
+    """Every state, in the order in which a task goes through them.
+
+    Nearly all tasks are completed: what is not another state's is theirs, so that only their sum is counted whole, and
+    each other state by its partial index.
+    """
+    found = {status: StatusLine(status, number, oldest) for status, number, oldest in connection.execute(_BY_STATUS)}
+    completed, others = found[COMPLETED], sum(line.number for line in found.values() if line.status != COMPLETED)
+    found[COMPLETED] = replace(completed, number=completed.number - others)
+    return [found[status] for status in STATUSES]
 
 
 def newest(connection: Connection, status: str, recipient: str, number: int) -> list[Task]:
@@ -61,5 +67,29 @@ def acts(connection: Connection, number: int) -> list[Act]:
 
 def _in_state(status: str) -> list[sa.ColumnElement[bool] | sa.TextClause]:
     """The status stands in the question as a word, so that the planner sees which index serves."""
-    says = tasks.c.status == sa.bindparam("status", status, literal_execute=True)
+    says = tasks.c.status == sa.bindparam(None, status, literal_execute=True)
     return [says, GIVEN_UP] if status in (FAILED, UNCERTAIN) else [says]
+
+
+def _counted() -> sa.Select[Any]:
+    """State, number and first of each; completed stands for all tasks."""
+    first = sa.func.min(tasks.c.id)
+    lines = sa.union_all(
+        *(
+            sa.select(sa.literal(status).label("status"), sa.func.count().label("number"), first.label("first")).where(
+                *_in_state(status)
+            )
+            for status in STATUSES
+            if status != COMPLETED
+        ),
+        sa.select(
+            sa.literal(COMPLETED), sa.func.count(), sa.select(first).where(*_in_state(COMPLETED)).scalar_subquery()
+        ).select_from(tasks),
+    ).subquery()
+    return sa.select(lines.c.status, lines.c.number, tasks.c.created_at).select_from(
+        lines.outerjoin(tasks, tasks.c.id == lines.c.first)
+    )
+
+
+_BY_STATUS = _counted()
+"""Built once, as `modules.task_statements`."""
