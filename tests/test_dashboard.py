@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,17 +11,14 @@ import sqlalchemy as sa
 import streamlit.config
 from conftest import BEIJING, Desk, contracts
 from dashboard_stage import PAGES, PASSWORD, QUICK, asked, cards, figure_of, look_at, open_page, table, words
-from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
-from modules.clock import SHANGHAI, parse_moment
 from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import data
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
-from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
 from streamlit_app.words import plain
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
@@ -243,26 +239,6 @@ class TestWords:
     )
     def test_what_comes_from_outside_is_no_markdown(self, text: str, written: str) -> None:
         assert plain(text) == written
-
-
-class TestDownloads:
-    COLUMNS = (Column("合同ID"), Column("金额（元）", "yuan"), Column("时间", "moment"), Column("进度", "share"))
-    ROWS = (("1920000000000000001", 123_456, parse_moment("2025-05-01T09:30").astimezone(SHANGHAI), 0.5),)
-
-    def test_csv_has_the_mark_for_excel_and_exact_figures(self) -> None:
-        assert csv_bytes(self.COLUMNS, self.ROWS).decode("utf-8").splitlines() == [
-            "\ufeff合同ID,金额（元）,时间,进度",
-            "1920000000000000001,1234.56,2025-05-01 09:30:00,50.0%",
-        ]
-
-    def test_a_cell_that_looks_like_a_formula_is_disarmed_in_csv(self) -> None:
-        assert "'=1+1" in csv_bytes((Column("备注"),), (("=1+1",),)).decode("utf-8")
-
-    def test_xlsx_keeps_all_digits_of_an_id_as_text(self) -> None:
-        sheet = load_workbook(io.BytesIO(xlsx_bytes("合同", self.COLUMNS, self.ROWS))).worksheets[0]
-        assert [cell.value for cell in sheet[1]] == ["合同ID", "金额（元）", "时间", "进度"]
-        assert (sheet["A2"].value, sheet["A2"].data_type) == ("1920000000000000001", "s")
-        assert sheet["B2"].value == 1234.56
 
 
 class TestDoor:

@@ -221,6 +221,17 @@ def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: 
     assert load_workbook(opened.download("下载对账单", tmp_path)).sheetnames == ["对账单", "合同"]
 
 
+def test_the_download_of_the_queue_has_more_than_the_page_shows(opened: Window, desk: Desk, tmp_path: Path) -> None:
+    sent = [row for row in desk.table(tasks) if row["status"] == "completed"]
+    assert len(sent) > 500
+    opened.open("queue", state="completed")
+    opened.page.get_by_text(f"只列出最近 500 条；下载的文件里是全部 {len(sent):,} 条").wait_for()
+    with opened.download("CSV", tmp_path).open(encoding="utf-8-sig", newline="") as file:
+        assert [row["内容"] for row in csv.DictReader(file)] == [row["message"] for row in reversed(sent)]
+    workbook = load_workbook(opened.download("Excel", tmp_path))
+    assert len([row for row in workbook.worksheets[0].iter_rows(min_row=2) if row[0].value]) == len(sent)
+
+
 def test_the_payout_sheet_is_downloaded_and_the_source_is_asked_anew(
     opened: Window, desk: Desk, tmp_path: Path
 ) -> None:

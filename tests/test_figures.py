@@ -281,10 +281,10 @@ class TestQueue:
             assert tuple(lines) == STATUSES
             assert (lines["failed"].number, lines["failed"].oldest) == (3, NOW)
             assert (lines["pending"].number, lines["pending"].oldest) == (0, None)
-            assert [task.id for task in queue.newest(connection, "failed", "", 2)] == [3, 2]
-            assert [task.id for task in queue.newest(connection, "failed", "ops", 9)] == [3, 1]
+            assert [task.id for task in queue.newest(connection, "failed", "", 2).rows] == [3, 2]
+            assert [task.id for task in queue.newest(connection, "failed", "ops", 9).rows] == [3, 1]
             assert queue.recipients(connection, "failed") == ["bj_group", "ops"]
-            assert [act.detail for act in queue.acts(connection, 9)] == ["任务 1"]
+            assert [act.detail for act in queue.acts(connection, 9).rows] == ["任务 1"]
 
     @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(mix=st.lists(st.tuples(st.sampled_from(STATUSES), st.integers(0, 59)), max_size=12))

@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from modules.figures.newest import Newest, count_rows, newest_of
 from modules.tables import GIVEN_UP, audit_log, tasks
 from modules.task_statements import COLUMNS
 from modules.task_states import COMPLETED, FAILED, STATUSES, UNCERTAIN, Task
@@ -45,12 +46,23 @@ def by_status(connection: Connection) -> list[StatusLine]:
     return [found[status] for status in STATUSES]
 
 
-def newest(connection: Connection, status: str, recipient: str, number: int) -> list[Task]:
+def newest(connection: Connection, status: str, recipient: str, number: int) -> Newest[Task]:
     """The last so many tasks of a state, the newest first; of one recipient, or of all where it is empty."""
-    chosen = sa.select(*COLUMNS).where(*_in_state(status))
-    if recipient:
-        chosen = chosen.where(tasks.c.recipient == recipient)
-    return [Task(*row) for row in connection.execute(chosen.order_by(tasks.c.id.desc()).limit(number))]
+
+    def count(connection: Connection, chosen: sa.Select[Any]) -> int:
+        if recipient:
+            return count_rows(connection, chosen)
+        return next(line.number for line in by_status(connection) if line.status == status)
+
+    return newest_of(connection, _chosen(status, recipient), Task, number, count)
+
+
+def following(connection: Connection, status: str, recipient: str, before: int | None, number: int) -> list[Task]:
+    """The same list from a task on, which is left out; from its head where there is none."""
+    chosen = _chosen(status, recipient)
+    if before is not None:
+        chosen = chosen.where(tasks.c.id < before)
+    return [Task(*row) for row in connection.execute(chosen.limit(number))]
 
 
 def recipients(connection: Connection, status: str) -> list[str]:
@@ -59,10 +71,15 @@ def recipients(connection: Connection, status: str) -> list[str]:
     return list(connection.scalars(chosen))
 
 
-def acts(connection: Connection, number: int) -> list[Act]:
-    """The last so many, the newest first."""
+def acts(connection: Connection, number: int | None) -> Newest[Act]:
+    """The last so many, or all, the newest first."""
     chosen = sa.select(audit_log.c.at, audit_log.c.who, audit_log.c.detail).where(audit_log.c.action.in_(ACTIONS))
-    return [Act(*row) for row in connection.execute(chosen.order_by(audit_log.c.id.desc()).limit(number))]
+    return newest_of(connection, chosen.order_by(audit_log.c.id.desc()), Act, number)
+
+
+def _chosen(status: str, recipient: str) -> sa.Select[Any]:
+    own = [tasks.c.recipient == recipient] if recipient else []
+    return sa.select(*COLUMNS).where(*_in_state(status), *own).order_by(tasks.c.id.desc())
 
 
 def _in_state(status: str) -> list[sa.ColumnElement[bool] | sa.TextClause]:
