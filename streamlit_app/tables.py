@@ -30,12 +30,14 @@ Row = Sequence[Cell]
 @dataclass(frozen=True)
 class Column:
     """A column. Cells by kind: `text` str, `count` int, `yuan` fen, `moment` datetime, `share` 0 to 1 as a bar,
-    `percent` 0.25 for 25 %. `wide` gets more room; `help` explains the head."""
+    `percent` 0.25 for 25 %. `wide` gets more room, or so many pixels; `help` explains the head. One that is `sparse` is
+    not shown where it is empty in all rows, so that the others are in sight; downloads have it."""
 
     title: str
     kind: Kind = "text"
     help: str | None = None
-    wide: bool = False
+    wide: bool | int = False
+    sparse: bool = False
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,11 @@ def show_table(
     only the newest of a `whole`, that is said, and the downloads have all of it.
     """
     frame = pd.DataFrame(
-        {column.title: [_shown(column.kind, row[index]) for row in rows] for index, column in enumerate(columns)}
+        {
+            column.title: [_shown(column.kind, row[index]) for row in rows]
+            for index, column in enumerate(columns)
+            if not column.sparse or any(row[index] not in (None, "") for row in rows)
+        }
     )
     height = min(ROW_PIXELS * (len(rows) + 1) + 3, MOST_PIXELS)
     config = {column.title: _config(column) for column in columns}
@@ -150,7 +156,7 @@ def _button(label: str, key: str, file_name: str, mime: str, make: Callable[[], 
 
 
 def _config(column: Column) -> ColumnConfig:
-    width: Literal["small", "medium", "large"] | None = "large" if column.wide else None
+    width: Literal["large"] | int | None = "large" if column.wide is True else column.wide or None
     match column.kind:
         case "share":
             return st.column_config.ProgressColumn(

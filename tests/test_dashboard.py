@@ -10,7 +10,19 @@ import pytest
 import sqlalchemy as sa
 import streamlit.config
 from conftest import BEIJING, Desk, contracts
-from dashboard_stage import PAGES, PASSWORD, QUICK, asked, cards, figure_of, look_at, open_page, table, words
+from dashboard_stage import (
+    PAGES,
+    PASSWORD,
+    QUICK,
+    asked,
+    cards,
+    figure_of,
+    keep_downloads,
+    look_at,
+    open_page,
+    table,
+    words,
+)
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
@@ -225,6 +237,17 @@ class TestQueue:
         assert asked(page)["state"] == "failed"
         assert [(row["编号"], row["原因"]) for row in table(page)] == [(3, "机器人密钥不对")]
         assert cards(page)["失败"] == "🔴 1"
+
+    def test_a_reason_that_nobody_gave_takes_no_room_and_the_file_has_its_column_all_the_same(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        offered = keep_downloads(monkeypatch)
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(status="failed", last_error="密钥不对"))
+        assert [*table(open_page("queue", state="completed"))[0]][:3] == ["编号", "内容", "收件人"]
+        assert [*table(open_page("queue", state="failed"))[0]][:4] == ["编号", "原因", "内容", "收件人"]
+        heads = [offered[f"消息-{state}.csv"]().splitlines()[0] for state in ("已发送", "失败")]
+        assert heads == ["\ufeff编号,原因,内容,收件人,已试,更新时间,创建时间,类型,消息编号".encode()] * 2
 
 
 class TestWords:
