@@ -2,6 +2,7 @@
 
 import codecs
 import io
+import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -59,6 +60,7 @@ def show_table(
 ) -> list[int]:
     """Draw the table with its downloads; the positions of the selected rows, where any can be.
 
+    Rows are selected by their places: where others stand there, be it but by one more, nothing is selected any more.
     `name` tells tables of a page apart and says what it holds; `file_name` goes without an ending. Where the rows are
     only the newest of a `whole`, that is said, and the downloads have all of it.
     """
@@ -86,7 +88,7 @@ def show_table(
             hide_index=True,
             height=height,
             column_config=config,
-            key=f"table_{name}",
+            key=f"table_{name}_{_fingerprint(rows)}",
             on_select="rerun",
             selection_mode="single-row" if select == "one" else "multi-row",
             placeholder="",
@@ -95,6 +97,11 @@ def show_table(
         selected = [index for index in state.selection.rows if index < len(rows)]
     _show_downloads(name, columns, whole, file_name=file_name)
     return selected
+
+
+def _fingerprint(rows: Sequence[Row]) -> str:
+    """Of which rows they are, by the first two cells of each."""
+    return f"{zlib.crc32(repr([row[:2] for row in rows]).encode()):08x}"
 
 
 def _part_words(shown: int, number: int) -> str:

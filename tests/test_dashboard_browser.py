@@ -268,6 +268,17 @@ def ids_in_workbook(file: Path) -> set[str]:
     return {str(cell.value) for cell in cells}
 
 
+def test_what_was_chosen_in_the_queue_is_not_taken_for_what_stands_in_its_place_later(opened: Window) -> None:
+    opened.open("queue", state="failed")
+    opened.pick_row(0)
+    opened.page.get_by_text("任务 7", exact=True).wait_for()
+    opened.select("状态", "待核实")
+    opened.page.get_by_text("选中一行或几行").wait_for()
+    assert "所选" not in opened.text()
+    opened.pick_row(0)
+    opened.page.get_by_text("任务 9", exact=True).wait_for()
+
+
 def test_a_failed_message_is_sent_again_and_it_is_on_record_who_did_it(opened: Window, desk: Desk) -> None:
     sent = len(desk.robot.messages)
     opened.open("queue", state="failed")
