@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,19 +9,28 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import streamlit.config
-from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
-from modules.clock import SHANGHAI, parse_moment
 from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import data
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
-from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
 from streamlit_app.words import plain
-from tests.dashboard_stage import PAGES, PASSWORD, QUICK, asked, cards, figure_of, look_at, open_page, table, words
+from tests.dashboard_stage import (
+    PAGES,
+    PASSWORD,
+    QUICK,
+    asked,
+    cards,
+    figure_of,
+    keep_downloads,
+    look_at,
+    open_page,
+    table,
+    words,
+)
 from tests.desk import BEIJING, Desk, contracts
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
@@ -230,6 +238,17 @@ class TestQueue:
         assert [(row["编号"], row["原因"]) for row in table(page)] == [(3, "机器人密钥不对")]
         assert cards(page)["失败"] == "🔴 1"
 
+    def test_a_reason_that_nobody_gave_takes_no_room_and_the_file_has_its_column_all_the_same(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        offered = keep_downloads(monkeypatch)
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(status="failed", last_error="密钥不对"))
+        assert [*table(open_page("queue", state="completed"))[0]][:3] == ["编号", "内容", "收件人"]
+        assert [*table(open_page("queue", state="failed"))[0]][:4] == ["编号", "原因", "内容", "收件人"]
+        heads = [offered[f"消息-{state}.csv"]().splitlines()[0] for state in ("已发送", "失败")]
+        assert heads == ["\ufeff编号,原因,内容,收件人,已试,更新时间,创建时间,类型,消息编号".encode()] * 2
+
 
 class TestWords:
     @pytest.mark.parametrize(
@@ -243,26 +262,6 @@ class TestWords:
     )
     def test_what_comes_from_outside_is_no_markdown(self, text: str, written: str) -> None:
         assert plain(text) == written
-
-
-class TestDownloads:
-    COLUMNS = (Column("合同ID"), Column("金额（元）", "yuan"), Column("时间", "moment"), Column("进度", "share"))
-    ROWS = (("1920000000000000001", 123_456, parse_moment("2025-05-01T09:30").astimezone(SHANGHAI), 0.5),)
-
-    def test_csv_has_the_mark_for_excel_and_exact_figures(self) -> None:
-        assert csv_bytes(self.COLUMNS, self.ROWS).decode("utf-8").splitlines() == [
-            "\ufeff合同ID,金额（元）,时间,进度",
-            "1920000000000000001,1234.56,2025-05-01 09:30:00,50.0%",
-        ]
-
-    def test_a_cell_that_looks_like_a_formula_is_disarmed_in_csv(self) -> None:
-        assert "'=1+1" in csv_bytes((Column("备注"),), (("=1+1",),)).decode("utf-8")
-
-    def test_xlsx_keeps_all_digits_of_an_id_as_text(self) -> None:
-        sheet = load_workbook(io.BytesIO(xlsx_bytes("合同", self.COLUMNS, self.ROWS))).worksheets[0]
-        assert [cell.value for cell in sheet[1]] == ["合同ID", "金额（元）", "时间", "进度"]
-        assert (sheet["A2"].value, sheet["A2"].data_type) == ("1920000000000000001", "s")
-        assert sheet["B2"].value == 1234.56
 
 
 class TestDoor:

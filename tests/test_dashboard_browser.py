@@ -238,6 +238,17 @@ def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: 
     assert load_workbook(opened.download("下载对账单", tmp_path)).sheetnames == ["对账单", "合同"]
 
 
+def test_the_download_of_the_queue_has_more_than_the_page_shows(opened: Window, desk: Desk, tmp_path: Path) -> None:
+    sent = [row for row in desk.table(tasks) if row["status"] == "completed"]
+    assert len(sent) > 500
+    opened.open("queue", state="completed")
+    opened.page.get_by_text(f"只列出最近 500 条；下载的文件里是全部 {len(sent):,} 条").wait_for()
+    with opened.download("CSV", tmp_path).open(encoding="utf-8-sig", newline="") as file:
+        assert [row["内容"] for row in csv.DictReader(file)] == [row["message"] for row in reversed(sent)]
+    workbook = load_workbook(opened.download("Excel", tmp_path))
+    assert len([row for row in workbook.worksheets[0].iter_rows(min_row=2) if row[0].value]) == len(sent)
+
+
 def test_the_payout_sheet_is_downloaded_and_the_source_is_asked_anew(
     opened: Window, desk: Desk, tmp_path: Path
 ) -> None:
@@ -272,6 +283,17 @@ def ids_in_workbook(file: Path) -> set[str]:
     cells = [row[column] for row in rows[1:] if row[column].value]
     assert {cell.data_type for cell in cells} == {"s"}
     return {str(cell.value) for cell in cells}
+
+
+def test_what_was_chosen_in_the_queue_is_not_taken_for_what_stands_in_its_place_later(opened: Window) -> None:
+    opened.open("queue", state="failed")
+    opened.pick_row(0)
+    opened.page.get_by_text(f"任务 {FAILED}", exact=True).wait_for()
+    opened.select("状态", "待核实")
+    opened.page.get_by_text("选中一行或几行").wait_for()
+    assert "所选" not in opened.text()
+    opened.pick_row(0)
+    opened.page.get_by_text(f"任务 {UNCERTAIN}", exact=True).wait_for()
 
 
 @pytest.mark.usefixtures("to_act_on")
