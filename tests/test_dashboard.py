@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from modules import task_acts
 from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
-from streamlit_app import data
+from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
 from streamlit_app.words import plain
@@ -285,6 +285,22 @@ class TestDoor:
         page.button[0].click().run()
         assert page.metric
         assert "已登录：wang（只能查看）" in words(page)
+
+    def test_where_too_many_sign_in_at_once_it_is_said_and_the_next_try_comes_in(
+        self, month: Desk, secrets: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash(PASSWORD)}"')
+        page = open_page("overview")
+        page.text_input[0].input("wang")
+        page.text_input[1].input(PASSWORD)
+        with monkeypatch.context() as crowded:
+            crowded.setattr(access, "LONGEST_QUEUE", -access.CHECKED_AT_ONCE)
+            crowded.setattr(sign_in, "_FAILED_TRY_SECONDS", 0)
+            page.button[0].click().run()
+        assert [error.value for error in page.error] == ["正在登录的人太多，请过几秒再试"]
+        assert not page.metric
+        page.button[0].click().run()
+        assert page.metric
 
     def test_an_act_of_a_viewer_is_refused_whatever_the_page_shows(self, month: Desk) -> None:
         viewer = Viewer("王", "看板 wang", "viewer")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import http.client
 import io
 import re
@@ -11,7 +13,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +28,7 @@ from modules.clock import parse_moment, shanghai_now
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
 from modules.tables import audit_log, job_runs, performance, tasks
+from streamlit_app.served import HEADERS
 from tests.dashboard_browser import SHOTS, Window, chromium, serving, window
 from tests.dashboard_stage import PASSWORD, QUICK, run_violations
 from tests.desk import BEIJING, SHANGHAI_MAY, Desk, lasting_desk
@@ -391,6 +396,56 @@ def test_a_web_page_from_elsewhere_is_refused_and_nobody_outside_is_asked_who_we
     log = (office.parent.parent / f"dashboard-{port}.log").read_text(encoding="utf-8")
     assert "elsewhere.example.com" in log
     assert "external IP" not in log
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/ranking", 200),
+        ("GET", "/_stcore/health", 200),
+        ("GET", "/_stcore/host-config", 200),
+        ("GET", "/static/absent.js", 200),
+        ("GET", "/media/absent.csv", 404),
+        ("GET", "/..%2f..%2fetc", 400),
+        ("DELETE", "/", 405),
+        ("PUT", "/_stcore/upload_file/a/b", 403),
+    ],
+)
+def test_every_answer_keeps_browsers_from_misuse(guarded_url: str, method: str, path: str, status: int) -> None:
+    assert http_answer(guarded_url, path, method)[0] == status
+
+
+def test_the_files_of_the_page_keep_browsers_from_misuse(guarded_url: str) -> None:
+    names = set(re.findall(r"static/[\w/.-]+", http_answer(guarded_url, "/")[1].decode()))
+    assert {Path(name).suffix for name in names} >= {".js", ".css"}
+    assert {http_answer(guarded_url, f"/{name}")[0] for name in names} == {200}
+
+
+def http_answer(url: str, path: str, method: str = "GET") -> tuple[int, bytes]:
+    """Status and body of a path as it stands, which libraries for the web would tidy up; each header is there once."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=20)) as link:
+        link.request(method, path)
+        answer = link.getresponse()
+        assert {name: answer.headers.get_all(name) for name in HEADERS} == {name: [HEADERS[name]] for name in HEADERS}
+        return answer.status, answer.read()
+
+
+def test_a_web_page_from_elsewhere_cannot_show_it_in_a_frame(
+    browser: Browser, guarded_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text(f"<iframe src='{guarded_url}'></iframe>", encoding="utf-8")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere, window(browser, guarded_url) as shown:
+        thread = Thread(target=elsewhere.serve_forever)
+        thread.start()
+        try:
+            with shown.page.expect_console_message(lambda message: "frame-ancestors 'self'" in message.text):
+                shown.page.goto(f"http://127.0.0.1:{elsewhere.server_port}")
+        finally:
+            elsewhere.shutdown()
+            thread.join()
+        assert shown.page.frame_locator("iframe").locator("[data-testid=stApp]").count() == 0
 
 
 def test_who_tries_too_often_has_to_wait(browser: Browser, guarded_url: str) -> None:
