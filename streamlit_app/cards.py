@@ -16,7 +16,10 @@ Colour = Literal["normal", "off"]
 
 @dataclass(frozen=True)
 class Card:
-    """`change` is a share (0.25 for a quarter more) against `against`; `colour` off: more is neither good nor bad."""
+    """`change` is a share (0.25 for a quarter more) against `against`; `colour` off: more is neither good nor bad.
+
+    `note` says in a few words what stands behind a figure that is compared with nothing.
+    """
 
     title: str
     value: str
@@ -24,6 +27,7 @@ class Card:
     change: float | None = None
     against: str | None = None
     colour: Colour = "normal"
+    note: str | None = None
 
 
 def show_cards(cards: Iterable[Card]) -> None:
@@ -35,10 +39,11 @@ def show_cards(cards: Iterable[Card]) -> None:
             st.metric(
                 card.title,
                 plain(card.value),
-                None if card.change is None else f"{card.change:+.1%}",
-                card.colour,
+                card.note if card.change is None else f"{card.change:+.1%}",
+                "off" if card.change is None else card.colour,
                 help=card.help,
                 border=True,
                 height="stretch",
+                delta_arrow="off" if card.change is None else "auto",
                 delta_description=card.against if card.change is not None else None,
             )
