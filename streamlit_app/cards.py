@@ -36,14 +36,15 @@ def show_cards(cards: Iterable[Card]) -> None:
     columns = len(shown) if len(shown) <= MOST_IN_A_ROW else math.ceil(len(shown) / 2)
     with st.grid(max(columns, 1), min_column_width=125):
         for card in shown:
+            moved = card.change is not None and f"{abs(card.change):.1%}" != "0.0%"
             st.metric(
                 card.title,
                 plain(card.value),
-                card.note if card.change is None else f"{card.change:+.1%}",
-                "off" if card.change is None else card.colour,
+                card.note if card.change is None else f"{card.change:+.1%}" if moved else "持平",
+                card.colour if moved else "off",
                 help=card.help,
                 border=True,
                 height="stretch",
-                delta_arrow="off" if card.change is None else "auto",
+                delta_arrow="auto" if moved else "off",
                 delta_description=card.against if card.change is not None else None,
             )

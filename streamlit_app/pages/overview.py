@@ -26,10 +26,10 @@ COLUMNS = (
     Column("合同金额（元）", "yuan"),
     Column("计入业绩（元）", "yuan"),
     Column("奖金（元）", "yuan", help="已发放的全部奖励、补发和人工调整"),
+    *FORECAST,
     Column("奖金池（元）", "yuan", help="合同金额 × 活动的奖金池比例"),
     Column("奖金/奖金池", "percent"),
     Column("登记后有变动", "count", help="登记后源数据改了金额、或经确认已消失的合同数；上面的数字是登记时的"),
-    *FORECAST,
 )
 
 
@@ -49,9 +49,10 @@ def main(viewer: Viewer) -> None:
         _show_city(one)
     _show_comparison(month, found)
     st.subheader("各城市合计", anchor=False)
-    columns = COLUMNS[: -len(FORECAST)] if all(one.period.is_over for one in found) else COLUMNS
-    rows = [row[: len(columns)] for row in _rows(found)]
-    show_table("总览", columns, rows, file_name=f"总览-{month}")
+    is_over = all(one.period.is_over for one in found)
+    shown = [place for place, column in enumerate(COLUMNS) if not (is_over and column in FORECAST)]
+    rows = [[row[place] for place in shown] for row in _rows(found)]
+    show_table("总览", [COLUMNS[place] for place in shown], rows, file_name=f"总览-{month}")
 
 
 def _show_troubles() -> None:
@@ -74,7 +75,7 @@ def _show_troubles() -> None:
 @contextmanager
 def _beside(page_name: str, label: str, **asked: str) -> Iterator[None]:
     """What is wrong, and beside it the way to where something is done about it."""
-    wrong, way = st.columns([4, 1], vertical_alignment="center")
+    wrong, way = st.columns([3, 1], vertical_alignment="center")
     with wrong:
         yield
     with way:
@@ -127,8 +128,9 @@ def _forecast_card(one: CityMonth) -> Card:
         return Card("签约管家", f"{one.totals.payees} 人", "登记过合同的管家；活动按服务商分开算的，同一人在两家算两个")
     if one.forecast is None:
         return Card("预计到月底", "尚早", "活动开始满 3 天后才估计")
-    words = f"合同 {one.forecast.contracts:,} 单，金额 {charts.yuan(round(one.forecast.amount, -2))}，照目前的速度"
-    return Card("预计到月底奖金", charts.yuan(round(one.forecast.payout, -2)), words)
+    words = f"照目前的速度，到月底合同金额 {charts.yuan(round(one.forecast.amount, -2))}"
+    contracts = f"合同 {one.forecast.contracts:,} 单"
+    return Card("预计到月底奖金", charts.yuan(round(one.forecast.payout, -2)), words, note=contracts)
 
 
 def _show_comparison(month: str, found: list[CityMonth]) -> None:
@@ -141,7 +143,7 @@ def _show_comparison(month: str, found: list[CityMonth]) -> None:
         if totals is not None
     ]
     charts.show_pairs(
-        f"各城市{month_words(month)}的合同金额（万元），和{earlier}比。", rows, what="合同金额（万元）", of="时间"
+        f"各城市 {month_words(month)}的合同金额（万元），和{earlier}比。", rows, what="合同金额（万元）", of="时间"
     )
 
 
@@ -164,11 +166,11 @@ def _row(city: str, key: str, now: Totals, before: Totals | None, forecast: Tota
         now.amount,
         now.performance,
         now.payout,
+        forecast.contracts if forecast else None,
+        forecast.payout if forecast else None,
         now.bonus_pool,
         now.payout / now.bonus_pool if now.bonus_pool else None,
         now.changed,
-        forecast.contracts if forecast else None,
-        forecast.payout if forecast else None,
     ]
 
 

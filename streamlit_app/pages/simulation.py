@@ -23,6 +23,7 @@ from streamlit_app.words import plain
 
 MOST_BARS = 12
 PAID, BASELINE, AFTER = "实发", "原配置", "改后"
+GAIN_OR_LOSS = ("多得", "少得")
 
 AWARDS = (
     Column("奖励"),
@@ -151,7 +152,10 @@ def _show_movers(moved: Sequence[Mover]) -> None:
             y=alt.Y("管家:N", sort=None, title=None),
             x=alt.X("相差（元）:Q", title="改后比原配置（元）"),
             color=alt.Color(
-                "增减:N", sort=["多得", "少得"], title=None, legend=charts.legend_of(row[2] for row in rows)
+                "增减:N",
+                scale=alt.Scale(domain=[*GAIN_OR_LOSS]),
+                title=None,
+                legend=charts.legend_of(GAIN_OR_LOSS),
             ),
             tooltip=["管家:N", alt.Tooltip("相差（元）:Q", format="+,.2f")],
         )
