@@ -16,12 +16,16 @@ from streamlit.elements.lib.column_types import ColumnConfig
 from modules.clock import in_shanghai
 from modules.file_utils import csv_parts
 from modules.payout_workbook import Sheet, Value, sheet_names, workbook_bytes
+from streamlit_app.words import pixels_of
 
 Kind = Literal["text", "count", "yuan", "moment", "share", "percent"]
 Cell = str | int | float | datetime | None
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-ROW_PIXELS, MOST_PIXELS = 35, 560
+ROW_PIXELS, TABLE_PIXELS = 35, 560
+"""How high a row is, and a table at most."""
+BAR_PIXELS, EDGES_PIXELS, WIDE_PIXELS, MOST_PIXELS = 130, 22, 400, 600
+"""How wide: a bar, what is left and right of a cell's words, a `wide` column and any other at most."""
 MOST_IN_WORKBOOK = 100_000
 """Rows of an .xlsx file: it is made whole in memory, and nobody waits minutes for it. A CSV file has no limit."""
 
@@ -31,8 +35,9 @@ Row = Sequence[Cell]
 @dataclass(frozen=True)
 class Column:
     """A column. Cells by kind: `text` str, `count` int, `yuan` fen, `moment` datetime, `share` 0 to 1 as a bar,
-    `percent` 0.25 for 25 %. `wide` gets more room, or so many pixels; `help` explains the head. One that is `sparse` is
-    not shown where it is empty in all rows, so that the others are in sight; downloads have it."""
+    `percent` 0.25 for 25 %. `wide` is for sentences, which may be cut, at so many pixels where that is said; `help`
+    explains the head. One that is `sparse` is not shown where it is empty in all rows, so that the others are in sight;
+    downloads have it."""
 
     title: str
     kind: Kind = "text"
@@ -71,8 +76,8 @@ def show_table(
             if not column.sparse or any(row[index] not in (None, "") for row in rows)
         }
     )
-    height = min(ROW_PIXELS * (len(rows) + 1) + 3, MOST_PIXELS)
-    config = {column.title: _config(column) for column in columns}
+    height = min(ROW_PIXELS * (len(rows) + 1) + 3, TABLE_PIXELS)
+    config = {column.title: _config(column, [row[index] for row in rows]) for index, column in enumerate(columns)}
     selected: list[int] = []
     if whole is None or whole.number <= len(rows):
         whole = Whole(len(rows), lambda: rows)
@@ -162,25 +167,56 @@ def _button(label: str, key: str, file_name: str, mime: str, make: Callable[[], 
     )
 
 
-def _config(column: Column) -> ColumnConfig:
-    width: Literal["large"] | int | None = "large" if column.wide is True else column.wide or None
+def _config(column: Column, cells: Sequence[Cell]) -> ColumnConfig:
+    title, about = column.title, column.help
+    width = pixels(column, cells)
     match column.kind:
         case "share":
             return st.column_config.ProgressColumn(
-                column.title, help=column.help, min_value=0, max_value=100, format="%d%%", width=width
+                title, help=about, min_value=0, max_value=100, format="%d%%", width=width
             )
         case "yuan":
-            return st.column_config.NumberColumn(column.title, help=column.help, format="accounting", width=width)
+            return st.column_config.NumberColumn(title, help=about, format="%,.2f", width=width)
         case "percent":
-            return st.column_config.NumberColumn(column.title, help=column.help, format="percent", width=width)
+            return st.column_config.NumberColumn(title, help=about, format="%,.2f%%", width=width)
         case "count":
-            return st.column_config.NumberColumn(column.title, help=column.help, format="localized", width=width)
+            return st.column_config.NumberColumn(title, help=about, format="localized", width=width)
         case "moment":
-            return st.column_config.DatetimeColumn(
-                column.title, help=column.help, format="YYYY-MM-DD HH:mm", width=width
-            )
+            return st.column_config.DatetimeColumn(title, help=about, format="YYYY-MM-DD HH:mm", width=width)
         case "text":
-            return st.column_config.TextColumn(column.title, help=column.help, width=width)
+            return st.column_config.TextColumn(title, help=about, width=width)
+
+
+def pixels(column: Column, cells: Sequence[Cell]) -> int:
+    """How wide the column has to be for its head and every cell to be whole; text of a `wide` one may go on.
+
+    The browser would look at the first rows, and there take the few filled cells of a sparse column for exceptions.
+    """
+    known = [cell for cell in cells if cell is not None]
+    match column.kind:
+        case "share":
+            longest = BAR_PIXELS
+        case "moment":
+            longest = pixels_of("2025-05-31 23:59")
+        case "text":
+            longest = max((pixels_of(str(cell)) for cell in known), default=0)
+        case _:
+            numbers = [cell for cell in known if isinstance(cell, int | float)]
+            extremes = (min(numbers), max(numbers)) if numbers else ()
+            longest = max((pixels_of(_written(column.kind, number)) for number in extremes), default=0)
+    most = WIDE_PIXELS if column.wide is True else column.wide or MOST_PIXELS
+    return min(max(longest, pixels_of(column.title)) + EDGES_PIXELS, most)
+
+
+def _written(kind: Kind, number: float) -> str:
+    """As the table shows it."""
+    match kind:
+        case "yuan":
+            return f"{number / 100:,.2f}"
+        case "percent":
+            return f"{number:,.2%}"
+        case _:
+            return f"{number:,}"
 
 
 def _shown(kind: Kind, cell: Cell) -> object:
@@ -188,6 +224,8 @@ def _shown(kind: Kind, cell: Cell) -> object:
         return cell / 100  # for the eye only: downloads are exact
     if kind == "share" and isinstance(cell, float):
         return int(cell * 100)  # 99.6 % is not there yet
+    if kind == "percent" and isinstance(cell, float):
+        return cell * 100
     if isinstance(cell, datetime):
         return in_shanghai(cell).replace(tzinfo=None)
     return cell
@@ -199,5 +237,5 @@ def _value(kind: Kind, cell: Cell) -> Value:
     if isinstance(cell, datetime):
         return in_shanghai(cell).replace(tzinfo=None, microsecond=0)
     if isinstance(cell, float):
-        return f"{cell:.1%}"
+        return f"{cell:.2%}" if kind == "percent" else f"{cell:.1%}"
     return cell

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -12,11 +14,13 @@ import streamlit.config
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
+from modules.clock import parse_moment
 from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
+from streamlit_app.tables import WIDE_PIXELS, Column, pixels
 from streamlit_app.words import plain
 from tests.dashboard_stage import (
     PAGES,
@@ -130,6 +134,14 @@ class TestOverview:
         assert row["奖金池（元）"] == figure_of(month, f"SELECT SUM(bonus_pool) {of_may}") / 100
         paid = figure_of(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert row["奖金（元）"] == paid / 100
+
+    def test_how_far_the_bonuses_are_from_their_pool_is_said_in_yuan(self, month: Desk) -> None:
+        (card,) = (one for one in open_page("overview").metric if one.label == "奖金 / 奖金池")
+        pool = figure_of(month, f"SELECT SUM(bonus_pool) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        paid = figure_of(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert card.delta == f"比奖金池多 {round((paid - pool) / 100):,} 元"
+        assert "（0.2%）" in card.help
+        assert f"{pool / 100:,.2f} 元" in card.help
 
     def test_another_month_can_be_chosen(self, month: Desk) -> None:
         page = open_page("overview")
@@ -262,6 +274,35 @@ class TestWords:
     )
     def test_what_comes_from_outside_is_no_markdown(self, text: str, written: str) -> None:
         assert plain(text) == written
+
+
+class TestTables:
+    @pytest.mark.parametrize(
+        ("column", "longest"),
+        [
+            (Column("额", "yuan"), -123_456_789),  # -1,234,567.89
+            (Column("时", "moment"), parse_moment("2025-05-01T09:30")),
+            (Column("单", "count"), 1_234_567_890_123),  # 1,234,567,890,123
+            (Column("比", "percent"), -12_345.678),  # -1,234,567.80%
+            (Column("号"), "1920000000000000001"),
+        ],
+    )
+    def test_a_column_has_room_for_its_longest_cell_though_most_are_empty(
+        self, column: Column, longest: str | int | float | datetime
+    ) -> None:
+        assert pixels(column, [None, longest, *[None] * 20]) > 13 * 8
+        assert pixels(column, [None]) < 13 * 8 or column.kind == "moment"
+
+    def test_a_column_has_room_for_its_head(self) -> None:
+        assert pixels(Column("计入业绩（元）", "yuan"), [0]) > 7 * 14
+
+    def test_a_sentence_may_be_cut_and_gives_back_what_it_does_not_need(self) -> None:
+        wide = Column("原因", wide=True)
+        assert pixels(wide, ["没有管家"]) < 150 < pixels(wide, ["条件已达到" * 50]) == WIDE_PIXELS
+
+    def test_money_below_zero_has_its_sign(self, month: Desk) -> None:
+        heads = json.loads(open_page("payout", campaign=BEIJING).dataframe[0].proto.columns)
+        assert heads["应发（元）"]["type_config"]["format"] == "%,.2f"
 
 
 class TestDoor:

@@ -51,6 +51,14 @@ PAGES = {
 }
 """Address → heading. A new page is added here, and is then opened and pictured."""
 
+CUT_WORDS = """() => [
+    ...[...document.querySelectorAll('[data-testid=stMetric] :not(svg, svg *)')].filter(
+        word => word.scrollWidth > word.clientWidth),
+    ...[...document.querySelectorAll('.role-legend text')].filter(
+        word => word.getBoundingClientRect().right > word.ownerSVGElement.getBoundingClientRect().right),
+].map(word => word.textContent)"""
+"""The words of cards and legends that are cut."""
+
 README_HEIGHT = 1000
 
 PERSON = "沈砚秋"
@@ -61,20 +69,23 @@ FAILED, UNCERTAIN = 7, 9
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Desk]:
-    """Two months of both cities and their violations; all messages are sent, but one that failed and one uncertain."""
+    """Two months of both cities, pulled just now, and their violations; all messages are sent, but one that failed and
+    one uncertain."""
     with lasting_desk(tmp_path_factory.mktemp("dashboard") / "installation", empty_database) as opened:
+        opened.clock.now = now = shanghai_now()
         for moment, keys in (
             ("2025-04-30T23:59", ("BJ-2025-04", "SH-2025-04")),
             ("2025-05-31T23:59", (BEIJING, SHANGHAI_MAY)),
         ):
-            opened.clock.now = parse_moment(moment)
             for key in keys:
                 opened.run_sample(key, moment)
+        opened.drain()
         run_violations(opened, date(2025, 4, 1), date(2025, 5, 30), [date(2025, 4, 20), date(2025, 5, 14)])
         opened.drain()
+        opened.clock.now = now
         put_messages_in_trouble(opened)
         with opened.app.database.writing() as connection:
-            connection.execute(sa.insert(job_runs), list(runs_until(shanghai_now())))
+            connection.execute(sa.insert(job_runs), list(runs_until(now)))
         yield opened
 
 
@@ -147,6 +158,7 @@ def test_every_page_opens_in_both_themes_and_on_a_phone(
         overflow = shown.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0
         shown.shoot(f"{path or 'overview'}-{look}")
+        assert shown.page.evaluate(CUT_WORDS) == []
 
 
 def test_the_pictures_of_the_readme(opened: Window) -> None:

@@ -220,7 +220,7 @@ class TestRanking:
         assert first.awards["达标奖"] == 1
         assert second.next_tier is not None
         assert (second.next_tier.progress, second.next_tier.contracts) == (pytest.approx(1 / 3), 4)
-        assert "4 单" in second.missing
+        assert second.next_tier.missing == "4 单、20,000 元"
 
     def test_whoever_has_every_tier_has_nothing_ahead(self, desk: Desk) -> None:
         desk.show(contracts(*range(1, 7), amount=30_000))
@@ -242,6 +242,11 @@ class TestRanking:
         self, near: bool, contracts_missing: int, fen: int
     ) -> None:
         assert ranking.NextTier("达标奖", 0.5, contracts_missing, fen, 1000, 200).is_near == near
+
+    def test_what_is_missing_is_said_in_a_few_words(self) -> None:
+        missing = [(2, 857_872), (2, 0), (0, 100), (0, 0)]
+        words = [ranking.NextTier("达标奖", 0.5, *one, 1000, 200).missing for one in missing]
+        assert words == ["2 单、8,578.72 元", "2 单", "1 元", "已达到，待发放"]
 
     def test_a_badge_makes_the_next_tier_worth_more(self, desk: Desk) -> None:
         elite = next(iter(load_badge_lists()["elite"]))

@@ -19,7 +19,7 @@ from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
 from streamlit_app.tables import Cell, Column, Whole, show_table
-from streamlit_app.words import plain, recipient_name
+from streamlit_app.words import headed, recipient_name
 
 WEEKS_SHOWN = 8
 """How far back the page looks unless it is asked."""
@@ -108,7 +108,7 @@ def _show_calendar(days: Sequence[Day]) -> None:
         tooltip=["日期:N", "星期:N", "说明:N"],
     )
     counted = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color("违规（条）:Q", title="违规（条）", legend=alt.Legend(orient="top"))
+        color=alt.Color("违规（条）:Q", title="违规（条）", legend=alt.Legend(orient="top", padding=0, offset=10))
     )
     crossed = base.mark_text(
         text="✕", fontSize=14, color="gray"
@@ -142,7 +142,7 @@ def _show_providers(found: Sequence[Count]) -> None:
         .encode(
             y=alt.Y("服务商:N", sort=shown, title=None, axis=alt.Axis(labelLimit=160)),
             x=alt.X("条数:Q", title="违规（条）", axis=alt.Axis(tickMinStep=1)),
-            color=alt.Color("违规:N", sort=list(kinds), title=None, legend=alt.Legend(orient="top", columns=2)),
+            color=alt.Color("违规:N", sort=list(kinds), title=None, legend=charts.legend_of(kinds)),
             order="顺序:Q",
             tooltip=["服务商:N", "违规:N", "条数:Q"],
         )
@@ -243,17 +243,17 @@ def _told_words(week: Week, texts: Sequence[WeekText]) -> str:
 
 
 def _show_text(one: WeekText) -> None:
-    name = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{plain(one.provider)}"
-    with st.expander(f"{name}　:gray[{_state_words(one)}]"):
+    name = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{one.provider}"
+    with st.expander(headed(name, *_state_words(one))):
         st.code(one.text, language=None, wrap_lines=True)
 
 
-def _state_words(one: WeekText) -> str:
+def _state_words(one: WeekText) -> tuple[str, ...]:
     if one.origin == "preview":
-        return "预览"
+        return ("预览",)
     if one.origin == "purged" or one.recipient is None or one.at is None:
-        return "已发送；原文已清理，下面按现有的数据重写"
-    return f"{STATUS_WORDS[one.status or '']}　{plain(recipient_name(one.recipient))}　{format_moment(one.at)[:16]}"
+        return ("已发送；原文已清理，下面按现有的数据重写",)
+    return STATUS_WORDS[one.status or ""], recipient_name(one.recipient), format_moment(one.at)[:16]
 
 
 def _total(found: Sequence[Count]) -> int:

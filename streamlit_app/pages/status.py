@@ -165,7 +165,7 @@ def _show_runs(states: Sequence[JobState]) -> None:
                 "结果:N",
                 sort=list(dict.fromkeys(OUTCOMES.values())),
                 title=None,
-                legend=alt.Legend(orient="top"),
+                legend=charts.legend_of(row[1] for row in rows),
             ),
             tooltip=["任务:N", "结果:N", "次数:Q"],
         )
