@@ -12,6 +12,8 @@ from streamlit_app.sign_in import is_known, require_viewer
 ICON = Path(__file__).parent / "icon.png"
 """A file of our own: an emoji or a symbol would be fetched from outside."""
 
+STYLE = Path(__file__).parent / "style.css"
+
 FOLDER = Path(__file__).parent / "pages"
 
 PAGES = {
@@ -32,6 +34,9 @@ PAGES = {
 }
 """A new page is a file in pages/ and a line here."""
 
+SIDEBAR_PIXELS = 216
+"""As much as the names of the pages need."""
+
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def _log_to_files() -> bool:
@@ -42,7 +47,8 @@ def _log_to_files() -> bool:
 
 def main() -> None:
     """One run: for whoever may, the chosen page."""
-    st.set_page_config(page_title="签约激励看板", page_icon=str(ICON), layout="wide")
+    st.set_page_config("签约激励看板", str(ICON), layout="wide", initial_sidebar_state=SIDEBAR_PIXELS)
+    st.html(STYLE)
     with guard():
         page = st.navigation(PAGES, position="sidebar" if is_known() else "hidden")
         _log_to_files()

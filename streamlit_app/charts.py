@@ -11,17 +11,14 @@ import pandas as pd
 import streamlit as st
 
 from modules.rewards.money import format_yuan
-from streamlit_app.words import plain
+from streamlit_app.words import pixels_of, plain
 
 ROOM_FOR_WORDS = 1.25
 """How much longer than its longest bar a chart is that writes the amount behind each."""
 
 
 MOST_TICKS = 5
-"""On an axis of amounts that lies flat."""
-
-LEGENDS_IN_A_ROW = 3
-"""As many as a phone has room for."""
+"""On an axis of numbers."""
 
 
 def yuan(fen: int) -> str:
@@ -39,7 +36,16 @@ def unit_of(fen: Iterable[int]) -> tuple[str, int]:
 def show_chart(says: str, chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> None:
     """Any chart, with its sentence above it."""
     st.caption(plain(says))
-    st.altair_chart(chart, alt=says)
+    near = alt.AxisConfig(labelPadding=8, titlePadding=10)
+    st.altair_chart(chart.configure(axis=near, axisQuantitative=alt.AxisConfig(tickCount=MOST_TICKS)), alt=says)
+
+
+def legend_of(names: Iterable[str]) -> alt.Legend:
+    """Above the chart, in as many columns as there is room for; `names` are what is told apart."""
+    known = set(names)
+    column = max(map(pixels_of, known), default=0) + 24
+    columns = alt.ExprRef(f"max(1, min({len(known)}, floor(width / {column})))")
+    return alt.Legend(orient="top", columns=columns, titleOrient="left", titlePadding=0, padding=0, offset=10)
 
 
 def show_bars(says: str, rows: Sequence[tuple[str, float, float]], *, what: str, colour: str) -> None:
@@ -74,7 +80,7 @@ def show_pairs(says: str, rows: Sequence[tuple[str, str, float]], *, what: str, 
             y=alt.Y("name:N", sort=None, title=None),
             yOffset=alt.YOffset(of, type="nominal", sort=order),
             x=alt.X(what, type="quantitative", title=what),
-            color=alt.Color(of, type="nominal", sort=order, title=None, legend=alt.Legend(orient="top")),
+            color=alt.Color(of, type="nominal", sort=order, title=None, legend=legend_of(order)),
             tooltip=[
                 alt.Tooltip("name:N", title="名称"),
                 alt.Tooltip(of, type="nominal"),
@@ -97,7 +103,6 @@ def show_amounts(says: str, rows: Sequence[tuple[str, str, int]], *, of: str, or
         x=alt.X(
             title,
             type="quantitative",
-            axis=alt.Axis(tickCount=MOST_TICKS),
             scale=alt.Scale(domain=[min(shortest, 0), max(longest, 0) * ROOM_FOR_WORDS]),
         ),
         y=alt.Y("name:N", sort=None, title=None, axis=alt.Axis(labelLimit=160)),
@@ -108,7 +113,7 @@ def show_amounts(says: str, rows: Sequence[tuple[str, str, int]], *, of: str, or
         ],
     )
     has_legend = len({group for _, group, _ in rows}) > 1 and any(name != group for name, group, _ in rows)
-    legend = alt.Legend(orient="top") if has_legend else None
+    legend = legend_of(order) if has_legend else None
     colour = alt.Color(of, type="nominal", scale=alt.Scale(domain=list(order)), title=None, legend=legend)
     bars = base.mark_bar(cornerRadiusEnd=3).encode(color=colour)
     words = base.mark_text(align="left", dx=5).encode(text=alt.Text("words:N"), color=colour)  # one for both themes
@@ -134,7 +139,7 @@ def show_stacks(
                 type="nominal",
                 scale=alt.Scale(domain=list(order)),
                 title=None,
-                legend=alt.Legend(orient="top", columns=LEGENDS_IN_A_ROW),
+                legend=legend_of(order),
             ),
             tooltip=[
                 alt.Tooltip("name:N", title="名称"),
@@ -146,7 +151,7 @@ def show_stacks(
     scale = alt.Scale(domain=list(names))
     label = alt.Axis(labelLimit=160, labelOverlap=not flat, labelAngle=0)
     if flat:
-        across = alt.X(title, type="quantitative", title=title, stack="zero", axis=alt.Axis(tickCount=MOST_TICKS))
+        across = alt.X(title, type="quantitative", title=title, stack="zero")
         down = alt.Y("name:N", sort=list(names), scale=scale, title=None, axis=label)
         show_chart(says, bars.encode(x=across, y=down).properties(height=30 * len(names) + 130))
     else:
@@ -188,7 +193,7 @@ def show_lines(says: str, rows: Sequence[tuple[int, str, float]], *, what: str, 
                 scale=alt.Scale(domain=[1, last]),
             ),
             y=alt.Y(what, type="quantitative", title=what),
-            color=alt.Color(of, type="nominal", sort=order, title=None, legend=alt.Legend(orient="top")),
+            color=alt.Color(of, type="nominal", sort=order, title=None, legend=legend_of(order)),
             tooltip=[
                 alt.Tooltip(of, type="nominal"),
                 alt.Tooltip(by, type="quantitative", format="d"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import http.client
 import io
 import re
@@ -11,7 +13,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +28,7 @@ from modules.clock import parse_moment, shanghai_now
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
 from modules.tables import audit_log, job_runs, performance, tasks
+from streamlit_app.served import HEADERS
 from tests.dashboard_browser import SHOTS, Window, chromium, serving, window
 from tests.dashboard_stage import PASSWORD, QUICK, run_violations
 from tests.desk import BEIJING, SHANGHAI_MAY, Desk, lasting_desk
@@ -46,6 +51,14 @@ PAGES = {
 }
 """Address → heading. A new page is added here, and is then opened and pictured."""
 
+CUT_WORDS = """() => [
+    ...[...document.querySelectorAll('[data-testid=stMetric] :not(svg, svg *)')].filter(
+        word => word.scrollWidth > word.clientWidth),
+    ...[...document.querySelectorAll('.role-legend text')].filter(
+        word => word.getBoundingClientRect().right > word.ownerSVGElement.getBoundingClientRect().right),
+].map(word => word.textContent)"""
+"""The words of cards and legends that are cut."""
+
 README_HEIGHT = 1000
 
 PERSON = "沈砚秋"
@@ -56,20 +69,23 @@ FAILED, UNCERTAIN = 7, 9
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Desk]:
-    """Two months of both cities and their violations; all messages are sent, but one that failed and one uncertain."""
+    """Two months of both cities, pulled just now, and their violations; all messages are sent, but one that failed and
+    one uncertain."""
     with lasting_desk(tmp_path_factory.mktemp("dashboard") / "installation", empty_database) as opened:
+        opened.clock.now = now = shanghai_now()
         for moment, keys in (
             ("2025-04-30T23:59", ("BJ-2025-04", "SH-2025-04")),
             ("2025-05-31T23:59", (BEIJING, SHANGHAI_MAY)),
         ):
-            opened.clock.now = parse_moment(moment)
             for key in keys:
                 opened.run_sample(key, moment)
+        opened.drain()
         run_violations(opened, date(2025, 4, 1), date(2025, 5, 30), [date(2025, 4, 20), date(2025, 5, 14)])
         opened.drain()
+        opened.clock.now = now
         put_messages_in_trouble(opened)
         with opened.app.database.writing() as connection:
-            connection.execute(sa.insert(job_runs), list(runs_until(shanghai_now())))
+            connection.execute(sa.insert(job_runs), list(runs_until(now)))
         yield opened
 
 
@@ -142,6 +158,7 @@ def test_every_page_opens_in_both_themes_and_on_a_phone(
         overflow = shown.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert overflow <= 0
         shown.shoot(f"{path or 'overview'}-{look}")
+        assert shown.page.evaluate(CUT_WORDS) == []
 
 
 def test_the_pictures_of_the_readme(opened: Window) -> None:
@@ -238,6 +255,17 @@ def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: 
     assert load_workbook(opened.download("下载对账单", tmp_path)).sheetnames == ["对账单", "合同"]
 
 
+def test_the_download_of_the_queue_has_more_than_the_page_shows(opened: Window, desk: Desk, tmp_path: Path) -> None:
+    sent = [row for row in desk.table(tasks) if row["status"] == "completed"]
+    assert len(sent) > 500
+    opened.open("queue", state="completed")
+    opened.page.get_by_text(f"只列出最近 500 条；下载的文件里是全部 {len(sent):,} 条").wait_for()
+    with opened.download("CSV", tmp_path).open(encoding="utf-8-sig", newline="") as file:
+        assert [row["内容"] for row in csv.DictReader(file)] == [row["message"] for row in reversed(sent)]
+    workbook = load_workbook(opened.download("Excel", tmp_path))
+    assert len([row for row in workbook.worksheets[0].iter_rows(min_row=2) if row[0].value]) == len(sent)
+
+
 def test_the_payout_sheet_is_downloaded_and_the_source_is_asked_anew(
     opened: Window, desk: Desk, tmp_path: Path
 ) -> None:
@@ -272,6 +300,17 @@ def ids_in_workbook(file: Path) -> set[str]:
     cells = [row[column] for row in rows[1:] if row[column].value]
     assert {cell.data_type for cell in cells} == {"s"}
     return {str(cell.value) for cell in cells}
+
+
+def test_what_was_chosen_in_the_queue_is_not_taken_for_what_stands_in_its_place_later(opened: Window) -> None:
+    opened.open("queue", state="failed")
+    opened.pick_row(0)
+    opened.page.get_by_text(f"任务 {FAILED}", exact=True).wait_for()
+    opened.select("状态", "待核实")
+    opened.page.get_by_text("选中一行或几行").wait_for()
+    assert "所选" not in opened.text()
+    opened.pick_row(0)
+    opened.page.get_by_text(f"任务 {UNCERTAIN}", exact=True).wait_for()
 
 
 @pytest.mark.usefixtures("to_act_on")
@@ -369,6 +408,56 @@ def test_a_web_page_from_elsewhere_is_refused_and_nobody_outside_is_asked_who_we
     log = (office.parent.parent / f"dashboard-{port}.log").read_text(encoding="utf-8")
     assert "elsewhere.example.com" in log
     assert "external IP" not in log
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/ranking", 200),
+        ("GET", "/_stcore/health", 200),
+        ("GET", "/_stcore/host-config", 200),
+        ("GET", "/static/absent.js", 200),
+        ("GET", "/media/absent.csv", 404),
+        ("GET", "/..%2f..%2fetc", 400),
+        ("DELETE", "/", 405),
+        ("PUT", "/_stcore/upload_file/a/b", 403),
+    ],
+)
+def test_every_answer_keeps_browsers_from_misuse(guarded_url: str, method: str, path: str, status: int) -> None:
+    assert http_answer(guarded_url, path, method)[0] == status
+
+
+def test_the_files_of_the_page_keep_browsers_from_misuse(guarded_url: str) -> None:
+    names = set(re.findall(r"static/[\w/.-]+", http_answer(guarded_url, "/")[1].decode()))
+    assert {Path(name).suffix for name in names} >= {".js", ".css"}
+    assert {http_answer(guarded_url, f"/{name}")[0] for name in names} == {200}
+
+
+def http_answer(url: str, path: str, method: str = "GET") -> tuple[int, bytes]:
+    """Status and body of a path as it stands, which libraries for the web would tidy up; each header is there once."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=20)) as link:
+        link.request(method, path)
+        answer = link.getresponse()
+        assert {name: answer.headers.get_all(name) for name in HEADERS} == {name: [HEADERS[name]] for name in HEADERS}
+        return answer.status, answer.read()
+
+
+def test_a_web_page_from_elsewhere_cannot_show_it_in_a_frame(
+    browser: Browser, guarded_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text(f"<iframe src='{guarded_url}'></iframe>", encoding="utf-8")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere, window(browser, guarded_url) as shown:
+        thread = Thread(target=elsewhere.serve_forever)
+        thread.start()
+        try:
+            with shown.page.expect_console_message(lambda message: "frame-ancestors 'self'" in message.text):
+                shown.page.goto(f"http://127.0.0.1:{elsewhere.server_port}")
+        finally:
+            elsewhere.shutdown()
+            thread.join()
+        assert shown.page.frame_locator("iframe").locator("[data-testid=stApp]").count() == 0
 
 
 def test_who_tries_too_often_has_to_wait(browser: Browser, guarded_url: str) -> None:

@@ -95,6 +95,8 @@ def test_partial_indexes_have_their_condition(database: Database) -> None:
     assert "WHERE status = 'pending' AND run_at IS NOT NULL" in made["ix_tasks_waiting"]
     assert "WHERE status = 'pending' AND expires_at IS NOT NULL" in made["ix_tasks_expiring"]
     assert "WHERE status = 'running'" in made["ix_tasks_running"]
+    assert "WHERE status IN ('failed', 'uncertain')" in made["ix_tasks_given_up"]
+    assert "WHERE status = 'cancelled'" in made["ix_tasks_cancelled"]
 
 
 def test_an_upgrade_of_an_up_to_date_database_changes_nothing(database: Database) -> None:

@@ -353,6 +353,7 @@ def test_a_full_disk_at_start_is_said_and_costs_no_data(world: World) -> None:
     with closing(sqlite3.connect(world.database)) as connection, connection:
         connection.execute("DROP TABLE troubles")
         connection.execute("DROP INDEX ix_tasks_given_up")
+        connection.execute("DROP INDEX ix_tasks_cancelled")
         connection.execute("DROP INDEX ix_tasks_part")
         connection.execute("CREATE INDEX ix_tasks_group_key ON tasks (group_key)")
         connection.execute("ALTER TABLE job_runs DROP COLUMN fault")

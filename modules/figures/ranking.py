@@ -16,6 +16,7 @@ from modules.ledger_records import AwardRecord
 from modules.payout import award_names, lines_of
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import award_by_name
+from modules.rewards.money import format_yuan
 from modules.rewards.rule import Position
 from modules.rewards.rules import Tiers
 from modules.tables import performance
@@ -41,12 +42,19 @@ class NextTier:
         """At most one contract and a tenth of the threshold are missing."""
         return self.contracts <= 1 and self.fen * 10 <= self.threshold
 
+    @property
+    def missing(self) -> str:
+        """In words: `2 单、8,578.72 元`."""
+        contracts = [f"{self.contracts} 单"] if self.contracts else []
+        amount = [f"{format_yuan(self.fen)} 元"] if self.fen else []
+        return "、".join([*contracts, *amount]) or "已达到，待发放"
+
 
 @dataclass(frozen=True)
 class Rank:
     """One payee. `contracts` are all with a number, `performance` that of the standing ones; money in fen.
 
-    `missing` is in words; `awards` are the names with how often each was granted.
+    `awards` are the names with how often each was granted.
     """
 
     place: int
@@ -56,7 +64,6 @@ class Rank:
     contracts: int
     performance: int
     next_tier: NextTier | None
-    missing: str
     awards: Mapping[str, int]
     payout: int
 
@@ -113,7 +120,6 @@ def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking
                 contracts=line.contracts,
                 performance=line.performance_total,
                 next_tier=next_tier(campaign, line.payee, position),
-                missing=_missing(ledger, campaign, position),
                 awards=granted.get(line.payee, {}),
                 payout=line.to_pay,
             )
@@ -155,11 +161,3 @@ def signed_by_payee(
     sums = (sa.func.count(), sa.func.sum(performance.c.amount), sa.func.sum(performance.c.performance))
     rows = connection.execute(sa.select(performance.c.payee, *sums).where(*where).group_by(performance.c.payee))
     return {payee: Signed(int(number), int(amount), int(counted)) for payee, number, amount, counted in rows}
-
-
-def _missing(ledger: CampaignLedger, campaign: Campaign | None, position: Position | None) -> str:
-    """The sentences about the ladder, as `explain` says them; nothing once the campaign is closed."""
-    if campaign is None or position is None or not campaign.has_tiers or ledger.opened.closed_at is not None:
-        return ""
-    ladder = Tiers.of(campaign)
-    return "；".join(ladder.outlook(position)) if ladder else ""

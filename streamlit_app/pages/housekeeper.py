@@ -51,8 +51,6 @@ def main(viewer: Viewer) -> None:
         st.caption(f":material/info: {plain(note)}")
     for payee in statement.answer.payees:
         _show_payee(payee)
-    _show_contracts(key, statement)
-    _show_awards(key, statement)
     st.download_button(
         "下载对账单（.xlsx）",
         lambda: _workbook(statement),
@@ -63,6 +61,8 @@ def main(viewer: Viewer) -> None:
         type="primary",
         icon=":material/download:",
     )
+    _show_contracts(key, statement)
+    _show_awards(key, statement)
     st.caption(BY_THE_LEDGER)
 
 

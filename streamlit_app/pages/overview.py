@@ -1,6 +1,7 @@
 """总览: the chosen month by city, against the month before, to its end; and what is wrong, in red."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -11,8 +12,12 @@ from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
 from streamlit_app.frame import NOTHING_PULLED, page, show_fault, show_nothing
 from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import month_words, plain
+from streamlit_app.words import headed, month_words, plain
 
+FORECAST = (
+    Column("预计合同数", "count", help="到月底，照目前的速度"),
+    Column("预计奖金（元）", "yuan", help="到月底，照目前的速度"),
+)
 COLUMNS = (
     Column("城市"),
     Column("活动"),
@@ -21,10 +26,9 @@ COLUMNS = (
     Column("合同金额（元）", "yuan"),
     Column("计入业绩（元）", "yuan"),
     Column("奖金（元）", "yuan", help="已发放的全部奖励、补发和人工调整"),
+    *FORECAST,
     Column("奖金池（元）", "yuan", help="合同金额 × 活动的奖金池比例"),
     Column("奖金/奖金池", "percent"),
-    Column("预计合同数", "count"),
-    Column("预计奖金（元）", "yuan"),
     Column("登记后有变动", "count", help="登记后源数据改了金额、或经确认已消失的合同数；上面的数字是登记时的"),
 )
 
@@ -45,35 +49,43 @@ def main(viewer: Viewer) -> None:
         _show_city(one)
     _show_comparison(month, found)
     st.subheader("各城市合计", anchor=False)
-    show_table("总览", COLUMNS, list(_rows(found)), file_name=f"总览-{month}")
+    is_over = all(one.period.is_over for one in found)
+    shown = [place for place, column in enumerate(COLUMNS) if not (is_over and column in FORECAST)]
+    rows = [[row[place] for place in shown] for row in _rows(found)]
+    show_table("总览", [COLUMNS[place] for place in shown], rows, file_name=f"总览-{month}")
 
 
 def _show_troubles() -> None:
     wrong, found = data.what_is_wrong(), data.open_troubles()
     if wrong.failed or wrong.uncertain:
-        st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
-        state = "failed" if wrong.failed else "uncertain"
-        _link("queue", "去通知队列处理", state=state)
-    for one in found:
-        show_fault(f"{format_moment(one['since'])[:16]} 起：{plain(one['what'])}")
-    for run in wrong.failed_runs:
-        st.error(f"{plain(run.job)} 上次运行失败：{plain(run.error)}", icon=":material/sync_problem:")
-    if wrong.rejected:
-        parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
-        st.warning(f"源数据里有不能用的行：{parts}", icon=":material/rule:")
-    if found or wrong.failed_runs or wrong.rejected:
-        _link("status", "去运行状况看原因")
+        with _beside("queue", "去通知队列处理", state="failed" if wrong.failed else "uncertain"):
+            st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
+    if not (found or wrong.failed_runs or wrong.rejected):
+        return
+    with _beside("status", "去运行状况看原因"):
+        for one in found:
+            show_fault(f"{format_moment(one['since'])[:16]} 起：{plain(one['what'])}")
+        for run in wrong.failed_runs:
+            st.error(f"{plain(run.job)} 上次运行失败：{plain(run.error)}", icon=":material/sync_problem:")
+        if wrong.rejected:
+            parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
+            st.warning(f"源数据里有不能用的行：{parts}", icon=":material/rule:")
 
 
-def _link(page_name: str, label: str, **asked: str) -> None:
-    st.page_link(f"pages/{page_name}.py", label=label, icon=":material/arrow_forward:", query_params=asked)
+@contextmanager
+def _beside(page_name: str, label: str, **asked: str) -> Iterator[None]:
+    """What is wrong, and beside it the way to where something is done about it."""
+    wrong, way = st.columns([3, 1], vertical_alignment="center")
+    with wrong:
+        yield
+    with way:
+        st.page_link(f"pages/{page_name}.py", label=label, icon=":material/arrow_forward:", query_params=asked)
 
 
 def _show_city(one: CityMonth) -> None:
     period, now, before = one.period, one.totals, one.before or Totals()
-    about = f"{period.campaign}　{period.start:%m-%d} 至 {period.end:%m-%d}　{_state(period)}"
-    st.subheader(f"{period.city}　:gray[{about}]", anchor=False)
-    share = now.payout / now.bonus_pool if now.bonus_pool else None
+    about = (period.campaign, f"{period.start:%m-%d} 至 {period.end:%m-%d}", _state(period))
+    st.subheader(headed(period.city, *about), anchor=False)
 
     def compared(title: str, value: str, name: str, colour: Colour = "normal") -> Card:
         against = "比上月" if period.is_over else "比上月同期"
@@ -85,7 +97,7 @@ def _show_city(one: CityMonth) -> None:
             compared("合同金额", charts.yuan(now.amount), "amount"),
             compared("计入业绩", charts.yuan(now.performance), "performance"),
             compared("奖金", charts.yuan(now.payout), "payout", "off"),
-            Card("奖金 / 奖金池", "—" if share is None else f"{share:.0%}", f"奖金池 {charts.yuan(now.bonus_pool)}"),
+            _pool_card(one),
             _forecast_card(one),
         ]
     )
@@ -101,13 +113,24 @@ def _state(period: Period) -> str:
     return "活动期已过" if period.is_over else f"活动期已过，数据只到 {period.as_of:%m-%d %H:%M}"
 
 
+def _pool_card(one: CityMonth) -> Card:
+    payout, pool = one.totals.payout, one.totals.bonus_pool
+    campaign = reading.configured().valid.get(one.period.campaign)
+    ratio = f"（{(campaign.bonus_pool_ratio * 100).normalize():f}%）" if campaign else ""
+    words = f"奖金池 = 合同金额 × 活动的奖金池比例{ratio}，现在是 {charts.yuan(pool)}；奖金按档位发，可以比它多"
+    rest = charts.yuan(round(abs(pool - payout), -2))
+    left = f"还剩 {rest}" if payout <= pool else f"比奖金池多 {rest}"
+    return Card("奖金 / 奖金池", f"{payout / pool:.0%}" if pool else "—", words, note=left)
+
+
 def _forecast_card(one: CityMonth) -> Card:
     if one.period.is_over:
         return Card("签约管家", f"{one.totals.payees} 人", "登记过合同的管家；活动按服务商分开算的，同一人在两家算两个")
     if one.forecast is None:
         return Card("预计到月底", "尚早", "活动开始满 3 天后才估计")
-    words = f"合同 {one.forecast.contracts:,} 单，金额 {charts.yuan(round(one.forecast.amount, -2))}，照目前的速度"
-    return Card("预计到月底奖金", charts.yuan(round(one.forecast.payout, -2)), words)
+    words = f"照目前的速度，到月底合同金额 {charts.yuan(round(one.forecast.amount, -2))}"
+    contracts = f"合同 {one.forecast.contracts:,} 单"
+    return Card("预计到月底奖金", charts.yuan(round(one.forecast.payout, -2)), words, note=contracts)
 
 
 def _show_comparison(month: str, found: list[CityMonth]) -> None:
@@ -120,7 +143,7 @@ def _show_comparison(month: str, found: list[CityMonth]) -> None:
         if totals is not None
     ]
     charts.show_pairs(
-        f"各城市{month_words(month)}的合同金额（万元），和{earlier}比。", rows, what="合同金额（万元）", of="时间"
+        f"各城市 {month_words(month)}的合同金额（万元），和{earlier}比。", rows, what="合同金额（万元）", of="时间"
     )
 
 
@@ -143,10 +166,10 @@ def _row(city: str, key: str, now: Totals, before: Totals | None, forecast: Tota
         now.amount,
         now.performance,
         now.payout,
-        now.bonus_pool,
-        now.payout / now.bonus_pool if now.bonus_pool else None,
         forecast.contracts if forecast else None,
         forecast.payout if forecast else None,
+        now.bonus_pool,
+        now.payout / now.bonus_pool if now.bonus_pool else None,
         now.changed,
     ]
 

@@ -54,12 +54,7 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
     )
     columns = _columns(shows_provider=shows_provider, has_tiers=ranking.has_tiers, shows_signed=signed is not None)
     rows = [
-        _row(
-            one,
-            signed[one.payee] if signed is not None else None,
-            shows_provider=shows_provider,
-            has_tiers=ranking.has_tiers,
-        )
+        _row(ranking, one, signed[one.payee] if signed is not None else None, shows_provider=shows_provider)
         for one in ranks
     ]
     if signed is not None:
@@ -91,14 +86,24 @@ def _columns(*, shows_provider: bool, has_tiers: bool, shows_signed: bool) -> li
         Column("合同数", "count", help="登记过的合同，后来取消的也在内；不含历史合同"),
         Column("累计业绩（元）", "yuan", help="仍然有效的合同的计入业绩金额"),
         Column("应发（元）", "yuan", help="全部奖励、补发和人工调整，和“发放”一致"),
-        *([Column("下一档"), Column("进度", "share"), Column("还差", wide=True)] if has_tiers else []),
+        *(
+            [
+                Column("下一档"),
+                Column("进度", "share"),
+                Column("还差", help="合同数和计入业绩；活动只看平台单的，只算平台单"),
+            ]
+            if has_tiers
+            else []
+        ),
         Column("已得奖励", wide=True),
     ]
 
 
-def _row(one: Rank, signed: Signed | None, *, shows_provider: bool, has_tiers: bool) -> list[Cell]:
-    tier = one.next_tier
-    progress: list[Cell] = ["全部已得", 1.0, ""] if tier is None else [tier.name, tier.progress, one.missing]
+def _row(ranking: Ranking, one: Rank, signed: Signed | None, *, shows_provider: bool) -> list[Cell]:
+    tier, is_closed = one.next_tier, ranking.closed_at is not None
+    progress: list[Cell] = ["全部已得", 1.0, ""]
+    if tier is not None:
+        progress = [tier.name, tier.progress, "" if is_closed else tier.missing]
     return [
         one.place,
         one.housekeeper,
@@ -107,7 +112,7 @@ def _row(one: Rank, signed: Signed | None, *, shows_provider: bool, has_tiers: b
         one.contracts,
         one.performance,
         one.payout,
-        *(progress if has_tiers else []),
+        *(progress if ranking.has_tiers else []),
         one.awards_words,
     ]
 

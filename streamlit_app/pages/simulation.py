@@ -23,6 +23,7 @@ from streamlit_app.words import plain
 
 MOST_BARS = 12
 PAID, BASELINE, AFTER = "实发", "原配置", "改后"
+GAIN_OR_LOSS = ("多得", "少得")
 
 AWARDS = (
     Column("奖励"),
@@ -109,7 +110,9 @@ def _show_awards(bench: Bench, after: Simulated) -> None:
             y=alt.Y("奖励:N", sort=None, title=None, axis=alt.Axis(labelOverlap=False)),
             yOffset=alt.YOffset("按:N", sort=[PAID, BASELINE, AFTER]),
             x=alt.X("奖金（元）:Q"),
-            color=alt.Color("按:N", sort=[PAID, BASELINE, AFTER], title=None, legend=alt.Legend(orient="top")),
+            color=alt.Color(
+                "按:N", sort=[PAID, BASELINE, AFTER], title=None, legend=charts.legend_of(row[1] for row in rows)
+            ),
             tooltip=[alt.Tooltip("奖励:N"), alt.Tooltip("按:N"), alt.Tooltip("奖金（元）:Q", format=",.2f")],
         )
         .properties(height=14 * len(rows) + 14 * len({row[0] for row in rows}) + 70)
@@ -148,7 +151,12 @@ def _show_movers(moved: Sequence[Mover]) -> None:
         .encode(
             y=alt.Y("管家:N", sort=None, title=None),
             x=alt.X("相差（元）:Q", title="改后比原配置（元）"),
-            color=alt.Color("增减:N", sort=["多得", "少得"], title=None, legend=alt.Legend(orient="top")),
+            color=alt.Color(
+                "增减:N",
+                scale=alt.Scale(domain=[*GAIN_OR_LOSS]),
+                title=None,
+                legend=charts.legend_of(GAIN_OR_LOSS),
+            ),
             tooltip=[alt.Tooltip("管家:N"), alt.Tooltip("相差（元）:Q", format="+,.2f")],
         )
         .properties(height=24 * len(rows) + 140)

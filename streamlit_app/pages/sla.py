@@ -18,8 +18,8 @@ from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
-from streamlit_app.tables import Cell, Column, show_table
-from streamlit_app.words import plain, recipient_name
+from streamlit_app.tables import Cell, Column, Whole, show_table
+from streamlit_app.words import headed, recipient_name
 
 WEEKS_SHOWN = 8
 """How far back the page looks unless it is asked."""
@@ -58,7 +58,7 @@ def main(viewer: Viewer) -> None:
     if found:
         _show_providers(found)
         _show_table(found, before, first, last)
-        _show_lines(data.sla_lines(first, last, provider, LINES_SHOWN), first, last)
+        _show_lines(first, last, provider)
     elif any(one.is_known for one in days):
         show_nothing(f"{first:%m-%d} 到 {last:%m-%d} 没有服务违规")
     _show_weeks(provider)
@@ -108,7 +108,7 @@ def _show_calendar(days: Sequence[Day]) -> None:
         tooltip=[alt.Tooltip("日期:N"), alt.Tooltip("星期:N"), alt.Tooltip("说明:N")],
     )
     counted = base.mark_rect(cornerRadius=3).encode(
-        color=alt.Color("违规（条）:Q", title="违规（条）", legend=alt.Legend(orient="top"))
+        color=alt.Color("违规（条）:Q", title="违规（条）", legend=alt.Legend(orient="top", padding=0, offset=10))
     )
     crossed = base.mark_text(
         text="✕", fontSize=14, color="gray"
@@ -142,7 +142,7 @@ def _show_providers(found: Sequence[Count]) -> None:
         .encode(
             y=alt.Y("服务商:N", sort=shown, title=None, axis=alt.Axis(labelLimit=160)),
             x=alt.X("条数:Q", title="违规（条）", axis=alt.Axis(tickMinStep=1)),
-            color=alt.Color("违规:N", sort=list(kinds), title=None, legend=alt.Legend(orient="top", columns=2)),
+            color=alt.Color("违规:N", sort=list(kinds), title=None, legend=charts.legend_of(kinds)),
             order=alt.Order("顺序:Q"),
             tooltip=[alt.Tooltip("服务商:N"), alt.Tooltip("违规:N"), alt.Tooltip("条数:Q")],
         )
@@ -186,23 +186,26 @@ def _show_table(found: Sequence[Count], before: Sequence[Count] | None, first: d
     show_table("按服务商", columns, rows, file_name=f"服务商违规-{first}-{last}")
 
 
-def _show_lines(found: Sequence[Line], first: date, last: date) -> None:
-    with st.expander(f"逐条查看（{len(found):,} 条{'，只列最近的' if len(found) == LINES_SHOWN else ''}）"):
-        rows: list[list[Cell]] = [
-            [
-                str(one.day),
-                one.provider,
-                one.kind or sla.UNNAMED,
-                one.order_number,
-                one.appointment_id,
-                one.supervisor,
-                one.work_type,
-                one.memo,
-                one.created_at,
-            ]
-            for one in found
-        ]
-        show_table("违规明细", LINES, rows, file_name=f"违规明细-{first}-{last}")
+def _show_lines(first: date, last: date, provider: str) -> None:
+    found = data.sla_lines(first, last, provider, LINES_SHOWN)
+    with st.expander(f"逐条查看（{found.number:,} 条）"):
+        whole = Whole(found.number, lambda: map(_line_row, data.every_sla_line(first, last, provider)))
+        file_name = f"违规明细-{first}-{last}"
+        show_table("违规明细", LINES, [*map(_line_row, found.rows)], file_name=file_name, whole=whole)
+
+
+def _line_row(one: Line) -> list[Cell]:
+    return [
+        str(one.day),
+        one.provider,
+        one.kind or sla.UNNAMED,
+        one.order_number,
+        one.appointment_id,
+        one.supervisor,
+        one.work_type,
+        one.memo,
+        one.created_at,
+    ]
 
 
 # -- what providers were told ----------------------------------------------------------------------------------------
@@ -240,17 +243,17 @@ def _told_words(week: Week, texts: Sequence[WeekText]) -> str:
 
 
 def _show_text(one: WeekText) -> None:
-    name = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{plain(one.provider)}"
-    with st.expander(f"{name}　:gray[{_state_words(one)}]"):
+    name = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{one.provider}"
+    with st.expander(headed(name, *_state_words(one))):
         st.code(one.text, language=None, wrap_lines=True)
 
 
-def _state_words(one: WeekText) -> str:
+def _state_words(one: WeekText) -> tuple[str, ...]:
     if one.origin == "preview":
-        return "预览"
+        return ("预览",)
     if one.origin == "purged" or one.recipient is None or one.at is None:
-        return "已发送；原文已清理，下面按现有的数据重写"
-    return f"{STATUS_WORDS[one.status or '']}　{plain(recipient_name(one.recipient))}　{format_moment(one.at)[:16]}"
+        return ("已发送；原文已清理，下面按现有的数据重写",)
+    return STATUS_WORDS[one.status or ""], recipient_name(one.recipient), format_moment(one.at)[:16]
 
 
 def _total(found: Sequence[Count]) -> int:

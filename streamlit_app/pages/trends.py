@@ -43,7 +43,7 @@ def _show_cards(course: Course) -> None:
 
     def weekly(title: str, value: str, figure: int) -> Card:
         grown = change(week[figure], week_before[figure]) if has_weeks else None
-        return Card(title, value, _until(course), grown, "比再前 7 天")
+        return Card(title, value, _until(course), grown, "比前 7 天")
 
     show_cards(
         [
