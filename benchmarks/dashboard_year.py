@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from benchmarks.seeded_contracts import ENTRY, frame
@@ -20,14 +21,16 @@ from modules.campaigns import Campaigns, load_campaigns
 from modules.clock import SHANGHAI
 from modules.database import Database, insert_columns
 from modules.figures.days import days_between
+from modules.outbox import Message, enqueue
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import calculate
 from modules.rewards.frame import EMPTY_LEDGER
 from modules.sandbox.sample_violations import VIOLATION_COLUMNS, sample_violations
-from modules.sla_report import week_of
+from modules.sla_messages import week_key
 from modules.sla_rows import parse_violations
 from modules.source_changes import SourceChanges
 from modules.tables import job_runs, tasks
+from modules.task_states import COMPLETED, FAILED, PENDING, UNCERTAIN
 
 CITIES = ("BJ", "SH", "GZ", "SZ")
 MONTHS = tuple(f"2025-{number:02d}" for number in range(1, 13))
@@ -39,6 +42,7 @@ RUNS_KEPT, RUN_EVERY = timedelta(days=90), timedelta(minutes=3)
 DAILY_JOBS = ("generate_daily_service_report", "housekeeping")
 ONE_OF_SO_MANY_FAILS, FAILURE = 500, "连不上 Metabase（ConnectTimeout），下次再试"
 TEXT = "恭喜 管家 签约合同 YHWX-{number:06d}，本单为活动期内第 {number} 单，个人累计第 6 单，累计签约 54,321 元。" * 2
+REPORT = "上周的服务违规：\n" + "12-23 GD20251223001 超时未联系客户（管家 沈砚秋），客户要求改期\n" * 6
 
 
 @dataclass(frozen=True)
@@ -120,21 +124,27 @@ def _moved(base: pd.DataFrame, campaign: Campaign) -> pd.DataFrame:
 
 
 def _fill_violations(connection: Connection) -> None:
-    """Every day but the 13th of each month; each week is reported."""
+    """Every day but the 13th of each month; each week its providers have been told."""
     for day in days_between(FIRST_DAY, LAST_DAY):
         reported_at = datetime.combine(day + timedelta(days=1), time(11), SHANGHAI)
         if day.day != 13:
             pull = parse_violations(VIOLATION_COLUMNS, sample_violations(day))
             sla_store.store_day(connection, day, pull.violations, len(pull.violations), reported_at)
         if day.weekday() == 6 and day - timedelta(days=6) >= FIRST_DAY:
-            monday, _ = week_of(day - timedelta(days=6))
-            sla_store.finish_week(connection, monday, 7, reported_at)
+            week = sla_store.read_period(connection, day - timedelta(days=6), day)
+            enqueue(connection, [_report(week.first, provider) for provider in week.providers], reported_at)
+            sla_store.finish_week(connection, week.first, len(week.days_with_data), reported_at)
     sla_store.mark_missed_days(connection)
+    connection.execute(sa.update(tasks).values(status=COMPLETED))
+
+
+def _report(monday: date, provider: str) -> Message:
+    return Message(week_key(monday, provider), "send_wecom_message", "bj_group", REPORT, 2048, "hold", 8)
 
 
 def _fill_queue(connection: Connection, messages: int) -> None:
     """All are sent but the last: of these some wait, and some need a person."""
-    states = ["completed"] * (messages - 300) + ["pending"] * 200 + ["failed"] * 60 + ["uncertain"] * 40
+    states = [COMPLETED] * (messages - 300) + [PENDING] * 200 + [FAILED] * 60 + [UNCERTAIN] * 40
     begin, step = datetime.combine(FIRST_DAY, time(), SHANGHAI), timedelta(days=365) / messages
     moments = [begin + step * number for number in range(messages)]
     columns: dict[str, Sequence[Any]] = {
@@ -146,7 +156,7 @@ def _fill_queue(connection: Connection, messages: int) -> None:
         "updated_at": moments,
         "dedup_key": [f"broadcast:{KEY}:{number}" for number in range(messages)],
         "group_key": [f"broadcast:{KEY}:{number}" for number in range(messages)],
-        "last_error": [None if state in ("completed", "pending") else "机器人密钥不对或已被移除" for state in states],
+        "last_error": [None if state in (COMPLETED, PENDING) else "机器人密钥不对或已被移除" for state in states],
     }
     insert_columns(connection, tasks, columns)
 
