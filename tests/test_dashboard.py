@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import parse_moment
-from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
+from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
@@ -238,6 +238,20 @@ class TestHousekeeper:
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
         assert "接下来" in words(page)
+
+    def test_whoever_has_but_an_adjustment_has_a_statement_and_the_best_is_shown_first(self, month: Desk) -> None:
+        alone = {"payee": "孤身", "housekeeper": "孤身", "campaign": BEIJING, "kind": "人工调整", "name": "人工调整"}
+        money = {"amount": 100, "base_amount": 100, "badge": "", "multiplier": "1", "position": 0}
+        said = {"reason": '{"why": "补贴", "who": "王"}', "config_hash": "", "granted_at": month.clock.now}
+        with month.app.database.writing() as connection:
+            connection.execute(sa.insert(awards).values(alone | money | said))
+        best, *_, last = data.housekeepers_of(BEIJING)
+        page = open_page("housekeeper", campaign=BEIJING)
+        assert asked(page)["housekeeper"] == best == table(open_page("ranking", campaign=BEIJING))[0]["管家"]
+        assert last == "孤身"
+        page = open_page("housekeeper", campaign=BEIJING, housekeeper=last)
+        assert not page.exception
+        assert [row["为什么"] for row in table(page, 1)] == ["补贴（王 操作）"]
 
 
 class TestQueue:
