@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -37,14 +37,23 @@ def excel_safe(cell: object) -> str:
 
 def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """A whole CSV file as text, every cell safe for Excel."""
-    written = [_csv_lines([header])]
+    return "".join(csv_parts(header, rows))
+
+
+def csv_parts(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
+    """The same piece by piece, for one that is long."""
+    yield _encodable(_csv_lines([header]))
     numbered = iter(rows)
     while some := list(itertools.islice(numbered, _ROWS_AT_ONCE)):
         lines = _csv_lines(some)
         # one search of many rows is quicker than a look at each cell
         is_safe = _MAYBE_FORMULA.search(lines) is None
-        written.append(lines if is_safe else _csv_lines([[excel_safe(cell) for cell in row] for row in some]))
-    return "".join(written).encode("utf-8", "replace").decode()  # half a surrogate pair becomes ?
+        yield _encodable(lines if is_safe else _csv_lines([[excel_safe(cell) for cell in row] for row in some]))
+
+
+def _encodable(text: str) -> str:
+    """Half a surrogate pair becomes ?"""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _csv_lines(rows: Iterable[Sequence[object]]) -> str:

@@ -90,7 +90,8 @@ _partial("ix_tasks_waiting", "status = 'pending' AND run_at IS NOT NULL", tasks.
 _partial("ix_tasks_expiring", "status = 'pending' AND expires_at IS NOT NULL", tasks.c.expires_at)
 _partial("ix_tasks_running", "status = 'running'", tasks.c.recipient)
 _partial("ix_tasks_given_up", "status IN ('failed', 'uncertain')", tasks.c.status, tasks.c.recipient)
-"""What a claim and the watch look at; however many completed tasks there are, these stay small."""
+_partial("ix_tasks_cancelled", "status = 'cancelled'", tasks.c.recipient, tasks.c.id)
+"""What a claim, the watch and whoever counts look at; however many completed tasks there are, these stay small."""
 
 GIVEN_UP = sa.text("tasks.status IN ('failed', 'uncertain')")
 """Word for word as the partial index has it, so that the planner sees that it serves."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.database import Database, insert_missing, record_act
+from modules.figures.queue import by_status
 from modules.message_text import split_message
 from modules.tables import is_part, spent_keys, tasks
 from modules.task_queue import OnCompleted, moment_of, tell_completed
@@ -86,10 +87,8 @@ class TaskBoard:
 
     def counts(self) -> dict[str, int]:
         """How many tasks there are by status; every status is there, with 0 where there is none."""
-        counted = sa.select(tasks.c.status, sa.func.count()).group_by(tasks.c.status)
         with self._database.reading() as connection:
-            found: dict[str, int] = dict(connection.execute(counted).all())
-        return dict.fromkeys(STATUSES, 0) | found
+            return {line.status: line.number for line in by_status(connection)}
 
     def set_status(self, task_id: int, status: str, now: datetime, who: str, *, allowed_from: Collection[str]) -> None:
         """A person moves a task. Raises TaskError where it isn't there, is being sent, or may not go that way."""

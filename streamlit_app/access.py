@@ -8,6 +8,7 @@ import getpass
 import threading
 import tomllib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
@@ -27,6 +28,11 @@ FREE_TRIES = 2
 LONGEST_DELAY = timedelta(minutes=5)
 REMEMBERED_NAMES = 1000
 
+CHECKED_AT_ONCE = 2
+"""Checking a password takes 64 MiB and four threads for about a tenth of a second."""
+LONGEST_QUEUE = 20
+"""How many may wait for their check: an office that comes in at nine. The last of them waits a second or two."""
+
 _HASHER = PasswordHasher()
 _NOBODYS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0c2FsdA$MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"
 """What an unknown name is checked against, so that it takes as long as a known one. No password has it."""
@@ -34,6 +40,10 @@ _NOBODYS_HASH = "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHRzYWx0c2FsdA$MDEyMzQ1N
 
 class AccessError(FaultsError):
     """The sign-in settings can't be used; the message lists every fault with its place and remedy."""
+
+
+class CrowdedError(Exception):
+    """So many are signing in that a try was not looked at, and does not count."""
 
 
 @dataclass(frozen=True)
@@ -165,10 +175,15 @@ class Doorkeeper:
     """Checks names and passwords for one process; after wrong tries a name has to wait, twice as long each time.
 
     A name waits whether it exists or not. Not a secret of its own: what it keeps are names and times.
+
+    Few are checked at once and few wait for it, first come, first served: whoever tries many names at many windows
+    takes neither the memory nor the threads of the machine.
     """
 
     _tries: dict[str, tuple[int, datetime]] = field(default_factory=dict)
     _noting: threading.Lock = field(default_factory=threading.Lock)
+    _inside: int = 0
+    _checking: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(CHECKED_AT_ONCE, "sign-in"))
 
     def wait_of(self, login: str, now: datetime) -> timedelta:
         """How long this name has to wait; zero where it may try."""
@@ -179,18 +194,29 @@ class Doorkeeper:
         """The user, where name and password are right and the name need not wait.
 
         A try is noted before the password is looked at, and taken back where it is right: who tries at many windows at
-        once gets no further than at one.
+        once gets no further than at one. Raises CrowdedError, and notes nothing, where too many wait already.
         """
         name = _folded(login)
         with self._noting:
             if self.wait_of(login, now):
                 return None
+            if self._inside >= CHECKED_AT_ONCE + LONGEST_QUEUE:
+                raise CrowdedError
+            self._inside += 1
             self._note_wrong(name, now)
         known = next((one for one in access.users if _folded(one) == name), None)
-        if not is_password(access.users[known].password if known else _NOBODYS_HASH, password) or known is None:
+        if not self._check(access.users[known].password if known else _NOBODYS_HASH, password) or known is None:
             return None
         self._tries.pop(name, None)
         return access.viewer_of(known)
+
+    def _check(self, stored: str, password: str) -> bool:
+        """In its turn. Lets go of the place that the try took."""
+        try:
+            return self._checking.submit(is_password, stored, password).result()
+        finally:
+            with self._noting:
+                self._inside -= 1
 
     def _note_wrong(self, name: str, now: datetime) -> None:
         wrong = self._tries.get(name, (0, now))[0] + 1

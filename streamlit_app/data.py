@@ -4,6 +4,7 @@ Each figure is read in one short read-only transaction that ends before the page
 for all who look (`reading.figure`). All functions raise the errors of `modules.errors.EXPECTED_ERRORS`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -34,6 +35,7 @@ from modules.figures import (
 )
 from modules.figures.cut import Cut, Track
 from modules.figures.freshness import Freshness, freshness_of
+from modules.figures.newest import Newest
 from modules.heartbeat import DaemonState, daemon_state
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
 from modules.payout import Payout, payout_of
@@ -46,10 +48,12 @@ from modules.templates import Templates
 from modules.troubles import open_troubles as find_open_troubles
 from modules.views import ViewFault, Views
 from streamlit_app import reading
-from streamlit_app.reading import configured, database_at, figure, now, settings, today
+from streamlit_app.reading import asked_now, configured, database_at, figure, now, settings, today
 
 CHECKED_SECONDS = 60
 """How long the findings of a check are shown again."""
+TASKS_AT_ONCE = 5_000
+"""Rows that a download reads in one transaction."""
 KEPT_BENCHES = 4
 """Campaigns to simulate on: each holds its contracts."""
 
@@ -170,9 +174,17 @@ def queue_by_status(connection: Connection) -> list[queue.StatusLine]:
 
 
 @figure
-def tasks_of(connection: Connection, status: str, recipient: str, newest: int) -> list[Task]:
+def tasks_of(connection: Connection, status: str, recipient: str, newest: int) -> Newest[Task]:
     """The newest tasks of a state, of one recipient or of all (empty)."""
     return queue.newest(connection, status, recipient, newest)
+
+
+def every_task_of(status: str, recipient: str) -> Iterator[Task]:
+    """All of them, for a download: some at a time, so that no transaction stays open while the file is made."""
+    last: int | None = None
+    while some := asked_now(queue.following, status, recipient, last, TASKS_AT_ONCE):
+        yield from some
+        last = some[-1].id
 
 
 @figure
@@ -182,9 +194,14 @@ def recipients_of(connection: Connection, status: str) -> list[str]:
 
 
 @figure
-def acts_on_tasks(connection: Connection, newest: int) -> list[queue.Act]:
+def acts_on_tasks(connection: Connection, newest: int) -> Newest[queue.Act]:
     """What people did to the queue lately, the last first."""
     return queue.acts(connection, newest)
+
+
+def every_act_on_tasks() -> list[queue.Act]:
+    """All of it, for a download."""
+    return asked_now(queue.acts, None).rows
 
 
 @figure
@@ -212,9 +229,14 @@ def sla_days(connection: Connection, first: date, last: date, provider: str) -> 
 
 
 @figure
-def sla_lines(connection: Connection, first: date, last: date, provider: str, newest: int) -> list[sla.Line]:
+def sla_lines(connection: Connection, first: date, last: date, provider: str, newest: int) -> Newest[sla.Line]:
     """The newest violations one by one."""
     return sla.lines(connection, first, last, provider, newest)
+
+
+def every_sla_line(first: date, last: date, provider: str) -> list[sla.Line]:
+    """All of them, for a download."""
+    return asked_now(sla.lines, first, last, provider, None).rows
 
 
 @figure
@@ -250,15 +272,25 @@ def run_tallies(connection: Connection, since: datetime) -> list[runs.Tally]:
 
 
 @figure
-def run_failures(connection: Connection, newest: int) -> list[runs.Failure]:
+def run_failures(connection: Connection, newest: int) -> Newest[runs.Failure]:
     """The last runs with an error."""
     return runs.failures(connection, newest)
 
 
+def every_run_failure() -> list[runs.Failure]:
+    """All of them, for a download."""
+    return asked_now(runs.failures, None).rows
+
+
 @figure
-def rejected_rows(connection: Connection, newest: int) -> list[runs.RejectedRow]:
+def rejected_rows(connection: Connection, newest: int) -> Newest[runs.RejectedRow]:
     """Source rows that can't be used."""
     return runs.rejected(connection, newest)
+
+
+def every_rejected_row() -> list[runs.RejectedRow]:
+    """All of them, for a download."""
+    return asked_now(runs.rejected, None).rows
 
 
 @figure

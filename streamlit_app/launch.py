@@ -1,4 +1,4 @@
-"""Starts Streamlit on app.py, where that is safe: `main.py dashboard`."""
+"""Starts the dashboard's server, where that is safe: `main.py dashboard`."""
 
 import errno
 import getpass
@@ -14,7 +14,6 @@ from modules.settings import ROOT, Settings
 from modules.system_words import reason_of
 from streamlit_app.access import AccessError, SignIn, is_this_machine, password_hash, read_secrets, sign_in_of
 
-APP = ROOT / "streamlit_app" / "app.py"
 SECRETS = (Path.home() / ".streamlit" / "secrets.toml", ROOT / ".streamlit" / "secrets.toml")
 """Where Streamlit looks for them; the later one is stronger."""
 
@@ -31,8 +30,7 @@ def serve(settings: Settings, *, demo: bool, port: int | None) -> int:
     require_safe(address, _sign_in())
     chosen = port or settings.dashboard.port
     require_free(address, chosen)
-    command = [sys.executable, "-m", "streamlit_app.server", "run", str(APP), f"--server.address={address}"]
-    command.append(f"--server.port={chosen}")
+    command = [sys.executable, "-m", "streamlit_app.server", address, str(chosen)]
     print(f"看板已启动：http://{_shown(address)}:{chosen}（按 Ctrl-C 停止）", file=sys.stderr, flush=True)
     return _run(command, {**os.environ, **(demo_environment() if demo else {})})
 

@@ -77,6 +77,12 @@ def figure(read: Callable[Concatenate[Connection, P], T]) -> Callable[P, T]:
     return asked
 
 
+def asked_now(read: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """For what is too much to be kept: the answer of this moment, for one who asked for it."""
+    with database_at(settings().database_url).reading() as connection:
+        return read(connection, *args, **kwargs)
+
+
 _FORGETTING: list[Callable[[], None]] = []
 """How to forget each figure."""
 

@@ -8,6 +8,7 @@ import streamlit as st
 from modules.clock import shanghai_now
 from streamlit_app.access import (
     Access,
+    CrowdedError,
     Doorkeeper,
     SignIn,
     Viewer,
@@ -20,7 +21,7 @@ from streamlit_app.access import (
 from streamlit_app.words import plain
 
 _KEPT = "viewer"
-_WRONG_TRY_SECONDS = 1.0
+_FAILED_TRY_SECONDS = 1.0
 
 
 def require_viewer() -> Viewer:
@@ -92,14 +93,19 @@ def _ask_name_and_password(access: Access) -> None:
         return
     keeper, now = _doorkeeper(), shanghai_now()
     wait = keeper.wait_of(login, now)
-    viewer = keeper.admit(access, login, password, now)
+    try:
+        viewer = keeper.admit(access, login, password, now)
+    except CrowdedError:
+        time.sleep(_FAILED_TRY_SECONDS)
+        st.error("正在登录的人太多，请过几秒再试", icon=":material/hourglass_top:")
+        return
     if viewer is not None:
         st.session_state[_KEPT] = viewer
         st.rerun()
     if wait:
         st.error(f"试错太多，请 {int(wait.total_seconds()) + 1} 秒后再试", icon=":material/timer:")
         return
-    time.sleep(_WRONG_TRY_SECONDS)
+    time.sleep(_FAILED_TRY_SECONDS)
     st.error("用户名或密码不对", icon=":material/block:")
 
 

@@ -1,6 +1,9 @@
 """Tables with their downloads: as CSV and as .xlsx, whole, with ids as text."""
 
-from collections.abc import Callable, Sequence
+import codecs
+import io
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -11,7 +14,7 @@ import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from modules.clock import in_shanghai
-from modules.file_utils import csv_text
+from modules.file_utils import csv_parts
 from modules.payout_workbook import Sheet, Value, sheet_names, workbook_bytes
 from streamlit_app.words import pixels_of
 
@@ -23,37 +26,63 @@ ROW_PIXELS, TABLE_PIXELS = 35, 560
 """How high a row is, and a table at most."""
 BAR_PIXELS, EDGES_PIXELS, WIDE_PIXELS, MOST_PIXELS = 130, 22, 400, 600
 """How wide: a bar, what is left and right of a cell's words, a `wide` column and any other at most."""
+MOST_IN_WORKBOOK = 100_000
+"""Rows of an .xlsx file: it is made whole in memory, and nobody waits minutes for it. A CSV file has no limit."""
+
+Row = Sequence[Cell]
 
 
 @dataclass(frozen=True)
 class Column:
     """A column. Cells by kind: `text` str, `count` int, `yuan` fen, `moment` datetime, `share` 0 to 1 as a bar,
-    `percent` 0.25 for 25 %. `wide` is for sentences, which may be cut; `help` explains the head."""
+    `percent` 0.25 for 25 %. `wide` is for sentences, which may be cut, at so many pixels where that is said; `help`
+    explains the head. One that is `sparse` is not shown where it is empty in all rows, so that the others are in sight;
+    downloads have it."""
 
     title: str
     kind: Kind = "text"
     help: str | None = None
-    wide: bool = False
+    wide: bool | int = False
+    sparse: bool = False
+
+
+@dataclass(frozen=True)
+class Whole:
+    """What a table is the newest part of: how many rows it has, and what reads them once a download is asked for."""
+
+    number: int
+    read: Callable[[], Iterable[Row]]
 
 
 def show_table(
     name: str,
     columns: Sequence[Column],
-    rows: Sequence[Sequence[Cell]],
+    rows: Sequence[Row],
     *,
     file_name: str,
     select: Literal["none", "one", "many"] = "none",
+    whole: Whole | None = None,
 ) -> list[int]:
     """Draw the table with its downloads; the positions of the selected rows, where any can be.
 
-    `name` tells tables of a page apart and says what it holds; `file_name` goes without an ending.
+    Rows are selected by their places: where others stand there, be it but by one more, nothing is selected any more.
+    `name` tells tables of a page apart and says what it holds; `file_name` goes without an ending. Where the rows are
+    only the newest of a `whole`, that is said, and the downloads have all of it.
     """
     frame = pd.DataFrame(
-        {column.title: [_shown(column.kind, row[index]) for row in rows] for index, column in enumerate(columns)}
+        {
+            column.title: [_shown(column.kind, row[index]) for row in rows]
+            for index, column in enumerate(columns)
+            if not column.sparse or any(row[index] not in (None, "") for row in rows)
+        }
     )
     height = min(ROW_PIXELS * (len(rows) + 1) + 3, TABLE_PIXELS)
     config = {column.title: _config(column, [row[index] for row in rows]) for index, column in enumerate(columns)}
     selected: list[int] = []
+    if whole is None or whole.number <= len(rows):
+        whole = Whole(len(rows), lambda: rows)
+    else:
+        st.caption(_part_words(len(rows), whole.number))
     if select == "none":
         st.dataframe(
             frame, hide_index=True, height=height, column_config=config, key=f"table_{name}", placeholder="", alt=name
@@ -64,36 +93,53 @@ def show_table(
             hide_index=True,
             height=height,
             column_config=config,
-            key=f"table_{name}",
+            key=f"table_{name}_{_fingerprint(rows)}",
             on_select="rerun",
             selection_mode="single-row" if select == "one" else "multi-row",
             placeholder="",
             alt=name,
         )
         selected = [index for index in state.selection.rows if index < len(rows)]
-    show_downloads(name, columns, rows, file_name=file_name)
+    _show_downloads(name, columns, whole, file_name=file_name)
     return selected
 
 
-def show_downloads(name: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], *, file_name: str) -> None:
-    """The buttons that download the rows; what a button gives is made when it is pressed."""
+def _fingerprint(rows: Sequence[Row]) -> str:
+    """Of which rows they are, by the first two cells of each."""
+    return f"{zlib.crc32(repr([row[:2] for row in rows]).encode()):08x}"
+
+
+def _part_words(shown: int, number: int) -> str:
+    words = f"只列出最近 {shown:,} 条；下载的文件里是全部 {number:,} 条"
+    return (
+        words if number <= MOST_IN_WORKBOOK else f"{words}（超过 {MOST_IN_WORKBOOK:,} 条，没有 Excel 文件，请下载 CSV）"
+    )
+
+
+def _show_downloads(name: str, columns: Sequence[Column], whole: Whole, *, file_name: str) -> None:
+    """What a button gives is made when it is pressed."""
     with st.container(horizontal=True, gap="small"):
-        _button("CSV", f"{name}_csv", f"{file_name}.csv", "text/csv", lambda: csv_bytes(columns, rows))
-        _button("Excel", f"{name}_xlsx", f"{file_name}.xlsx", XLSX, lambda: xlsx_bytes(name, columns, rows))
+        _button("CSV", f"{name}_csv", f"{file_name}.csv", "text/csv", lambda: csv_bytes(columns, whole.read()))
+        if whole.number <= MOST_IN_WORKBOOK:
+            _button("Excel", f"{name}_xlsx", f"{file_name}.xlsx", XLSX, lambda: xlsx_bytes(name, columns, whole.read()))
 
 
-def csv_bytes(columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> bytes:
-    """UTF-8 with a byte order mark; money in yuan with two decimals."""
-    cells = [[_value(column.kind, cell) for column, cell in zip(columns, row, strict=True)] for row in rows]
-    return csv_text([column.title for column in columns], cells).encode("utf-8-sig")
+def csv_bytes(columns: Sequence[Column], rows: Iterable[Row]) -> bytes:
+    """UTF-8 with a byte order mark; money in yuan with two decimals. Only the file itself is held in memory."""
+    cells = ([_value(column.kind, cell) for column, cell in zip(columns, row, strict=True)] for row in rows)
+    file = io.BytesIO()
+    file.write(codecs.BOM_UTF8)
+    for part in csv_parts([column.title for column in columns], cells):
+        file.write(part.encode("utf-8"))
+    return file.getvalue()
 
 
-def xlsx_bytes(name: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]]) -> bytes:
+def xlsx_bytes(name: str, columns: Sequence[Column], rows: Iterable[Row]) -> bytes:
     """One sheet; text stays text, so that ids keep all their digits."""
     return workbook_of((name, (), columns, rows))
 
 
-def workbook_of(*sheets: tuple[str, Sequence[str], Sequence[Column], Sequence[Sequence[Cell]]]) -> bytes:
+def workbook_of(*sheets: tuple[str, Sequence[str], Sequence[Column], Iterable[Row]]) -> bytes:
     """Several sheets: name, lines above the table, columns and rows of each."""
     names = sheet_names([sheet[0] for sheet in sheets])
     return workbook_bytes(
@@ -158,7 +204,8 @@ def pixels(column: Column, cells: Sequence[Cell]) -> int:
             numbers = [cell for cell in known if isinstance(cell, int | float)]
             extremes = (min(numbers), max(numbers)) if numbers else ()
             longest = max((pixels_of(_written(column.kind, number)) for number in extremes), default=0)
-    return min(max(longest, pixels_of(column.title)) + EDGES_PIXELS, WIDE_PIXELS if column.wide else MOST_PIXELS)
+    most = WIDE_PIXELS if column.wide is True else column.wide or MOST_PIXELS
+    return min(max(longest, pixels_of(column.title)) + EDGES_PIXELS, most)
 
 
 def _written(kind: Kind, number: float) -> str:

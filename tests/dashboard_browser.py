@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from conftest import free_port, wait_until
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from modules.settings import ROOT
+from tests.tools import free_port, wait_until
 
 PATIENCE_MS = 20_000
 SHOTS = ROOT / "test-output" / "dashboard"

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
-from conftest import Desk
 from streamlit.testing.v1 import AppTest
 
 from modules import service_provider_sla_monitor as monitor
 from modules.clock import SHANGHAI, parse_moment
 from modules.sandbox.sample_violations import SLA_CARD, VIOLATION_COLUMNS, sample_violations
 from modules.settings import ROOT
-from streamlit_app import reading
+from streamlit_app import reading, tables
+from tests.desk import Desk
 
 APP = ROOT / "streamlit_app" / "app.py"
 PAGES = sorted(file.stem for file in (APP.parent / "pages").glob("*.py"))
@@ -75,6 +76,19 @@ def table(page: AppTest, number: int = 0) -> list[dict[str, object]]:
     """The rows of a table by column, as they are shown."""
     rows: list[dict[str, object]] = page.dataframe[number].value.to_dict("records")
     return rows
+
+
+def keep_downloads(patch: pytest.MonkeyPatch) -> dict[str, Callable[[], bytes]]:
+    """By file name what the buttons of pages that are drawn from now on would give: AppTest presses none of them."""
+    offered: dict[str, Callable[[], bytes]] = {}
+    real = tables.st.download_button
+
+    def kept(label: str, make: Callable[[], bytes], file_name: str, *args: Any, **kwargs: Any) -> bool:
+        offered[file_name] = make
+        return real(label, make, file_name, *args, **kwargs)
+
+    patch.setattr(tables.st, "download_button", kept)
+    return offered
 
 
 def asked(page: AppTest) -> dict[str, str]:

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-from conftest import wait_until
 from Xlib import X
 from Xlib.display import Display
 from Xlib.ext.xtest import fake_input
 
 from modules.settings import ROOT
+from tests.tools import wait_until
 
 MIDDLE = (640, 700)
 ANSWER_SECONDS = 60

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from conftest import BEIJING
 
 from modules.clock import parse_moment
 from modules.database import Database
 from modules.tables import awards, campaigns, performance
+from tests.desk import BEIJING
 
 PULLED = parse_moment("2025-05-16T00:00")
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from conftest import BEIJING, contract
-
 from modules.file_utils import csv_text
 from modules.performance_file import (
     BONUS_POOL,
@@ -21,6 +19,7 @@ from modules.performance_file import (
     REMARK,
     TOTAL,
 )
+from tests.desk import BEIJING, contract
 
 ID, HOUSEKEEPER, AMOUNT = "合同ID(_id)", "管家(serviceHousekeeper)", "合同金额(adjustRefundMoney)"
 SIGNED, PROJECT, PROVIDER = "签约时间(signedDate)", "工单编号(serviceAppointmentNum)", "服务商(orgName)"

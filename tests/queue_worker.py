@@ -22,7 +22,7 @@ from modules.settings import Settings, WecomSettings
 from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
 from modules.task_states import PENDING
-from tests.conftest import RECIPIENTS
+from tests.desk import RECIPIENTS
 
 CHATS = tuple(f"chat-{number}" for number in range(50))
 LEASE = timedelta(seconds=120)

@@ -29,7 +29,8 @@ from modules.sandbox.metabase import Fault
 from modules.sandbox.sample_alerts import TECHNICIAN_COLUMNS
 from modules.tables import announced, tasks
 from modules.templates import Templates
-from tests.conftest import NOON, Desk, KilledError, dying
+from tests.desk import NOON, Desk
+from tests.tools import KilledError, dying
 
 CARD = 719
 MAPPED, OTHER = "北京燕归来装饰", "上海浦江春装饰"

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from engine_desk import SOURCE_DEFAULTS, campaign_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +30,7 @@ from modules.rewards.frame import EMPTY_LEDGER
 from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.settings import Settings, load_settings
 from modules.templates import MessageTemplateError, Templates
+from tests.engine_desk import SOURCE_DEFAULTS, campaign_of
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
 BADGES = {"elite": ["沈砚秋"]}

@@ -14,9 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from conftest import Desk, Surroundings, already_left
 from pydantic import SecretStr
-from raw_server import RawServer, http
 
 from modules.campaigns import load_campaigns
 from modules.check import check_campaigns
@@ -30,6 +28,9 @@ from modules.senders.outcome import Failed, Outcome, Unknown
 from modules.settings import ROOT, Settings
 from modules.tables import tasks
 from modules.task_states import COMPLETED
+from tests.desk import Desk, Surroundings
+from tests.raw_server import RawServer, http
+from tests.tools import already_left
 
 TOKEN = "6f1e0c52tokentoken"
 PASSWORD = "geheim-42"

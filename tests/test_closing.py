@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 
 from modules import closing, corrections, health, ledger
 from modules.clock import SHANGHAI
@@ -16,6 +15,7 @@ from modules.closing import Closing
 from modules.errors import PullShrankError
 from modules.tables import audit_log, campaigns, performance, tasks
 from tests import program
+from tests.desk import BEIJING, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 from tests.program import World, open_world, unlimited_robot
 
 SETTLED = datetime(2025, 6, 4, 9, 0, tzinfo=SHANGHAI)

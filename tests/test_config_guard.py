@@ -18,8 +18,6 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
-from conftest import BEIJING, NOON, Desk
-from conftest import contracts as desk_contracts
 
 from modules import config_guard, corrections, ledger
 from modules.campaigns import load_campaigns
@@ -34,6 +32,8 @@ from modules.source_changes import SourceChanges
 from modules.tables import awards, campaigns, job_runs
 from modules.tables import tasks as task_table
 from modules.watch_round import watch_once
+from tests.desk import BEIJING, NOON, Desk
+from tests.desk import contracts as desk_contracts
 from tests.program import MAY_20, World, contract, open_world, unlimited_robot
 from tests.sqlite_files import spoil
 from tests.test_campaigns import FULL, KEY, campaign, with_change

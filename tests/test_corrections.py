@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 
 from modules import adjustments, corrections, ledger
 from modules.adjustments import Adjustment, Wish
@@ -25,6 +24,7 @@ from modules.source_changes import SourceChanges
 from modules.tables import audit_log, awards, campaigns, config_snapshots, performance, tasks
 from modules.templates import Templates
 from tests import program
+from tests.desk import BEIJING, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 from tests.program import World, csv_rows, open_world, unlimited_robot
 
 Opening = Callable[..., AbstractContextManager[Desk]]

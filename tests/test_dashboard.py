@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -12,21 +11,32 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import streamlit.config
-from conftest import BEIJING, Desk, contracts
-from dashboard_stage import PAGES, PASSWORD, QUICK, asked, cards, figure_of, look_at, open_page, table, words
-from openpyxl import load_workbook
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
-from modules.clock import SHANGHAI, parse_moment
+from modules.clock import parse_moment
 from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
-from streamlit_app import data
+from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
-from streamlit_app.tables import WIDE_PIXELS, Column, csv_bytes, pixels, xlsx_bytes
+from streamlit_app.tables import WIDE_PIXELS, Column, pixels
 from streamlit_app.words import plain
+from tests.dashboard_stage import (
+    PAGES,
+    PASSWORD,
+    QUICK,
+    asked,
+    cards,
+    figure_of,
+    keep_downloads,
+    look_at,
+    open_page,
+    table,
+    words,
+)
+from tests.desk import BEIJING, Desk, contracts
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
@@ -252,6 +262,17 @@ class TestQueue:
         assert [(row["编号"], row["原因"]) for row in table(page)] == [(3, "机器人密钥不对")]
         assert cards(page)["失败"] == "🔴 1"
 
+    def test_a_reason_that_nobody_gave_takes_no_room_and_the_file_has_its_column_all_the_same(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        offered = keep_downloads(monkeypatch)
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(status="failed", last_error="密钥不对"))
+        assert [*table(open_page("queue", state="completed"))[0]][:3] == ["编号", "内容", "收件人"]
+        assert [*table(open_page("queue", state="failed"))[0]][:4] == ["编号", "原因", "内容", "收件人"]
+        heads = [offered[f"消息-{state}.csv"]().splitlines()[0] for state in ("已发送", "失败")]
+        assert heads == ["\ufeff编号,原因,内容,收件人,已试,更新时间,创建时间,类型,消息编号".encode()] * 2
+
 
 class TestWords:
     @pytest.mark.parametrize(
@@ -314,26 +335,6 @@ class TestTables:
         assert heads["应发（元）"]["type_config"]["format"] == "%,.2f"
 
 
-class TestDownloads:
-    COLUMNS = (Column("合同ID"), Column("金额（元）", "yuan"), Column("时间", "moment"), Column("进度", "share"))
-    ROWS = (("1920000000000000001", 123_456, parse_moment("2025-05-01T09:30").astimezone(SHANGHAI), 0.5),)
-
-    def test_csv_has_the_mark_for_excel_and_exact_figures(self) -> None:
-        assert csv_bytes(self.COLUMNS, self.ROWS).decode("utf-8").splitlines() == [
-            "\ufeff合同ID,金额（元）,时间,进度",
-            "1920000000000000001,1234.56,2025-05-01 09:30:00,50.0%",
-        ]
-
-    def test_a_cell_that_looks_like_a_formula_is_disarmed_in_csv(self) -> None:
-        assert "'=1+1" in csv_bytes((Column("备注"),), (("=1+1",),)).decode("utf-8")
-
-    def test_xlsx_keeps_all_digits_of_an_id_as_text(self) -> None:
-        sheet = load_workbook(io.BytesIO(xlsx_bytes("合同", self.COLUMNS, self.ROWS))).worksheets[0]
-        assert [cell.value for cell in sheet[1]] == ["合同ID", "金额（元）", "时间", "进度"]
-        assert (sheet["A2"].value, sheet["A2"].data_type) == ("1920000000000000001", "s")
-        assert sheet["B2"].value == 1234.56
-
-
 class TestDoor:
     def test_a_file_of_secrets_that_cannot_be_read_shuts_the_door(
         self, month: Desk, tmp_path: Path, secrets: Callable[[str], None]
@@ -355,6 +356,22 @@ class TestDoor:
         page.button[0].click().run()
         assert page.metric
         assert "已登录：wang（只能查看）" in words(page)
+
+    def test_where_too_many_sign_in_at_once_it_is_said_and_the_next_try_comes_in(
+        self, month: Desk, secrets: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash(PASSWORD)}"')
+        page = open_page("overview")
+        page.text_input[0].input("wang")
+        page.text_input[1].input(PASSWORD)
+        with monkeypatch.context() as crowded:
+            crowded.setattr(access, "LONGEST_QUEUE", -access.CHECKED_AT_ONCE)
+            crowded.setattr(sign_in, "_FAILED_TRY_SECONDS", 0)
+            page.button[0].click().run()
+        assert [error.value for error in page.error] == ["正在登录的人太多，请过几秒再试"]
+        assert not page.metric
+        page.button[0].click().run()
+        assert page.metric
 
     def test_an_act_of_a_viewer_is_refused_whatever_the_page_shows(self, month: Desk) -> None:
         viewer = Viewer("王", "看板 wang", "viewer")

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import itertools
 import socket
 import threading
 import tomllib
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from conftest import NOON
-from dashboard_stage import PASSWORD, QUICK
 
 from modules.errors import JobRefusedError
 from streamlit_app import access, launch
 from streamlit_app.access import (
+    CHECKED_AT_ONCE,
     FREE_TRIES,
+    LONGEST_QUEUE,
     REMEMBERED_NAMES,
     AccessError,
+    CrowdedError,
     Doorkeeper,
     host_of,
     is_this_machine,
     read_secrets,
     sign_in_of,
 )
+from tests.dashboard_stage import PASSWORD, QUICK
+from tests.desk import NOON
+from tests.tools import wait_until
 
+NOBODYS_QUICK_HASH = QUICK.hash("niemandes-Passwort")
 SECRETS = f"""
 [dashboard.users.lihua]
 name = "李华"
@@ -39,6 +47,56 @@ password = "{QUICK.hash("anderes-Passwort")}"
 [dashboard.emails]
 "Boss@Example.com" = "viewer"
 """
+
+
+PLACES = CHECKED_AT_ONCE + LONGEST_QUEUE
+
+
+class Checks:
+    """The checks of passwords, real ones but for the hash of nobody, which takes long: how many there were at once."""
+
+    def __init__(self, check: Callable[[str, str], bool]) -> None:
+        self._check, self._counting, self._go = check, threading.Lock(), threading.Event()
+        self._go.set()
+        self.made = self.going_on = self.most_at_once = 0
+
+    def __call__(self, stored: str, password: str) -> bool:
+        with self._counting:
+            self.made += 1
+            self.going_on += 1
+            self.most_at_once = max(self.most_at_once, self.going_on)
+        was_let_go = self._go.wait(20)
+        self._go.set()  # the others need not wait as long to fail
+        assert was_let_go
+        is_right = self._check(NOBODYS_QUICK_HASH if stored == access._NOBODYS_HASH else stored, password)
+        with self._counting:
+            self.going_on -= 1
+        return is_right
+
+    @contextmanager
+    def held_up(self) -> Iterator[None]:
+        """No check comes to an end within."""
+        self._go.clear()
+        try:
+            yield
+        finally:
+            self._go.set()
+
+
+@pytest.fixture
+def checks(monkeypatch: pytest.MonkeyPatch) -> Checks:
+    counted = Checks(access.is_password)
+    monkeypatch.setattr(access, "is_password", counted)
+    return counted
+
+
+@contextmanager
+def flood(keeper: Doorkeeper, sign_in: access.SignIn, checks: Checks) -> Iterator[list[Future[access.Viewer | None]]]:
+    """As many windows as have a place, each with a name of its own; they are told at the end."""
+    with ThreadPoolExecutor(PLACES) as windows, checks.held_up():
+        tries = [windows.submit(keeper.admit, sign_in.access, f"name{n}", "falsch", NOON) for n in range(PLACES)]
+        wait_until(lambda: keeper._inside == PLACES)
+        yield tries
 
 
 @pytest.fixture
@@ -105,20 +163,14 @@ class TestDoorkeeper:
         assert keeper.wait_of("nobody", NOON) == timedelta(seconds=2)
 
     def test_who_tries_at_many_windows_at_once_gets_no_further_than_at_one(
-        self, sign_in: access.SignIn, monkeypatch: pytest.MonkeyPatch
+        self, sign_in: access.SignIn, checks: Checks
     ) -> None:
-        keeper, looked_at, all_are_in = Doorkeeper(), [], threading.Barrier(FREE_TRIES + 1)
-
-        def slow(stored: str, password: str) -> bool:
-            looked_at.append(password)
-            all_are_in.wait(10)  # nobody is told before all of them were let through
-            return False
-
-        monkeypatch.setattr(access, "is_password", slow)
-        with ThreadPoolExecutor(20) as windows:
+        keeper = Doorkeeper()
+        with ThreadPoolExecutor(20) as windows, checks.held_up():
             tries = [windows.submit(keeper.admit, sign_in.access, "lihua", f"falsch{n}", NOON) for n in range(20)]
+            wait_until(lambda: sum(one.done() for one in tries) == 20 - (FREE_TRIES + 1))
         assert [one.result() for one in tries] == [None] * 20
-        assert len(looked_at) == FREE_TRIES + 1
+        assert checks.made == FREE_TRIES + 1
 
     def test_what_it_remembers_is_bounded(self, sign_in: access.SignIn, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(access, "is_password", lambda stored, password: False)
@@ -137,6 +189,72 @@ class TestDoorkeeper:
         stored = access.password_hash(PASSWORD)
         assert access.is_password(stored, PASSWORD)
         assert not access.is_password(stored, PASSWORD + " ")
+
+
+class TestFlood:
+    """Many windows try many made-up names."""
+
+    def test_few_are_checked_at_once_and_each_of_those_let_in_is(self, sign_in: access.SignIn, checks: Checks) -> None:
+        keeper = Doorkeeper()
+        with flood(keeper, sign_in, checks) as tries:
+            wait_until(lambda: checks.going_on == CHECKED_AT_ONCE)
+        assert [one.result() for one in tries] == [None] * PLACES
+        assert checks.made == PLACES
+        assert checks.most_at_once == CHECKED_AT_ONCE
+        assert keeper._inside == 0
+
+    def test_a_try_too_many_is_refused_at_once_without_a_check_and_does_not_count(
+        self, sign_in: access.SignIn, checks: Checks
+    ) -> None:
+        keeper = Doorkeeper()
+        with flood(keeper, sign_in, checks):
+            for password in [PASSWORD] * (FREE_TRIES + 2):
+                with pytest.raises(CrowdedError):
+                    keeper.admit(sign_in.access, "lihua", password, NOON)
+        assert checks.made == PLACES
+        assert keeper.wait_of("lihua", NOON) == timedelta()
+        for _ in range(FREE_TRIES):
+            assert keeper.admit(sign_in.access, "lihua", "falsch", NOON) is None
+        assert keeper.admit(sign_in.access, "lihua", PASSWORD, NOON) is not None
+
+    def test_a_name_that_has_to_wait_takes_no_place(self, sign_in: access.SignIn, checks: Checks) -> None:
+        keeper = Doorkeeper()
+        for _ in range(FREE_TRIES + 1):
+            keeper.admit(sign_in.access, "lihua", "falsch", NOON)
+        with flood(keeper, sign_in, checks):
+            assert keeper.admit(sign_in.access, "lihua", PASSWORD, NOON) is None
+        assert keeper.wait_of("lihua", NOON) == timedelta(seconds=2)
+
+    def test_a_right_password_comes_in_while_it_goes_on(self, sign_in: access.SignIn, checks: Checks) -> None:
+        """The windows of the flood leave one place, and try on and on."""
+        keeper, is_over, names = Doorkeeper(), threading.Event(), itertools.count()
+
+        def try_on() -> None:
+            while not is_over.is_set():
+                assert keeper.admit(sign_in.access, f"name{next(names)}", "falsch", NOON) is None
+
+        with ThreadPoolExecutor(PLACES) as windows:
+            tries = [windows.submit(try_on) for _ in range(PLACES - 1)]
+            try:
+                wait_until(lambda: checks.made > PLACES)
+                for _ in range(20):
+                    assert keeper.admit(sign_in.access, "lihua", PASSWORD, NOON) is not None
+            finally:
+                is_over.set()
+        assert [one.result() for one in tries] == [None] * (PLACES - 1)
+        assert checks.most_at_once == CHECKED_AT_ONCE
+
+    def test_a_check_that_breaks_lets_go_of_its_place(
+        self, sign_in: access.SignIn, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(stored: str, password: str) -> bool:
+            raise MemoryError
+
+        monkeypatch.setattr(access, "is_password", broken)
+        keeper = Doorkeeper()
+        with pytest.raises(MemoryError):
+            keeper.admit(sign_in.access, "lihua", PASSWORD, NOON)
+        assert keeper._inside == 0
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "[::1]", "localhost", "LOCALHOST.", "127.3.2.1"])

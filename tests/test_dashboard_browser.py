@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import http.client
 import io
 import re
@@ -11,15 +13,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, SHANGHAI_MAY, Desk, free_port, lasting_desk, wait_until
-from dashboard_browser import SHOTS, Window, chromium, serving, window
-from dashboard_stage import PASSWORD, QUICK, run_violations
-from oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
 from openpyxl import load_workbook
 from playwright.sync_api import Browser, expect
 
@@ -28,6 +28,12 @@ from modules.clock import parse_moment, shanghai_now
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
 from modules.tables import audit_log, job_runs, performance, tasks
+from streamlit_app.served import HEADERS
+from tests.dashboard_browser import SHOTS, Window, chromium, serving, window
+from tests.dashboard_stage import PASSWORD, QUICK, run_violations
+from tests.desk import BEIJING, SHANGHAI_MAY, Desk, lasting_desk
+from tests.oidc_stand_in import CLIENT_ID, CLIENT_SECRET, IdentityProvider, identity_provider
+from tests.tools import free_port, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +63,9 @@ README_HEIGHT = 1000
 
 PERSON = "沈砚秋"
 
+FAILED, UNCERTAIN = 7, 9
+"""The messages that need a person."""
+
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Desk]:
@@ -74,15 +83,28 @@ def desk(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
         run_violations(opened, date(2025, 4, 1), date(2025, 5, 30), [date(2025, 4, 20), date(2025, 5, 14)])
         opened.drain()
         opened.clock.now = now
+        put_messages_in_trouble(opened)
         with opened.app.database.writing() as connection:
-            for status, reason, number in (
-                ("failed", "企业微信说：机器人密钥不对或机器人已被移除（93000）；请检查设置", 7),
-                ("uncertain", "发送途中超时，不知是否已送达；请人工核实后处理", 9),
-            ):
-                values = {"status": status, "last_error": reason}
-                connection.execute(sa.update(tasks).where(tasks.c.id == number).values(values))
             connection.execute(sa.insert(job_runs), list(runs_until(now)))
         yield opened
+
+
+def put_messages_in_trouble(desk: Desk) -> None:
+    """Message 7 has failed, and of message 9 nobody knows."""
+    with desk.app.database.writing() as connection:
+        for status, reason, number in (
+            ("failed", "企业微信说：机器人密钥不对或机器人已被移除（93000）；请检查设置", FAILED),
+            ("uncertain", "发送途中超时，不知是否已送达；请人工核实后处理", UNCERTAIN),
+        ):
+            values = {"status": status, "last_error": reason}
+            connection.execute(sa.update(tasks).where(tasks.c.id == number).values(values))
+
+
+@pytest.fixture
+def to_act_on(desk: Desk) -> Iterator[None]:
+    """For a test that acts on messages: other tests find them as they were."""
+    yield
+    put_messages_in_trouble(desk)
 
 
 def runs_until(now: datetime) -> Iterator[dict[str, object]]:
@@ -233,6 +255,17 @@ def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: 
     assert load_workbook(opened.download("下载对账单", tmp_path)).sheetnames == ["对账单", "合同"]
 
 
+def test_the_download_of_the_queue_has_more_than_the_page_shows(opened: Window, desk: Desk, tmp_path: Path) -> None:
+    sent = [row for row in desk.table(tasks) if row["status"] == "completed"]
+    assert len(sent) > 500
+    opened.open("queue", state="completed")
+    opened.page.get_by_text(f"只列出最近 500 条；下载的文件里是全部 {len(sent):,} 条").wait_for()
+    with opened.download("CSV", tmp_path).open(encoding="utf-8-sig", newline="") as file:
+        assert [row["内容"] for row in csv.DictReader(file)] == [row["message"] for row in reversed(sent)]
+    workbook = load_workbook(opened.download("Excel", tmp_path))
+    assert len([row for row in workbook.worksheets[0].iter_rows(min_row=2) if row[0].value]) == len(sent)
+
+
 def test_the_payout_sheet_is_downloaded_and_the_source_is_asked_anew(
     opened: Window, desk: Desk, tmp_path: Path
 ) -> None:
@@ -269,6 +302,18 @@ def ids_in_workbook(file: Path) -> set[str]:
     return {str(cell.value) for cell in cells}
 
 
+def test_what_was_chosen_in_the_queue_is_not_taken_for_what_stands_in_its_place_later(opened: Window) -> None:
+    opened.open("queue", state="failed")
+    opened.pick_row(0)
+    opened.page.get_by_text(f"任务 {FAILED}", exact=True).wait_for()
+    opened.select("状态", "待核实")
+    opened.page.get_by_text("选中一行或几行").wait_for()
+    assert "所选" not in opened.text()
+    opened.pick_row(0)
+    opened.page.get_by_text(f"任务 {UNCERTAIN}", exact=True).wait_for()
+
+
+@pytest.mark.usefixtures("to_act_on")
 def test_a_failed_message_is_sent_again_and_it_is_on_record_who_did_it(opened: Window, desk: Desk) -> None:
     sent = len(desk.robot.messages)
     opened.open("queue", state="failed")
@@ -279,15 +324,15 @@ def test_a_failed_message_is_sent_again_and_it_is_on_record_who_did_it(opened: W
     opened.page.get_by_role("button", name="重发所选 1 条").click()
     opened.page.get_by_role("dialog").wait_for()
     opened.shoot("queue-asking")
-    assert desk.app.board.get(7).status == "failed"
+    assert desk.app.board.get(FAILED).status == "failed"
     opened.page.get_by_role("button", name="确认重发").click()
-    opened.page.get_by_text("任务 7 已放回队列").first.wait_for()
-    assert desk.app.board.get(7).status == "pending"
+    opened.page.get_by_text(f"任务 {FAILED} 已放回队列").first.wait_for()
+    assert desk.app.board.get(FAILED).status == "pending"
     desk.drain()
-    assert desk.app.board.get(7).status == "completed"
+    assert desk.app.board.get(FAILED).status == "completed"
     assert len(desk.robot.messages) == sent + 1
     act = desk.table(audit_log)[-1]
-    assert act["detail"] == "任务 7：failed → pending"
+    assert act["detail"] == f"任务 {FAILED}：failed → pending"
     assert act["who"]
 
 
@@ -365,6 +410,56 @@ def test_a_web_page_from_elsewhere_is_refused_and_nobody_outside_is_asked_who_we
     assert "external IP" not in log
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/", 200),
+        ("GET", "/ranking", 200),
+        ("GET", "/_stcore/health", 200),
+        ("GET", "/_stcore/host-config", 200),
+        ("GET", "/static/absent.js", 200),
+        ("GET", "/media/absent.csv", 404),
+        ("GET", "/..%2f..%2fetc", 400),
+        ("DELETE", "/", 405),
+        ("PUT", "/_stcore/upload_file/a/b", 403),
+    ],
+)
+def test_every_answer_keeps_browsers_from_misuse(guarded_url: str, method: str, path: str, status: int) -> None:
+    assert http_answer(guarded_url, path, method)[0] == status
+
+
+def test_the_files_of_the_page_keep_browsers_from_misuse(guarded_url: str) -> None:
+    names = set(re.findall(r"static/[\w/.-]+", http_answer(guarded_url, "/")[1].decode()))
+    assert {Path(name).suffix for name in names} >= {".js", ".css"}
+    assert {http_answer(guarded_url, f"/{name}")[0] for name in names} == {200}
+
+
+def http_answer(url: str, path: str, method: str = "GET") -> tuple[int, bytes]:
+    """Status and body of a path as it stands, which libraries for the web would tidy up; each header is there once."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", urlsplit(url).port, timeout=20)) as link:
+        link.request(method, path)
+        answer = link.getresponse()
+        assert {name: answer.headers.get_all(name) for name in HEADERS} == {name: [HEADERS[name]] for name in HEADERS}
+        return answer.status, answer.read()
+
+
+def test_a_web_page_from_elsewhere_cannot_show_it_in_a_frame(
+    browser: Browser, guarded_url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "index.html").write_text(f"<iframe src='{guarded_url}'></iframe>", encoding="utf-8")
+    handler = functools.partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as elsewhere, window(browser, guarded_url) as shown:
+        thread = Thread(target=elsewhere.serve_forever)
+        thread.start()
+        try:
+            with shown.page.expect_console_message(lambda message: "frame-ancestors 'self'" in message.text):
+                shown.page.goto(f"http://127.0.0.1:{elsewhere.server_port}")
+        finally:
+            elsewhere.shutdown()
+            thread.join()
+        assert shown.page.frame_locator("iframe").locator("[data-testid=stApp]").count() == 0
+
+
 def test_who_tries_too_often_has_to_wait(browser: Browser, guarded_url: str) -> None:
     with window(browser, guarded_url) as shown:
         shown.open("queue")
@@ -402,9 +497,10 @@ def test_a_question_that_stands_open_is_not_answered_by_who_is_no_operator_any_m
             shown.page.get_by_label("密码").first.wait_for()
         finally:
             office.write_text(as_before, encoding="utf-8")
-    assert desk.app.board.get(9).status == "uncertain"
+    assert desk.app.board.get(UNCERTAIN).status == "uncertain"
 
 
+@pytest.mark.usefixtures("to_act_on")
 def test_an_operator_who_signed_in_gives_a_verdict_in_their_own_name(
     browser: Browser, guarded_url: str, desk: Desk
 ) -> None:
@@ -412,8 +508,8 @@ def test_an_operator_who_signed_in_gives_a_verdict_in_their_own_name(
         choose_the_uncertain(shown, "lihua", "已登录：李华（可操作）")
         shown.page.get_by_role("button", name="已送达所选 1 条").click()
         shown.page.get_by_role("button", name="确认已送达").click()
-        shown.page.get_by_text("任务 9 已记为已送达").first.wait_for()
-    assert desk.app.board.get(9).status == "completed"
+        shown.page.get_by_text(f"任务 {UNCERTAIN} 已记为已送达").first.wait_for()
+    assert desk.app.board.get(UNCERTAIN).status == "completed"
     assert desk.table(audit_log)[-1]["who"] == "看板 lihua"
 
 

@@ -8,8 +8,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from conftest import BEIJING, SHANGHAI_MAY, Desk, contracts, lasting_desk
-from dashboard_stage import asked, cards, figure_of, look_at, open_page, table, words
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
@@ -23,6 +21,8 @@ from modules.tables import awards, performance
 from modules.task_board import TaskError
 from streamlit_app import acts, data, sign_in
 from streamlit_app.access import Viewer
+from tests.dashboard_stage import asked, cards, figure_of, look_at, open_page, table, words
+from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts, lasting_desk
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 

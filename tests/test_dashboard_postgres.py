@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import be_in, lasting_desk, run_two_months
-from dashboard_stage import PAGES, cards, look_at, open_page, run_violations, table
-from postgres import Server
 from streamlit.testing.v1 import AppTest
 
 from modules.clock import parse_moment
 from modules.tables import tasks
 from streamlit_app import data
+from tests.dashboard_stage import PAGES, cards, look_at, open_page, run_violations, table
+from tests.desk import be_in, lasting_desk, run_two_months
+from tests.postgres import Server
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,13 @@ import ast
 from datetime import date
 
 import pytest
-from conftest import BEIJING, Desk
-from dashboard_stage import asked, cards, figure_of, open_page, table, words
 from streamlit.testing.v1 import AppTest
 
 from modules.rewards.changes import ChangeError, parse_change
 from modules.simulation import Request, run_simulation
 from streamlit_app import charts, data, reading
+from tests.dashboard_stage import asked, cards, figure_of, open_page, table, words
+from tests.desk import BEIJING, Desk
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 

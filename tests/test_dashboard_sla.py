@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import Desk, lasting_desk
-from dashboard_stage import asked, cards, figure_of, open_page, run_violations, slot_after, table, words
 from streamlit.testing.v1 import AppTest
 
 from modules.figures import sla, sla_texts
@@ -20,6 +18,8 @@ from modules.sla_settings import SlaSettings
 from modules.tables import sla_violations, spent_keys, tasks
 from modules.templates import Templates
 from streamlit_app import data, reading
+from tests.dashboard_stage import asked, cards, figure_of, open_page, run_violations, slot_after, table, words
+from tests.desk import Desk, lasting_desk
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 

@@ -7,8 +7,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, NOON, Desk, SetClock, contract, contracts
-from dashboard_stage import cards, figure_of, open_page, table, words
 
 import jobs
 from modules import health
@@ -18,6 +16,8 @@ from modules.heartbeat import Pulse
 from modules.process_lock import daemon_lock
 from modules.tables import job_runs, troubles
 from streamlit_app import data, reading
+from tests.dashboard_stage import cards, figure_of, open_page, table, words
+from tests.desk import BEIJING, NOON, Desk, SetClock, contract, contracts
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 

@@ -12,9 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from hypothesis import given
 from hypothesis import strategies as st
-from one_by_one import OneByOne
 from sqlalchemy.dialects.sqlite import dialect as sqlite_dialect
-from sqlite_files import dump
 
 from modules import database as database_module
 from modules.clock import SHANGHAI
@@ -22,6 +20,8 @@ from modules.database import Database, DatabaseError, insert_missing
 from modules.senders.outcome import Sent
 from modules.tables import Moment, metadata, performance, robot_sends, tasks
 from modules.task_states import COMPLETED, PENDING
+from tests.one_by_one import OneByOne
+from tests.sqlite_files import dump
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
 OLD_TASKS = """
@@ -95,6 +95,8 @@ def test_partial_indexes_have_their_condition(database: Database) -> None:
     assert "WHERE status = 'pending' AND run_at IS NOT NULL" in made["ix_tasks_waiting"]
     assert "WHERE status = 'pending' AND expires_at IS NOT NULL" in made["ix_tasks_expiring"]
     assert "WHERE status = 'running'" in made["ix_tasks_running"]
+    assert "WHERE status IN ('failed', 'uncertain')" in made["ix_tasks_given_up"]
+    assert "WHERE status = 'cancelled'" in made["ix_tasks_cancelled"]
 
 
 def test_an_upgrade_of_an_up_to_date_database_changes_nothing(database: Database) -> None:

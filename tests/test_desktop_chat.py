@@ -13,7 +13,6 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from conftest import already_left, wait_until
 
 from modules.desktop_settings import DesktopSettings
 from modules.recipients import RecipientSettings
@@ -26,6 +25,7 @@ from modules.senders.desktop_chat import DesktopChat
 from modules.senders.outcome import Failed, Unknown
 from modules.settings import ROOT
 from tests.desktop_stage import MIDDLE, Driver, Stage, running, x_display
+from tests.tools import already_left, wait_until
 
 BEIJING, SHANGHAI, CHENGDU = "北京运营群", "上海运营群", "成都运营群"
 GOOD_NEWS = "🧨 签约喜报\n恭喜 沈砚秋 签约合同 YHWX-00001！"

@@ -12,9 +12,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, CARDS, FIRST_ID, Desk, contract, contracts
-from engine_desk import SOURCE_DEFAULTS
-from engine_desk import Desk as EngineDesk
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -44,6 +41,9 @@ from modules.task_board import TaskError
 from modules.task_states import CANCELLED, COMPLETED, PENDING, UNCERTAIN
 from modules.view_contents import PERFORMANCE_TITLES
 from task_manager import TaskRow, create_task, get_pending_tasks, update_task
+from tests.desk import BEIJING, CARDS, FIRST_ID, Desk, contract, contracts
+from tests.engine_desk import SOURCE_DEFAULTS
+from tests.engine_desk import Desk as EngineDesk
 
 SHANGHAI_APRIL, BEIJING_APRIL = "SH-2025-04", "BJ-2025-04"
 TITLES = {title.partition("(")[2].rstrip(")") or title: title for title in PERFORMANCE_TITLES[1:20]}

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, CARDS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 
 from modules.errors import JobRefusedError
 from modules.explanation_words import AwardExplanation, PayeeExplanation, counted_words
@@ -29,6 +28,7 @@ from modules.rewards.sections import PerformanceLimits
 from modules.rewards.unmet import WORDS
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.tables import awards, campaigns, config_snapshots, performance
+from tests.desk import BEIJING, CARDS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 from tests.program import MAY_20, World, open_world, unlimited_robot
 from tests.program import contract as card_row
 

@@ -7,11 +7,8 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, Desk, contracts
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from ledger_rows import PULLED as NOW
-from ledger_rows import put_award, put_campaign, put_contract
 
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import load_badge_lists
@@ -24,7 +21,10 @@ from modules.figures.troubles import FailedRun, troubles_of
 from modules.ledger_records import read_awards
 from modules.rewards.rules import Tiers
 from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks
-from modules.task_states import STATUSES
+from modules.task_states import COMPLETED, STATUSES
+from tests.desk import BEIJING, Desk, contracts
+from tests.ledger_rows import PULLED as NOW
+from tests.ledger_rows import put_award, put_campaign, put_contract
 
 
 def period(**values: Any) -> Period:
@@ -286,10 +286,53 @@ class TestQueue:
             assert tuple(lines) == STATUSES
             assert (lines["failed"].number, lines["failed"].oldest) == (3, NOW)
             assert (lines["pending"].number, lines["pending"].oldest) == (0, None)
-            assert [task.id for task in queue.newest(connection, "failed", "", 2)] == [3, 2]
-            assert [task.id for task in queue.newest(connection, "failed", "ops", 9)] == [3, 1]
+            assert [task.id for task in queue.newest(connection, "failed", "", 2).rows] == [3, 2]
+            assert [task.id for task in queue.newest(connection, "failed", "ops", 9).rows] == [3, 1]
             assert queue.recipients(connection, "failed") == ["bj_group", "ops"]
-            assert [act.detail for act in queue.acts(connection, 9)] == ["任务 1"]
+            assert [act.detail for act in queue.acts(connection, 9).rows] == ["任务 1"]
+
+    @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(mix=st.lists(st.tuples(st.sampled_from(STATUSES), st.integers(0, 59)), max_size=12))
+    def test_whatever_the_mix_each_state_is_counted_as_by_counting_all_tasks(
+        self, any_database: Database, mix: list[tuple[str, int]]
+    ) -> None:
+        """The earlier examples' tasks are gone, as after a purge: numbers do not begin at 1."""
+        with any_database.writing() as connection:
+            connection.execute(sa.delete(tasks))
+            for status, minute in mix:
+                moment = NOW + timedelta(minutes=minute)
+                values = {"status": status, "created_at": moment, "updated_at": moment}
+                connection.execute(sa.insert(tasks).values(task_type="t", recipient="ops", message="m", **values))
+        with any_database.reading() as connection:
+            plain = sa.select(tasks.c.status, sa.func.count(), sa.func.min(tasks.c.id)).group_by(tasks.c.status)
+            counted = {status: (number, first) for status, number, first in connection.execute(plain)}
+            created = dict(connection.execute(sa.select(tasks.c.id, tasks.c.created_at)).all())
+            lines = queue.by_status(connection)
+        assert [line.status for line in lines] == list(STATUSES)
+        for line in lines:
+            number, first = counted.get(line.status, (0, None))
+            assert (line.number, line.oldest) == (number, created[first] if first else None)
+
+    def test_counting_reads_the_indexes_and_of_the_tasks_only_the_first_of_each_state(
+        self, any_database: Database
+    ) -> None:
+        asked: list[tuple[str, Any]] = []
+        sa.event.listen(
+            any_database.engine,
+            "before_cursor_execute",
+            lambda _c, _cursor, said, values, *_: asked.append((said, values)),
+        )
+        with any_database.reading() as connection:
+            queue.by_status(connection)
+            ((question, values),) = asked
+            if any_database.is_server:  # which reads a small table whole, whatever indexes there are
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            explain = "EXPLAIN " if any_database.is_server else "EXPLAIN QUERY PLAN "
+            plan = [str(row[-1]).strip() for row in connection.exec_driver_sql(explain + question, values)]
+        for status in set(STATUSES) - {COMPLETED}:
+            index = {"failed": "given_up", "uncertain": "given_up"}.get(status, status)
+            assert any(f"ix_tasks_{index}" in step for step in plan), (status, plan)
+        assert not [step for step in plan if "Seq Scan" in step or step == "SCAN tasks"], plan
 
 
 class TestReadOnly:

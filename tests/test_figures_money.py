@@ -5,10 +5,8 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from conftest import BEIJING
 from hypothesis import given
 from hypothesis import strategies as st
-from ledger_rows import put_award, put_campaign, put_contract
 
 from modules.clock import parse_moment
 from modules.database import Database
@@ -19,6 +17,8 @@ from modules.figures.distribution import MOST_STEPS, Step, distribution_of
 from modules.figures.months import Period
 from modules.figures.stages import Stage, stage_of
 from modules.rewards.frame import PAYEE_SEPARATOR
+from tests.desk import BEIJING
+from tests.ledger_rows import put_award, put_campaign, put_contract
 
 APRIL = "BJ-2025-04"
 EAST, WEST = "北京东装饰", "北京西装饰"

@@ -6,8 +6,6 @@ import json
 from datetime import date, timedelta
 
 import sqlalchemy as sa
-from conftest import NOON
-from ledger_rows import put_award, put_campaign
 
 from modules.database import Database
 from modules.figures import paid, runs, sla, sla_texts
@@ -17,6 +15,8 @@ from modules.sla_settings import SlaSettings
 from modules.sla_store import finish_week, mark_missed_days, store_day
 from modules.tables import job_runs, rejected_rows, spent_keys, tasks
 from modules.templates import Templates
+from tests.desk import NOON
+from tests.ledger_rows import put_award, put_campaign
 
 MONDAY = date(2025, 5, 5)
 EIGHTH = date(2025, 5, 8)
@@ -57,7 +57,7 @@ def test_violations_are_counted_by_provider_kind_and_day(any_database: Database)
         assert sla.by_kind(found) == {"超时": 3, "未回访": 1, sla.UNNAMED: 1}
         days = sla.days(connection, MONDAY, EIGHTH, "乙装饰")
         assert [(one.number, one.is_known) for one in days] == [(1, True), (0, False), (0, False), (1, True)]
-        newest, *_ = sla.lines(connection, MONDAY, EIGHTH, "", 2)
+        newest, *_ = sla.lines(connection, MONDAY, EIGHTH, "", 2).rows
         assert (newest.day, newest.provider, newest.kind) == (EIGHTH, "乙装饰", "未回访")
         assert sla.counts(connection, EIGHTH + timedelta(days=1), EIGHTH + timedelta(days=9)) == []
 
@@ -100,7 +100,7 @@ def test_runs_are_counted_and_errors_told_newest_first(any_database: Database) -
         ]
         assert runs.failed_share(found) == 0.5
         assert runs.failed_share([]) is None
-        failures = runs.failures(connection, 10)
+        failures = runs.failures(connection, 10).rows
     assert [(one.job, one.error, one.at) for one in failures] == [
         ("a", "坏了", NOON - timedelta(minutes=20)),
         ("b", "旧的", NOON - timedelta(hours=50)),
@@ -112,7 +112,7 @@ def test_rows_that_are_mended_are_told_no_more(any_database: Database) -> None:
     with any_database.writing() as connection:
         connection.execute(sa.insert(rejected_rows).values(values | {"fingerprint": "a"}))
         connection.execute(sa.insert(rejected_rows).values(values | {"fingerprint": "b", "resolved_at": NOON}))
-        assert [(one.job, one.reason) for one in runs.rejected(connection, 10)] == [("BJ-2025-05", "没有金额")]
+        assert [(one.job, one.reason) for one in runs.rejected(connection, 10).rows] == [("BJ-2025-05", "没有金额")]
         assert runs.tables_version(connection)
 
 

@@ -28,7 +28,7 @@ from modules.scheduled_job import Job
 from modules.settle_report import LINES_SHOWN
 from modules.soundness import read_report
 from modules.tables import job_runs, tasks
-from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, Surroundings, contract, contracts
+from tests.desk import BEIJING, NOON, SHANGHAI_MAY, Desk, Surroundings, contract, contracts
 from tests.program import ALL_OFF
 from tests.sqlite_files import count, spoil
 

@@ -19,7 +19,7 @@ from modules.heartbeat import Pulse, read_heartbeat
 from modules.tables import tasks, troubles
 from modules.vitals import living, signs_of_life
 from modules.watch_round import watch_once
-from tests.conftest import BEIJING, NOON, Desk, contracts
+from tests.desk import BEIJING, NOON, Desk, contracts
 
 pytestmark = pytest.mark.usefixtures("no_proxy")
 

@@ -13,7 +13,7 @@ from modules.settings import Settings
 from modules.stopping import StopRequestedError
 from modules.version import version
 from modules.vitals import living
-from tests.conftest import NOON, SetClock, Surroundings
+from tests.desk import NOON, SetClock, Surroundings
 
 
 def beat(ago: float, *, stopped: bool = False, worker_alive: bool | None = True) -> Heartbeat:

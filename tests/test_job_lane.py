@@ -25,7 +25,8 @@ from modules.job_runs import SlotLostError, Writing, take
 from modules.scheduled_job import Job, RunJob
 from modules.slot_run import SlotRun
 from modules.tables import audit_log, job_runs
-from tests.conftest import NOON, Desk, wait_until
+from tests.desk import NOON, Desk
+from tests.tools import wait_until
 
 EVERY = Every(timedelta(minutes=3))
 SHORT, LONG = timedelta(seconds=0.3), timedelta(seconds=60)

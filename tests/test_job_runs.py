@@ -16,7 +16,7 @@ from modules.database import Database
 from modules.due_slots import Daily, Every, Timing
 from modules.job_runs import Claim, Ended, SlotLostError
 from modules.tables import audit_log, job_runs
-from tests.conftest import wait_until
+from tests.tools import wait_until
 
 DAILY = Daily((time(11, 0),), grace=timedelta(hours=12))
 EVERY = Every(timedelta(minutes=3))

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, CARDS, COLUMNS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, Row, contract, contracts
 
 from modules import campaign_run, ledger
 from modules.campaign_run import JobReport
@@ -29,6 +28,18 @@ from modules.tables import (
 )
 from modules.templates import Templates
 from modules.watch_round import watch_once
+from tests.desk import (
+    BEIJING,
+    CARDS,
+    COLUMNS,
+    FIRST_ID,
+    NOON,
+    SHANGHAI_MAY,
+    Desk,
+    Row,
+    contract,
+    contracts,
+)
 
 Opening = Callable[..., AbstractContextManager[Desk]]
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -39,6 +38,7 @@ from modules.rewards.explain import why
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.tables import audit_log, awards, campaigns, config_snapshots, metadata, performance, tasks
 from modules.view_contents import PERFORMANCE_TITLES
+from tests.desk import BEIJING, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract
 from tests.present_file import (
     AMOUNT,
     CONTRACT_NUMBER,

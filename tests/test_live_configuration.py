@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import NOON, Desk, SetClock, Surroundings, contracts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +28,7 @@ from modules.settings import load_settings
 from modules.source_changes import SourceChanges
 from modules.tables import tasks
 from modules.watch_round import watch_once
+from tests.desk import NOON, Desk, SetClock, Surroundings, contracts
 
 BJ, SH = "BJ-2025-05", "SH-2025-05"
 LOOK = timedelta(seconds=2)

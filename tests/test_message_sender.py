@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
 import pytest
-from conftest import NOON, Desk, Surroundings, already_left, contracts
 from pydantic import SecretStr
 
 from modules.message_sender import DESKTOP_SENDERS, MessageSender, message_limit_of
@@ -19,6 +18,8 @@ from modules.senders.outcome import Failed, Leave, Outcome, Retry, Sent, Unknown
 from modules.settings import Settings, WecomSettings
 from modules.task_states import PENDING
 from task_scheduler import Drained
+from tests.desk import NOON, Desk, Surroundings, contracts
+from tests.tools import already_left
 
 KEY = "sandbox-key-1"
 

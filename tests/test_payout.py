@@ -14,7 +14,6 @@ from typing import Any
 import openpyxl
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, CARDS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from openpyxl.cell import Cell
@@ -32,6 +31,7 @@ from modules.payout_workbook import Sheet, check_target, sheet_names, sheets_of,
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.tables import awards, campaigns, config_snapshots, performance
+from tests.desk import BEIJING, CARDS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 from tests.program import MAY_20, World, open_world, unlimited_robot
 from tests.program import contract as card_row
 

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import RECIPIENTS
 
 from modules import ledger
 from modules.clock import shanghai_now
@@ -32,6 +31,7 @@ from modules.tables import tasks
 from modules.task_board import TaskBoard
 from modules.task_queue import TaskQueue
 from modules.task_states import COMPLETED, FAILED, PENDING, RUNNING, UNCERTAIN
+from tests.desk import RECIPIENTS
 from tests.postgres import Server, running_server
 from tests.program import await_that
 from tests.queue_worker import CHATS, LEASE

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BEIJING, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 
 from modules import config_guard, corrections, ledger
 from modules.clock import parse_moment
@@ -19,6 +18,7 @@ from modules.rewards.sections import Tier, TieredRewards
 from modules.sandbox.metabase import Fault
 from modules.source_changes import SourceChanges
 from tests import program
+from tests.desk import BEIJING, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 from tests.program import World, open_world, unlimited_robot
 
 Opening = Callable[..., AbstractContextManager[Desk]]

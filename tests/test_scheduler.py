@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, RECIPIENTS, Desk, Surroundings, contracts, wait_until
 
 import task_scheduler
 from modules.outbox import Message, enqueue
@@ -20,6 +19,8 @@ from modules.senders.outcome import Leave, LeavingRefusedError, Outcome, Retry
 from modules.tables import robot_sends, tasks
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, UNCERTAIN, OnUncertain, Task
 from task_scheduler import Drained, check_tasks
+from tests.desk import BEIJING, RECIPIENTS, Desk, Surroundings, contracts
+from tests.tools import wait_until
 
 Opening = Callable[..., AbstractContextManager[Desk]]
 

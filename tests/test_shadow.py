@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import BEIJING, FIRST_ID, NOON, Desk, contract
 from sqlalchemy import insert
 
 from modules.campaign_pull import campaign_named
@@ -28,6 +27,7 @@ from modules.performance_file import (
 )
 from modules.shadow import shadow
 from modules.tables import awards, campaigns, metadata
+from tests.desk import BEIJING, FIRST_ID, NOON, Desk, contract
 from tests.present_file import (
     AMOUNT,
     GU,

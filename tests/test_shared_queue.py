@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Desk, Surroundings, wait_until
 from sqlalchemy.engine import Connection
 
 from modules import task_queue
@@ -29,6 +28,8 @@ from modules.task_board import TaskBoard, TaskError, age_limit
 from modules.task_queue import Hand, Reach, TaskQueue, tell_completed
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN, Task
 from task_scheduler import Drained, check_tasks
+from tests.desk import Desk, Surroundings
+from tests.tools import wait_until
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)
 LEASE = timedelta(seconds=120)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import BEIJING, FIRST_ID, Desk, contracts
 
 from modules.announcer import award_key, broadcast_key
 from modules.clock import shanghai_now
 from modules.file_utils import read_csv_rows
 from modules.notification_module import notify_awards_apr_beijing
 from modules.tables import awards, performance, tasks
+from tests.desk import BEIJING, FIRST_ID, Desk, contracts
 from tests.program import MAY_20, World, open_world, unlimited_robot
 from tests.program import contracts as program_contracts
 

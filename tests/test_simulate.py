@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, contract, contracts
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -33,6 +32,7 @@ from modules.sandbox.sample_contracts import COLUMNS, SampleMonth
 from modules.simulation import Request, Simulation, run_simulation
 from modules.simulation_sources import BadRow
 from modules.tables import awards, performance, rejected_rows
+from tests.desk import BEIJING, NOON, SHANGHAI_MAY, Desk, contract, contracts
 from tests.engine_desk import SOURCE_DEFAULTS, campaign_of
 from tests.engine_desk import Desk as EngineDesk
 from tests.program import MAY_20, World, await_that, open_world, unlimited_robot

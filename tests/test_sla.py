@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from conftest import Desk, KilledError, Row, dying
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.engine import Connection
@@ -41,6 +40,8 @@ from modules.sla_report import weeks_due
 from modules.sla_settings import SlaSettings
 from modules.tables import rejected_rows, sla_days, sla_violations, sla_weeks, spent_keys, tasks
 from modules.templates import TEMPLATES_DIR, Templates
+from tests.desk import Desk, Row
+from tests.tools import KilledError, dying
 
 MONDAY = date(2025, 5, 12)
 MAPPED = {"甲装饰": "bj_group", "乙装饰": "sh_group"}

@@ -18,7 +18,7 @@ from modules.database import DatabaseError
 from modules.settings import Settings
 from modules.tables import tasks, troubles
 from modules.watch_round import watch_once
-from tests.conftest import NOON, Desk, contracts
+from tests.desk import NOON, Desk, contracts
 from tests.sqlite_files import count, spoil
 
 

@@ -16,10 +16,10 @@ import requests
 
 from modules.clock import SHANGHAI
 from modules.sandbox.robot import BAD_KEY
-from tests.conftest import free_port
 from tests.program import Running, World, await_that, contract, contracts, open_world, robot_key, unlimited_robot
 from tests.sqlite_files import dump, spoil
 from tests.test_daemon import stop
+from tests.tools import free_port
 
 SECOND = "bj_contact"
 IMPATIENT = "import modules.database as d, modules.soundness as b; d.SQLITE_WAIT_SECONDS = b.SQLITE_WAIT_SECONDS = 0.2"
@@ -353,6 +353,7 @@ def test_a_full_disk_at_start_is_said_and_costs_no_data(world: World) -> None:
     with closing(sqlite3.connect(world.database)) as connection, connection:
         connection.execute("DROP TABLE troubles")
         connection.execute("DROP INDEX ix_tasks_given_up")
+        connection.execute("DROP INDEX ix_tasks_cancelled")
         connection.execute("DROP INDEX ix_tasks_part")
         connection.execute("CREATE INDEX ix_tasks_group_key ON tasks (group_key)")
         connection.execute("ALTER TABLE job_runs DROP COLUMN fault")

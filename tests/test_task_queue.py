@@ -21,7 +21,6 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from one_by_one import ClaimLostError, OneByOne
 from sqlalchemy.engine import Connection
 
 from modules.clock import SHANGHAI
@@ -42,6 +41,7 @@ from modules.task_states import (
     OnUncertain,
     Task,
 )
+from tests.one_by_one import ClaimLostError, OneByOne
 from tests.postgres import Server
 
 NOW = datetime(2025, 5, 20, 12, 0, tzinfo=SHANGHAI)

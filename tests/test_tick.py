@@ -14,7 +14,7 @@ import schedule
 
 import main
 from modules.stopping import StopSwitch
-from tests.conftest import wait_until
+from tests.tools import wait_until
 
 SHANGHAI_TIME, AN_HOUR_EARLIER, AN_HOUR_LATER = "CST-8", "CST-7", "CST-9"
 """Zones as the C library knows them: their hour is what the machine's local time jumps by."""

@@ -22,7 +22,8 @@ from modules.tables import job_runs, tasks, troubles
 from modules.troubles import Eyes, Known, forget_ended, is_news, next_step, open_troubles, settle, take_turn
 from modules.watch import Trouble
 from modules.watch_round import watch_once
-from tests.conftest import BEIJING, NOON, SHANGHAI_MAY, Desk, KilledError, Surroundings, contracts, dying
+from tests.desk import BEIJING, NOON, SHANGHAI_MAY, Desk, Surroundings, contracts
+from tests.tools import KilledError, dying
 
 HOUSE = Eyes("house", "ops")
 DAY = timedelta(days=1)

@@ -12,17 +12,18 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from conftest import BEIJING, COLUMNS, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 
 from modules.clock import SHANGHAI
 from modules.file_utils import csv_text, excel_safe, prune_archive, read_csv_rows, write_atomically, write_csv
 from modules.process_lock import daemon_lock
+from modules.sandbox.sample_contracts import COLUMNS
 from modules.senders.outcome import Unknown
 from modules.tables import campaigns, performance, tasks
 from modules.task_board import GIVEN_UP
 from modules.task_states import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES, UNCERTAIN
 from modules.templates import Templates
 from modules.views import Views
+from tests.desk import BEIJING, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 
 Opening = Callable[..., AbstractContextManager[Desk]]
 

@@ -23,7 +23,7 @@ from modules.watch import (
     machine_troubles,
 )
 from modules.watch_facts import operations_fail, read_house, read_waiting, to_operations
-from tests.conftest import BEIJING, NOON, Desk, contracts
+from tests.desk import BEIJING, NOON, Desk, contracts
 
 GROUP = {"bj_group": RecipientSettings(name="群", sender="console")}
 SLEEPER = {"bj_group": RecipientSettings(name="群", sender="console", quiet_hours="22:00-08:00")}

@@ -9,9 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import Desk, Surroundings, already_left
 from pydantic import SecretStr
-from raw_server import RawServer, http
 
 from modules.recipients import RecipientSettings
 from modules.sandbox.robot import SEND_PATH, UPLOAD_PATH, RobotFault, RobotStandIn
@@ -23,6 +21,9 @@ from modules.settings import WecomSettings
 from modules.tables import robot_sends, tasks
 from modules.task_states import COMPLETED, FAILED, PENDING, UNCERTAIN
 from task_manager import create_task
+from tests.desk import Desk, Surroundings
+from tests.raw_server import RawServer, http
+from tests.tools import already_left
 
 KEY = "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
 GROUP = RecipientSettings(name="北京运营群", sender="wecom_robot", key=SecretStr(KEY))

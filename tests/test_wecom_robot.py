@@ -8,7 +8,6 @@ from datetime import timedelta
 
 import pytest
 from pydantic import SecretStr
-from raw_server import RawServer, http
 
 from modules.message_text import message_limit, split_message
 from modules.recipients import RecipientSettings
@@ -16,6 +15,7 @@ from modules.sandbox.robot import RobotFault, RobotStandIn
 from modules.senders.outcome import Failed, Outcome, Retry, Sent, Unknown
 from modules.senders.wecom_robot import WecomRobot
 from modules.settings import WecomSettings
+from tests.raw_server import RawServer, http
 
 KEY = "693a91f6-7xxx-4bc4-97a0-0ec2sifa5aaa"
 GROUP = RecipientSettings(name="北京运营群", sender="wecom_robot", key=SecretStr(KEY))

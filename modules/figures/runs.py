@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.due_slots import FAILED
+from modules.figures.newest import Newest, newest_of
 from modules.tables import job_runs, rejected_rows
 
 
@@ -48,22 +49,20 @@ def tallies(connection: Connection, since: datetime) -> list[Tally]:
     return [Tally(*row) for row in found]
 
 
-def failures(connection: Connection, number: int) -> list[Failure]:
-    """The last so many runs with an error, the newest first."""
+def failures(connection: Connection, number: int | None) -> Newest[Failure]:
+    """The last so many runs with an error, or all, the newest first."""
     at = sa.func.coalesce(job_runs.c.ended_at, job_runs.c.started_at, type_=job_runs.c.started_at.type)
-    columns = (job_runs.c.job, at, job_runs.c.outcome, job_runs.c.error, job_runs.c.failures)
+    outcome = sa.func.coalesce(job_runs.c.outcome, "")
+    columns = (job_runs.c.job, at, outcome, job_runs.c.error, job_runs.c.failures)
     chosen = sa.select(*columns).where(job_runs.c.error.is_not(None)).order_by(at.desc(), job_runs.c.id.desc())
-    newest = chosen.limit(number)
-    return [
-        Failure(job, at, outcome or "", error, count) for job, at, outcome, error, count in connection.execute(newest)
-    ]
+    return newest_of(connection, chosen, Failure, number)
 
 
-def rejected(connection: Connection, number: int) -> list[RejectedRow]:
-    """So many of the rows that the source still shows and that can't be used, the newest first."""
+def rejected(connection: Connection, number: int | None) -> Newest[RejectedRow]:
+    """So many, or all, of the rows that the source still shows and that can't be used, the newest first."""
     columns = [rejected_rows.c[name] for name in ("campaign", "contract_id", "reason", "first_seen_at")]
     still = sa.select(*columns).where(rejected_rows.c.resolved_at.is_(None)).order_by(rejected_rows.c.id.desc())
-    return [RejectedRow(*row) for row in connection.execute(still.limit(number))]
+    return newest_of(connection, still, RejectedRow, number)
 
 
 def tables_version(connection: Connection) -> str:

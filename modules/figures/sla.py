@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
 from modules.figures.days import days_between
+from modules.figures.newest import Newest, newest_of
 from modules.sla_store import DATA
 from modules.tables import sla_days, sla_violations, sla_weeks
 
@@ -93,13 +94,13 @@ def days(connection: Connection, first: date, last: date, provider: str = "") ->
     return [Day(day, numbers.get(day, 0), day in known) for day in days_between(first, last)]
 
 
-def lines(connection: Connection, first: date, last: date, provider: str, number: int) -> list[Line]:
-    """The last so many violations, the newest first."""
+def lines(connection: Connection, first: date, last: date, provider: str, number: int | None) -> Newest[Line]:
+    """The last so many violations, or all, the newest first."""
     names = ("day", "provider", "description", "order_number", "appointment_id", "supervisor", "work_type", "memo")
     columns = [sla_violations.c[name] for name in (*names, "created_at")]
     chosen = sa.select(*columns).where(*_within(first, last, provider))
-    newest = chosen.order_by(sla_violations.c.day.desc(), sla_violations.c.id.desc()).limit(number)
-    return [Line(*row) for row in connection.execute(newest)]
+    ordered = chosen.order_by(sla_violations.c.day.desc(), sla_violations.c.id.desc())
+    return newest_of(connection, ordered, Line, number)
 
 
 def weeks(connection: Connection) -> list[Week]:

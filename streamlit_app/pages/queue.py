@@ -1,13 +1,15 @@
 """通知队列: the messages by state, those that need a person with the reason, and what an operator does about them."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import streamlit as st
 
 from modules import task_acts
 from modules.clock import format_moment
 from modules.figures.freshness import age_words
-from modules.figures.queue import StatusLine
+from modules.figures.queue import Act, StatusLine
 from modules.task_states import COMPLETED, FAILED, PENDING, STATUS_WORDS, STATUSES, UNCERTAIN, Task
 from streamlit_app import data, filters, reading
 from streamlit_app.access import Viewer
@@ -15,24 +17,26 @@ from streamlit_app.acts import OnTask, act
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_nothing
 from streamlit_app.sign_in import require_viewer
-from streamlit_app.tables import Cell, Column, show_table
+from streamlit_app.tables import Cell, Column, Whole, show_table
 from streamlit_app.words import plain, recipient_name
 
-SHOWN = 500
+SHOWN, ACTS_SHOWN = 500, 100
+TEXT_PIXELS = 270
+"""Reason, text and recipient are seen side by side on 1280 pixels, and on a phone the first of them."""
 COUNT_EVERY_SECONDS = 15
 DONE = "queue_done"
 """What an act came to, to be told after the page is drawn anew."""
 
 COLUMNS = (
     Column("编号", "count"),
+    Column("原因", wide=TEXT_PIXELS, sparse=True, help="为什么失败、待核实，或在等什么"),
+    Column("内容", wide=TEXT_PIXELS),
     Column("收件人"),
-    Column("原因", wide=True, help="为什么失败、待核实，或在等什么"),
-    Column("内容", wide=True),
     Column("已试", "count"),
     Column("更新时间", "moment"),
     Column("创建时间", "moment"),
     Column("类型"),
-    Column("消息编号"),
+    Column("消息编号", sparse=True),
 )
 ACTS = (Column("时间", "moment"), Column("谁"), Column("做了什么", wide=True))
 
@@ -75,17 +79,8 @@ def main(viewer: Viewer) -> None:
     with filters.bar():
         state = filters.choose("state", "状态", STATUSES, default=_most_urgent(), shown=STATUS_WORDS.__getitem__)
         recipient = filters.choose_or_all("recipient", "收件人", data.recipients_of(state), shown=recipient_name)
-    found = data.tasks_of(state, recipient or "", SHOWN)
-    if found:
-        _show_tasks(viewer, state, found)
-    else:
-        show_nothing(f"没有{STATUS_WORDS[state]}的消息")
-    st.subheader("操作记录", anchor=False)
-    acts = data.acts_on_tasks(100)
-    if acts:
-        show_table("操作记录", ACTS, [[one.at, one.who, one.detail] for one in acts], file_name="操作记录")
-    else:
-        show_nothing("还没有人处理过消息")
+    _show_tasks(viewer, state, recipient or "")
+    _show_acts()
 
 
 @st.fragment(run_every=COUNT_EVERY_SECONDS)
@@ -108,12 +103,16 @@ def _most_urgent() -> str:
     return next((status for status in (FAILED, UNCERTAIN, PENDING) if numbers[status]), COMPLETED)
 
 
-def _show_tasks(viewer: Viewer, state: str, found: list[Task]) -> None:
-    if len(found) == SHOWN:
-        st.caption(f"只列出最近 {SHOWN} 条")
-    names = {key: recipient_name(key) for key in {task.recipient for task in found}}
-    rows = [_row(task, names[task.recipient]) for task in found]
-    picked = show_table("消息", COLUMNS, rows, file_name=f"消息-{STATUS_WORDS[state]}", select="many")
+def _show_tasks(viewer: Viewer, state: str, recipient: str) -> None:
+    newest = data.tasks_of(state, recipient, SHOWN)
+    found = newest.rows
+    if not found:
+        show_nothing(f"没有{STATUS_WORDS[state]}的消息")
+        return
+    whole = Whole(newest.number, lambda: _rows(data.every_task_of(state, recipient)))
+    picked = show_table(
+        "消息", COLUMNS, list(_rows(found)), file_name=f"消息-{STATUS_WORDS[state]}", select="many", whole=whole
+    )
     chosen = [found[index] for index in picked]
     if not chosen:
         st.caption("选中一行或几行，看全文" + ("并处理" if viewer.may_act else "；你的账号只能查看，不能处理"))
@@ -149,18 +148,35 @@ def _ask(viewer: Viewer, choice: Choice, chosen: list[Task]) -> None:
         st.rerun()
 
 
-def _row(task: Task, recipient: str) -> list[Cell]:
-    return [
-        task.id,
-        recipient,
-        task.last_error or "",
-        task.message,
-        task.attempts,
-        task.updated_at,
-        task.created_at,
-        task.task_type,
-        task.group_key or "",
-    ]
+def _show_acts() -> None:
+    st.subheader("操作记录", anchor=False)
+    found = data.acts_on_tasks(ACTS_SHOWN)
+    if not found.rows:
+        show_nothing("还没有人处理过消息")
+        return
+    whole = Whole(found.number, lambda: map(_act_row, data.every_act_on_tasks()))
+    show_table("操作记录", ACTS, [*map(_act_row, found.rows)], file_name="操作记录", whole=whole)
+
+
+def _act_row(one: Act) -> list[Cell]:
+    return [one.at, one.who, one.detail]
+
+
+def _rows(found: Iterable[Task]) -> Iterator[list[Cell]]:
+    """Settings, which know the recipients' names, are read once for each."""
+    name_of = cache(recipient_name)
+    for task in found:
+        yield [
+            task.id,
+            task.last_error or "",
+            task.message,
+            name_of(task.recipient),
+            task.attempts,
+            task.updated_at,
+            task.created_at,
+            task.task_type,
+            task.group_key or "",
+        ]
 
 
 main()

@@ -18,7 +18,7 @@ from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
-from streamlit_app.tables import Cell, Column, show_table
+from streamlit_app.tables import Cell, Column, Whole, show_table
 from streamlit_app.words import headed, recipient_name
 
 WEEKS_SHOWN = 8
@@ -58,7 +58,7 @@ def main(viewer: Viewer) -> None:
     if found:
         _show_providers(found)
         _show_table(found, before, first, last)
-        _show_lines(data.sla_lines(first, last, provider, LINES_SHOWN), first, last)
+        _show_lines(first, last, provider)
     elif any(one.is_known for one in days):
         show_nothing(f"{first:%m-%d} 到 {last:%m-%d} 没有服务违规")
     _show_weeks(provider)
@@ -186,23 +186,26 @@ def _show_table(found: Sequence[Count], before: Sequence[Count] | None, first: d
     show_table("按服务商", columns, rows, file_name=f"服务商违规-{first}-{last}")
 
 
-def _show_lines(found: Sequence[Line], first: date, last: date) -> None:
-    with st.expander(f"逐条查看（{len(found):,} 条{'，只列最近的' if len(found) == LINES_SHOWN else ''}）"):
-        rows: list[list[Cell]] = [
-            [
-                str(one.day),
-                one.provider,
-                one.kind or sla.UNNAMED,
-                one.order_number,
-                one.appointment_id,
-                one.supervisor,
-                one.work_type,
-                one.memo,
-                one.created_at,
-            ]
-            for one in found
-        ]
-        show_table("违规明细", LINES, rows, file_name=f"违规明细-{first}-{last}")
+def _show_lines(first: date, last: date, provider: str) -> None:
+    found = data.sla_lines(first, last, provider, LINES_SHOWN)
+    with st.expander(f"逐条查看（{found.number:,} 条）"):
+        whole = Whole(found.number, lambda: map(_line_row, data.every_sla_line(first, last, provider)))
+        file_name = f"违规明细-{first}-{last}"
+        show_table("违规明细", LINES, [*map(_line_row, found.rows)], file_name=file_name, whole=whole)
+
+
+def _line_row(one: Line) -> list[Cell]:
+    return [
+        str(one.day),
+        one.provider,
+        one.kind or sla.UNNAMED,
+        one.order_number,
+        one.appointment_id,
+        one.supervisor,
+        one.work_type,
+        one.memo,
+        one.created_at,
+    ]
 
 
 # -- what providers were told ----------------------------------------------------------------------------------------

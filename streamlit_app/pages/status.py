@@ -11,7 +11,7 @@ import streamlit as st
 
 from modules.clock import format_moment, in_shanghai, parse_moment
 from modules.figures.freshness import age_words
-from modules.figures.runs import Tally, failed_share
+from modules.figures.runs import Failure, RejectedRow, Tally, failed_share
 from modules.health import JobState
 from modules.rewards.faults import Fault
 from modules.version import version
@@ -19,7 +19,7 @@ from streamlit_app import charts, data, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_fault, show_nothing
-from streamlit_app.tables import Cell, Column, show_table
+from streamlit_app.tables import Cell, Column, Whole, show_table
 from streamlit_app.words import OUTCOMES, plain
 
 LOOK_EVERY_SECONDS = 15
@@ -188,15 +188,17 @@ def _runs_words(found: Sequence[Tally], titles: dict[str, str]) -> str:
 def _show_failures(states: Sequence[JobState]) -> None:
     st.subheader("最近的错误", anchor=False)
     found = data.run_failures(FAILURES_SHOWN)
-    if not found:
+    if not found.rows:
         show_nothing("没有任务出过错")
         return
     titles = {one.job: one.title for one in states}
-    rows: list[list[Cell]] = [
-        [one.at, titles.get(one.job, one.job), OUTCOMES.get(one.outcome, one.outcome), one.failures or None, one.error]
-        for one in found
-    ]
-    show_table("最近的错误", FAILURES, rows, file_name="最近的错误")
+
+    def row_of(one: Failure) -> list[Cell]:
+        outcome = OUTCOMES.get(one.outcome, one.outcome)
+        return [one.at, titles.get(one.job, one.job), outcome, one.failures or None, one.error]
+
+    whole = Whole(found.number, lambda: map(row_of, data.every_run_failure()))
+    show_table("最近的错误", FAILURES, [*map(row_of, found.rows)], file_name="最近的错误", whole=whole)
 
 
 # -- data and configuration ------------------------------------------------------------------------------------------
@@ -207,14 +209,15 @@ def _show_rejected() -> None:
         "用不了的数据行", anchor=False, help="源数据里现在还有、因为有错没有登记的行；在 Metabase 里改正后自动登记"
     )
     found = data.rejected_rows(REJECTED_SHOWN)
-    if not found:
+    if not found.rows:
         show_nothing("没有用不了的行")
         return
-    total = sum(data.what_is_wrong().rejected.values())
-    if total > len(found):
-        st.caption(f"共 {total:,} 行，只列出最近的 {len(found):,} 行")
-    rows: list[list[Cell]] = [[one.job, one.contract_id, one.reason, one.first_seen_at] for one in found]
-    show_table("用不了的数据行", REJECTED, rows, file_name="用不了的数据行")
+    whole = Whole(found.number, lambda: map(_rejected_row, data.every_rejected_row()))
+    show_table("用不了的数据行", REJECTED, [*map(_rejected_row, found.rows)], file_name="用不了的数据行", whole=whole)
+
+
+def _rejected_row(one: RejectedRow) -> list[Cell]:
+    return [one.job, one.contract_id, one.reason, one.first_seen_at]
 
 
 def _show_findings(running: Mapping[str, Any]) -> None:

@@ -1,0 +1,69 @@
+"""The headers on every answer of the dashboard, by which a browser keeps others out."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import Message
+
+from streamlit_app.served import HEADERS, hardened
+
+
+async def greet(request: Request) -> Response:
+    return PlainTextResponse("ok", headers={"x-content-type-options": "nosniff", "etag": "abc"})
+
+
+async def fail(request: Request) -> Response:
+    raise RuntimeError("boom")
+
+
+SITE = Starlette(routes=[Route("/", greet), Route("/fails", fail)])
+
+
+def answer_to(path: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    """What goes out: status, headers, and the body."""
+    sent: list[Message] = []
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "query_string": b"", "headers": []}
+    try:
+        asyncio.run(SITE(scope, receive, hardened(send)))
+    except RuntimeError:
+        assert path == "/fails"
+    headers = [(name.decode(), value.decode()) for name, value in sent[0]["headers"]]
+    return sent[0]["status"], headers, b"".join(message["body"] for message in sent[1:])
+
+
+@pytest.mark.parametrize(("path", "status"), [("/", 200), ("/absent", 404), ("/fails", 500)])
+def test_an_answer_has_each_of_them_once_whatever_it_is(path: str, status: int) -> None:
+    answered, headers, _ = answer_to(path)
+    assert answered == status
+    for name, value in HEADERS.items():
+        assert [held for key, held in headers if key == name.lower()] == [value]
+
+
+def test_all_else_is_passed_on_as_it_is() -> None:
+    _, headers, body = answer_to("/")
+    assert ("etag", "abc") in headers
+    assert body == b"ok"
+
+
+def test_the_handshake_of_a_websocket_stays_as_it_is() -> None:
+    sent: list[Message] = []
+    accept: Message = {"type": "websocket.accept", "headers": []}
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    asyncio.run(hardened(send)(accept))
+    assert sent == [{"type": "websocket.accept", "headers": []}]
