@@ -1,9 +1,11 @@
-"""settle: tiers that are owed without a new contract are granted as corrections.
+"""reconcile: what ledger and source owe each other. settle: tiers that are owed without a new contract are granted as
+corrections.
 
-It goes as a run does: the ledger is read with its revision, the source fetched and compared outside any
+settle goes as a run does: the ledger is read with its revision, the source fetched and compared outside any
 transaction, then awards, notices and the audit log are written in one. Where another run came first, it starts over.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -15,7 +17,8 @@ from sqlalchemy.engine import Connection
 from modules import config_guard, ledger
 from modules.campaign_ledger import worked_by
 from modules.campaign_pull import CampaignPull, fetch, hold_against_ledger, require_belief, retry_when_overtaken
-from modules.database import record_act
+from modules.database import in_words, record_act
+from modules.errors import PULL_ERRORS, JobRefusedError
 from modules.explanation_words import provider_of
 from modules.ledger_records import AwardRecord, read_awards
 from modules.outbox import count_tasks, enqueue
@@ -28,6 +31,8 @@ from modules.tables import performance
 
 if TYPE_CHECKING:
     from modules.application import Application
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,35 @@ def look(app: "Application", campaign: Campaign, as_of: datetime, *, to_change: 
     if to_change:
         require_belief(campaign, opened, pull.shown, as_of)
     return Look(opened, awards, pull, reconcile(campaign, as_of, opened, contracts, awards, pull))
+
+
+def compare(app: "Application", campaign: Campaign, as_of: datetime, who: str) -> Reconciliation:
+    """What a person asks for: `look`, with the answer, or why there was none, on record in their name.
+
+    A record that can't be written costs nobody the answer, which changes nothing: it then stands in the log alone.
+    """
+    try:
+        found = look(app, campaign, as_of, to_change=False).found
+    except (JobRefusedError, *PULL_ERRORS) as error:
+        _record(app, who, f"{campaign.key}：对账没有成功：{error}")
+        raise
+    _record(app, who, _found_words(found))
+    return found
+
+
+def _record(app: "Application", who: str, detail: str) -> None:
+    try:
+        with app.database.writing() as connection:
+            record_act(connection, app.clock(), who, "reconcile", detail)
+    except sa.exc.DBAPIError as error:
+        log.warning("操作记录没有写进数据库：%s，%s（%s）", who, detail, in_words(error))
+
+
+def _found_words(found: Reconciliation) -> str:
+    differing = f"{found.differences} 处出入" if found.differences else "一致"
+    unbelieved = "，源数据少了太多合同，不可采信" if found.is_shrunken else ""
+    compared = f"源数据 {found.fetched} 行，台账 {found.registered} 个合同"
+    return f"{found.campaign}：对账（截至 {found.at:%Y-%m-%d %H:%M}，{compared}），{differing}{unbelieved}"
 
 
 def _booked(connection: Connection, key: str) -> dict[str, BookedContract]:

@@ -357,4 +357,4 @@ audit_log = sa.Table(
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
 )
-"""What a person did to the ledger or the queue."""
+"""What a person did to the ledger or the queue, and that they held a ledger against its source."""

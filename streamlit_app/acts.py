@@ -30,14 +30,14 @@ def act(viewer: Viewer, on_task: OnTask, task_ids: Iterable[int]) -> list[str]:
 
 
 def reconcile(viewer: Viewer, key: str) -> Reconciliation:
-    """Hold a campaign's ledger against its source, as `main.py reconcile` does: nothing is written.
+    """Hold a campaign's ledger against its source, as `main.py reconcile` does; only that it was done is written.
 
-    Raises TaskError where the viewer may not act, and as `corrections.look` does.
+    Raises TaskError where the viewer may not act, and as `corrections.compare` does.
     """
     if not viewer.may_act:
         raise TaskError("你的账号只能查看，不能对账；请联系管理员")
     with open_application(reading.settings()) as app:
-        return corrections.look(app, campaign_named(app, key), app.clock(), to_change=False).found
+        return corrections.compare(app, campaign_named(app, key), app.clock(), viewer.who)
 
 
 def _words_of(app: Application, on_task: OnTask, task_id: int, who: str) -> str:

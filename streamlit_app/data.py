@@ -96,6 +96,12 @@ def ranking_of(connection: Connection, key: str) -> ranking.Ranking:
 
 
 @figure
+def housekeepers_of(connection: Connection, key: str) -> list[str]:
+    """Whoever has a statement in a campaign, best first."""
+    return ranking.housekeepers(connection, key)
+
+
+@figure
 def signed_by_payee(
     connection: Connection, key: str, first: date | None, last: date | None, track: Track
 ) -> dict[str, ranking.Signed]:

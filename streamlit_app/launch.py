@@ -13,6 +13,7 @@ from modules.errors import JobRefusedError
 from modules.settings import ROOT, Settings
 from modules.system_words import reason_of
 from streamlit_app.access import AccessError, SignIn, is_this_machine, password_hash, read_secrets, sign_in_of
+from streamlit_app.place import place_of
 
 SECRETS = (Path.home() / ".streamlit" / "secrets.toml", ROOT / ".streamlit" / "secrets.toml")
 """Where Streamlit looks for them; the later one is stronger."""
@@ -31,8 +32,9 @@ def serve(settings: Settings, *, demo: bool, port: int | None) -> int:
     chosen = port or settings.dashboard.port
     require_free(address, chosen)
     command = [sys.executable, "-m", "streamlit_app.server", address, str(chosen)]
-    print(f"看板已启动：http://{_shown(address)}:{chosen}（按 Ctrl-C 停止）", file=sys.stderr, flush=True)
-    return _run(command, {**os.environ, **(demo_environment() if demo else {})})
+    environment = {**os.environ, **(demo_environment() if demo else {}), "PYTHONIOENCODING": "utf-8"}
+    print("看板正在启动，要几秒钟…", file=sys.stderr, flush=True)
+    return _run(command, environment)
 
 
 def require_safe(address: str, sign_in: SignIn) -> None:
@@ -62,7 +64,7 @@ def require_free(address: str, port: int) -> None:
 
 def _no_place(address: str, port: int, error: OSError) -> JobRefusedError:
     return JobRefusedError(
-        f"看板启动不了：{_shown(address)}:{port} 用不了（{reason_of(error)}）；看板若已在运行，直接在浏览器里打开它；"
+        f"看板启动不了：{place_of(address, port)} 用不了（{reason_of(error)}）；看板若已在运行，直接在浏览器里打开它；"
         "否则加 --port 换一个端口，或改设置里的 dashboard.address 和 dashboard.port"
     )
 
@@ -107,10 +109,6 @@ def _sign_in() -> SignIn:
         return sign_in_of(read_secrets(SECRETS))
     except AccessError as error:
         raise JobRefusedError(f"登录设置有错，看板拒绝启动：{error}") from None
-
-
-def _shown(address: str) -> str:
-    return f"[{address}]" if ":" in address else address
 
 
 def _run(command: list[str], environment: dict[str, str]) -> int:

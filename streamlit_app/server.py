@@ -11,16 +11,21 @@ its own. Here nobody outside is asked: it is not.
 
 import signal
 import sys
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from importlib import import_module
+from pkgutil import iter_modules
 
+import streamlit as st
 from streamlit import net_util
 from streamlit.runtime.pages_manager import PagesManager
 
+from streamlit_app.place import address_words
 from streamlit_app.served import APP, Dashboard
 
-
-def no_external_ip() -> None:
-    """In place of the question to a server outside."""
+RUN = ("app", "server")
+"""What is run and not imported."""
 
 
 def main(address: str, port: int) -> None:
@@ -29,7 +34,28 @@ def main(address: str, port: int) -> None:
     net_util.get_external_ip = no_external_ip
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
-        Dashboard(APP).run(config={"server.address": address, "server.port": port})
+        app = Dashboard(APP, lifespan=partial(open_to_all, place=address_words(address, port)))
+        app.run(config={"server.address": address, "server.port": port})
+
+
+def no_external_ip() -> None:
+    """In place of the question to a server outside."""
+
+
+@asynccontextmanager
+async def open_to_all(app: st.App, place: str) -> AsyncIterator[None]:
+    """From the first answer to the last; both are told. Who comes before it waits."""
+    import_parts()
+    print(f"看板已启动：{place}（按 Ctrl-C 停止）", file=sys.stderr, flush=True)
+    yield
+    print("看板已停止", file=sys.stderr, flush=True)
+
+
+def import_parts() -> None:
+    """All that pages are made of, and with it pandas, Altair and the like: no page has to wait for it."""
+    for part in iter_modules([str(APP.parent)]):
+        if part.name not in RUN:
+            import_module(f"streamlit_app.{part.name}")
 
 
 if __name__ == "__main__":

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import streamlit.config
+from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import parse_moment
-from modules.tables import audit_log, job_runs, rejected_rows, tasks, troubles
+from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
@@ -143,6 +144,17 @@ class TestOverview:
         assert "（0.2%）" in card.help
         assert f"{pool / 100:,.2f} 元" in card.help
 
+    def test_only_a_month_that_runs_has_a_forecast(self, month: Desk) -> None:
+        page = open_page("overview")
+        assert "预计到月底奖金" in cards(page)
+        assert float(str(table(page)[0]["预计奖金（元）"])) >= float(str(table(page)[0]["奖金（元）"]))
+        data.close()
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-06-01T00:05:00.000000+08:00'"))
+        page = open_page("overview")
+        assert "签约管家" in cards(page)
+        assert "预计奖金（元）" not in table(page)[0]
+
     def test_another_month_can_be_chosen(self, month: Desk) -> None:
         page = open_page("overview")
         page.selectbox[0].select("2025-04").run()
@@ -239,6 +251,20 @@ class TestHousekeeper:
         assert all(row["为什么"] for row in awards_shown)
         assert "接下来" in words(page)
 
+    def test_whoever_has_but_an_adjustment_has_a_statement_and_the_best_is_shown_first(self, month: Desk) -> None:
+        alone = {"payee": "孤身", "housekeeper": "孤身", "campaign": BEIJING, "kind": "人工调整", "name": "人工调整"}
+        money = {"amount": 100, "base_amount": 100, "badge": "", "multiplier": "1", "position": 0}
+        said = {"reason": '{"why": "补贴", "who": "王"}', "config_hash": "", "granted_at": month.clock.now}
+        with month.app.database.writing() as connection:
+            connection.execute(sa.insert(awards).values(alone | money | said))
+        best, *_, last = data.housekeepers_of(BEIJING)
+        page = open_page("housekeeper", campaign=BEIJING)
+        assert asked(page)["housekeeper"] == best == table(open_page("ranking", campaign=BEIJING))[0]["管家"]
+        assert last == "孤身"
+        page = open_page("housekeeper", campaign=BEIJING, housekeeper=last)
+        assert not page.exception
+        assert [row["为什么"] for row in table(page, 1)] == ["补贴（王 操作）"]
+
 
 class TestQueue:
     def test_failed_messages_come_first_with_the_reason(self, month: Desk) -> None:
@@ -274,6 +300,24 @@ class TestWords:
     )
     def test_what_comes_from_outside_is_no_markdown(self, text: str, written: str) -> None:
         assert plain(text) == written
+
+
+class TestCards:
+    @pytest.mark.parametrize(
+        ("change", "shown", "arrow"),
+        [(0.25, "+25.0%", "up"), (-0.004, "-0.4%", "down"), (0.0004, "持平", "none")],
+    )
+    def test_a_change_is_told_with_its_direction_and_one_too_small_to_tell_is_none(
+        self, change: float, shown: str, arrow: str
+    ) -> None:
+        def draw(change: float) -> None:
+            from streamlit_app.cards import Card, show_cards
+
+            show_cards([Card("合同", "119 单", change=change, against="比上月")])
+
+        (card,) = AppTest.from_function(draw, args=(change,)).run().metric
+        assert card.delta == shown
+        assert MetricProto.MetricDirection.Name(card.proto.direction).lower() == arrow
 
 
 class TestTables:

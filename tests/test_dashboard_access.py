@@ -30,6 +30,7 @@ from streamlit_app.access import (
     read_secrets,
     sign_in_of,
 )
+from streamlit_app.place import address_words
 from tests.dashboard_stage import PASSWORD, QUICK
 from tests.desk import NOON
 from tests.tools import wait_until
@@ -272,6 +273,20 @@ def test_others_can_come(address: str | None) -> None:
 )
 def test_the_host_that_was_asked_for(header: str, host: str) -> None:
     assert host_of(header) == host
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8501"),
+        ("::1", "http://[::1]:8501"),
+        ("desk.example.com", "http://desk.example.com:8501"),
+        ("0.0.0.0", "http://127.0.0.1:8501，别的电脑用 http://这台电脑的IP:8501"),  # noqa: S104
+        ("::", "http://127.0.0.1:8501，别的电脑用 http://这台电脑的IP:8501"),
+    ],
+)
+def test_what_to_open_in_a_browser(address: str, words: str) -> None:
+    assert address_words(address, 8501) == words
 
 
 class TestLaunch:

@@ -7,7 +7,9 @@ import csv
 import functools
 import http.client
 import io
+import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,6 +20,7 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlsplit
 
+import psutil
 import pytest
 import sqlalchemy as sa
 from openpyxl import load_workbook
@@ -573,3 +576,25 @@ def test_an_open_address_without_sign_in_does_not_start(desk: Desk, tmp_path: Pa
     )
     assert refused.returncode == 2
     assert "没有设置登录，拒绝启动" in refused.stderr
+
+
+def test_it_is_told_when_the_dashboard_listens_and_when_it_does_no_more(desk: Desk, tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "main.py", "dashboard", "--port", str(port)]
+    surroundings = {**os.environ, **desk.environ, "HOME": str(tmp_path), "PYTHONIOENCODING": "gbk"}  # as on Windows
+    with subprocess.Popen(command, cwd=ROOT, env=surroundings, stderr=subprocess.PIPE, encoding="utf-8") as server:
+        assert server.stderr is not None
+        try:
+            told = [server.stderr.readline(), server.stderr.readline()]
+            assert http_answer(f"http://127.0.0.1:{port}", "/_stcore/health") == (200, b"ok")
+            loaded = {Path(one.path).name.partition(".")[0] for one in psutil.Process(server.pid).memory_maps()}
+            assert {"libarrow_python", "pandas_parser", "_sqlite3"} <= loaded  # the first page need not wait for them
+        finally:
+            server.send_signal(signal.SIGINT)
+        told += server.stderr.readlines()
+    assert told == [
+        "看板正在启动，要几秒钟…\n",
+        f"看板已启动：http://127.0.0.1:{port}（按 Ctrl-C 停止）\n",
+        "看板已停止\n",
+    ]
+    assert server.returncode == 0

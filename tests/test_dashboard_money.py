@@ -17,7 +17,7 @@ from modules.clock import parse_moment
 from modules.closing import close
 from modules.ledger_records import read_awards
 from modules.sandbox.metabase import Fault
-from modules.tables import awards, performance
+from modules.tables import audit_log, awards, performance
 from modules.task_board import TaskError
 from streamlit_app import acts, data, sign_in
 from streamlit_app.access import Viewer
@@ -267,14 +267,18 @@ class TestReconciling:
         doors.run()
         assert "没有已知的出入" in words(open_page("payout"))
 
-    def test_an_operator_asks_the_source_anew_and_nothing_is_written(self, changed: Desk) -> None:
+    def test_an_operator_asks_the_source_anew_and_nothing_changes_but_that_it_is_on_record(self, changed: Desk) -> None:
         changed.show(contracts(1, 2, 3, 5, 6))
         before = changed.everything()
         page = pressed(open_page("payout"))
         assert "重新对账" in words(page)
         assert "共 2 处出入" in words(page)
         assert "源数据里有 2 个合同还没有登记" in words(page)
-        assert changed.everything() == before
+        (act,) = changed.table(audit_log)
+        assert (act["who"], act["action"]) == (sign_in.local_viewer().who, "reconcile")
+        assert act["detail"].startswith(f"{BEIJING}：对账（截至 ")
+        assert act["detail"].endswith("，源数据 5 行，台账 3 个合同），2 处出入")
+        assert changed.everything() == before | {"audit_log": [act]}
 
     def test_a_contract_that_vanished_is_found_by_asking_anew(self, changed: Desk) -> None:
         changed.show(contracts(1, 2))
@@ -287,6 +291,8 @@ class TestReconciling:
         page = pressed(open_page("payout"))
         assert [one.value.startswith("这次没有对成账：问题卡 1693") for one in page.error] == [True]
         assert "上面的数字不受影响" in page.error[0].value
+        (act,) = changed.table(audit_log)
+        assert act["detail"].startswith(f"{BEIJING}：对账没有成功：问题卡 1693")
         assert table(page)[0]["管家"] == PERSON
 
     def test_a_comparison_of_another_campaign_is_not_shown(self, sold: Desk) -> None:
@@ -305,6 +311,7 @@ class TestReconciling:
         assert not page.button
         with pytest.raises(TaskError, match="只能查看"):
             acts.reconcile(viewer, BEIJING)
+        assert changed.table(audit_log) == []
 
 
 def pressed(page: AppTest) -> AppTest:

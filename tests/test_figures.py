@@ -19,10 +19,11 @@ from modules.figures.freshness import age_words, freshness_of
 from modules.figures.months import Period, Totals, forecast_of, totals_of
 from modules.figures.troubles import FailedRun, troubles_of
 from modules.ledger_records import read_awards
+from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.rules import Tiers
 from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks
 from modules.task_states import COMPLETED, STATUSES
-from tests.desk import BEIJING, Desk, contracts
+from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts
 from tests.ledger_rows import PULLED as NOW
 from tests.ledger_rows import put_award, put_campaign, put_contract
 
@@ -279,6 +280,32 @@ class TestRanking:
         assert signed(*two_days, "") == {"甲": ranking.Signed(2, 20_000, 18_000)}
         assert signed(*two_days, "platform")["甲"].contracts == 1
         assert signed(*two_days, "self_referral")["甲"].contracts == 1
+
+
+class TestHousekeepers:
+    @pytest.mark.parametrize("key", [BEIJING, SHANGHAI_MAY])
+    def test_they_are_those_of_the_ranking_in_its_order(self, desk: Desk, key: str) -> None:
+        desk.run_sample(key, "2025-05-31T23:59")
+        with desk.app.database.reading() as connection:
+            ranked = ranking.ranking_of(open_ledger(connection, desk.app.campaigns, key), read_awards(connection, key))
+            found = ranking.housekeepers(connection, key)
+        assert len(found) > 5
+        assert found == list(dict.fromkeys(one.housekeeper for one in ranked.ranks))
+
+    def test_nobody_with_a_contract_an_award_or_an_adjustment_is_left_out(self, any_database: Database) -> None:
+        old = {"sequence": None, "personal_sequence": None, "historical": True}
+        put_award(any_database, -100, payee="只有调整")
+        put_contract(any_database, 1, payee="只有历史合同", performance=0, **old)
+        put_contract(any_database, 2, payee="都已消失", performance=99_000, loss_accepted_at=NOW)
+        put_contract(any_database, 3, payee=f"乙{PAYEE_SEPARATOR}甲装饰", performance=1_000)
+        put_contract(any_database, 4, payee="丙", performance=9_000)
+        put_contract(any_database, 5, payee=f"乙{PAYEE_SEPARATOR}乙装饰", performance=9_500)
+        put_contract(any_database, 6, payee="别的活动", campaign="BJ-2025-04")
+        put_award(any_database, 100, payee="丙")
+        with any_database.reading() as connection:
+            found = ranking.housekeepers(connection, BEIJING)
+            assert ranking.housekeepers(connection, "XX-2025-05") == []
+        assert found == ["乙", "丙", "都已消失", "只有历史合同", "只有调整"]
 
 
 class TestQueue:

@@ -1,22 +1,26 @@
-"""reconcile: what differs between the ledger and the source of now. It says so and writes nothing."""
+"""reconcile: what differs between the ledger and the source of now. It says so and changes nothing."""
 
 from __future__ import annotations
 
+import getpass
+import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from modules import config_guard, corrections, ledger
+from modules import config_guard, corrections, database, ledger
 from modules.clock import parse_moment
 from modules.reconciliation import Reconciliation
+from modules.request_module import MetabaseError
 from modules.rewards.rule import Position
 from modules.rewards.rules import Tiers
 from modules.rewards.sections import Tier, TieredRewards
 from modules.sandbox.metabase import Fault
 from modules.source_changes import SourceChanges
+from modules.tables import audit_log
 from tests import program
 from tests.desk import BEIJING, FIRST_ID, NOON, SHANGHAI_MAY, Desk, contract, contracts
 from tests.program import World, open_world, unlimited_robot
@@ -216,6 +220,51 @@ def test_a_configuration_that_a_person_must_accept_first_is_not_compared_by(desk
         corrections.look(desk.app, changed, NOON, to_change=False)
 
 
+# On record
+
+
+def test_who_compared_and_what_came_of_it_is_on_record_and_nothing_else_changes(desk: Desk) -> None:
+    desk.show(contracts(*range(1, 21)))
+    desk.run()
+    before, campaign = desk.everything(), desk.app.campaigns.valid[BEIJING]
+    assert corrections.compare(desk.app, campaign, NOON, "王").differences == 0
+    desk.show(contracts(*range(1, 20), 21, 22))
+    assert corrections.compare(desk.app, campaign, parse_moment("2025-05-21T09:30"), "李").differences == 3
+    desk.show([])
+    corrections.compare(desk.app, campaign, NOON, "李")
+    desk.source.inject(Fault.NOT_FOUND, times=None)
+    with pytest.raises(MetabaseError) as failed:
+        corrections.compare(desk.app, campaign, NOON, "李")
+    acts = desk.table(audit_log)
+    assert [(act["at"], act["who"], act["action"], act["detail"]) for act in acts] == [
+        (desk.clock(), who, "reconcile", f"{BEIJING}：对账{words}")
+        for who, words in (
+            ("王", "（截至 2025-05-20 12:00，源数据 20 行，台账 20 个合同），一致"),
+            ("李", "（截至 2025-05-21 09:30，源数据 21 行，台账 20 个合同），3 处出入"),
+            ("李", "（截至 2025-05-20 12:00，源数据 0 行，台账 20 个合同），21 处出入，源数据少了太多合同，不可采信"),
+            ("李", f"没有成功：{failed.value}"),
+        )
+    ]
+    assert desk.everything() == before | {"audit_log": acts}
+
+
+def test_a_record_that_cannot_be_written_costs_nobody_the_answer_and_is_in_the_log(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.show(contracts(1))
+    desk.run()
+    monkeypatch.setattr(database, "SQLITE_WAIT_SECONDS", 0.05)
+    rival = sqlite3.connect(desk.data_dir / "tasks.db", isolation_level=None)
+    with closing(rival), desk.reopened() as app:
+        rival.execute("BEGIN IMMEDIATE")
+        found = corrections.compare(app, app.campaigns.valid[BEIJING], NOON, "王")
+    assert found.registered == 1
+    assert desk.table(audit_log) == []
+    (warning,) = [record.getMessage() for record in caplog.records if record.name == corrections.__name__]
+    assert f"王，{BEIJING}：对账（截至 2025-05-20 12:00，源数据 1 行，台账 1 个合同），一致" in warning
+    assert "数据库被别的程序占用" in warning
+
+
 HISTORICAL = """
 from modules.config import REWARD_CONFIGS as SHIPPED
 REWARD_CONFIGS = {"BJ-2025-05": SHIPPED["BJ-2025-05"] | {"historical_contracts": True}}
@@ -281,6 +330,7 @@ def test_the_command_says_that_all_agrees(world: World) -> None:
     assert "源数据 6 行，台账 6 个合同" in ended.out
     assert "台账与源数据一致" in ended.out
     assert "┃" not in ended.out, "no empty tables"
+    assert world.query("SELECT who, action FROM audit_log") == [{"who": getpass.getuser(), "action": "reconcile"}]
 
 
 def test_the_command_shows_each_difference_in_its_own_table(world: World) -> None:

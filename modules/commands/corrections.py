@@ -32,10 +32,10 @@ def register(cli: typer.Typer) -> None:
 
 
 def reconcile(key: CampaignKey, at: At = None, as_json: AsJson = False) -> None:
-    """对账：台账和现在的源数据比一比，有哪些出入；什么也不写入。"""
+    """对账：台账和现在的源数据比一比，有哪些出入；台账什么也不改。"""
     with opened() as app:
         campaign = campaign_named(app, key)
-        found = corrections.look(app, campaign, moment(at, app.clock()), to_change=False).found
+        found = corrections.compare(app, campaign, moment(at, app.clock()), getpass.getuser())
     if as_json:
         terminal.print_json(found.summary())
     else:

@@ -16,10 +16,11 @@ from modules.ledger_records import AwardRecord
 from modules.payout import award_names, lines_of
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import award_by_name
+from modules.rewards.frame import housekeeper_of
 from modules.rewards.money import format_yuan
 from modules.rewards.rule import Position
 from modules.rewards.rules import Tiers
-from modules.tables import performance
+from modules.tables import awards, performance
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,23 @@ def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking
         has_tiers=bool(campaign and campaign.has_tiers),
         ranks=tuple(ranks),
     )
+
+
+def housekeepers(connection: Connection, key: str) -> list[str]:
+    """Everybody with a contract, an award or an adjustment, best first, without reading the ledger.
+
+    By what counted when it was registered: where the source has changed amounts since, the ranking may differ.
+    """
+    stands = performance.c.loss_accepted_at.is_(None)
+    counted = sa.func.coalesce(sa.func.sum(performance.c.performance).filter(stands), 0)
+    numbered = sa.func.count().filter(~performance.c.historical)
+    signed = sa.select(performance.c.payee).where(performance.c.campaign == key).group_by(performance.c.payee)
+    granted = sa.select(awards.c.payee).where(awards.c.campaign == key).group_by(awards.c.payee)
+    payees = [
+        *connection.scalars(signed.order_by(counted.desc(), numbered.desc(), sa.func.min(performance.c.id))),
+        *connection.scalars(granted.order_by(sa.func.min(awards.c.id))),
+    ]
+    return list(dict.fromkeys(map(housekeeper_of, payees)))
 
 
 def next_tier(campaign: Campaign | None, payee: str, position: Position | None) -> NextTier | None:

@@ -40,7 +40,7 @@ AWARDS = (
 def main(viewer: Viewer) -> None:
     period, bar = filters.require_campaign()
     key = period.campaign
-    known = list(dict.fromkeys(one.housekeeper for one in data.ranking_of(key).ranks))
+    known = data.housekeepers_of(key)
     if not known:
         show_nothing("这个活动还没有登记合同")
         return

@@ -184,7 +184,7 @@ def _beside_rows(beside: tuple[AwardExplanation, ...]) -> Iterator[list[Cell]]:
 
 
 def _show_known(known: Reconciliation | None) -> None:
-    st.subheader("对账", anchor=False, help="台账和源数据相比有哪些出入；对账什么也不写入")
+    st.subheader("对账", anchor=False, help="台账和源数据相比有哪些出入；对账不改台账")
     if known is None:
         show_nothing("还没有成功拉取过源数据，不知道有没有出入")
         return
@@ -208,7 +208,7 @@ def _show_reconciling(viewer: Viewer, key: str) -> None:
         "现在从 Metabase 重新对账",
         key="reconcile",
         icon=":material/sync:",
-        help="拉取一次源数据，和台账比一比；什么也不登记、不写入。和 reconcile 命令一样",
+        help="拉取一次源数据，和台账比一比；什么也不登记，只记下是谁对的账。和 reconcile 命令一样",
     ):
         st.session_state.pop(RECONCILED, None)
         try:

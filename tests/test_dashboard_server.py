@@ -1,8 +1,10 @@
-"""The headers on every answer of the dashboard, by which a browser keeps others out."""
+"""What the dashboard's server does around the pages: headers on every answer, and imports before the first."""
 
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 
 import pytest
 from starlette.applications import Starlette
@@ -11,6 +13,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
+from modules.settings import ROOT
 from streamlit_app.served import HEADERS, hardened
 
 
@@ -67,3 +70,20 @@ def test_the_handshake_of_a_websocket_stays_as_it_is() -> None:
 
     asyncio.run(hardened(send)(accept))
     assert sent == [{"type": "websocket.accept", "headers": []}]
+
+
+IMPORTING = """
+import sys
+from streamlit_app.server import import_parts
+before = set(sys.modules)
+import_parts()
+print(*(set(sys.modules) - before))
+"""
+
+
+def test_what_takes_long_to_import_is_there_before_the_first_page_and_no_page_is_run_for_it() -> None:
+    command = [sys.executable, "-c", IMPORTING]
+    imported = set(subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split())
+    assert imported >= {"altair", "openpyxl", "pandas", "pyarrow", "sqlalchemy", "streamlit_app.data"}
+    assert "streamlit_app.app" not in imported
+    assert not any(name.startswith("streamlit_app.pages") for name in imported)
