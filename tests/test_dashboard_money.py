@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import sqlalchemy as sa
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
@@ -17,7 +19,7 @@ from modules.clock import parse_moment
 from modules.closing import close
 from modules.ledger_records import read_awards
 from modules.sandbox.metabase import Fault
-from modules.tables import audit_log, awards, performance
+from modules.tables import audit_log, awards, campaigns, performance
 from modules.task_board import TaskError
 from streamlit_app import acts, data, sign_in
 from streamlit_app.access import Viewer
@@ -56,6 +58,19 @@ def sold(
 def cents(shown: object) -> int:
     """What a table shows in yuan, in fen."""
     return round(float(str(shown)) * 100)
+
+
+class TestOverview:
+    def test_the_cities_together_are_compared_only_where_each_has_the_month_before(self, sold: Desk) -> None:
+        beijing, shanghai, both = table(open_page("overview"))
+        assert (beijing["城市"], shanghai["城市"], both["城市"]) == ("北京", "上海", "合计")
+        assert float(str(beijing["比上月同期"])) != 0
+        assert pd.isna(shanghai["比上月同期"])
+        assert pd.isna(both["比上月同期"])
+        with sold.app.database.writing() as connection:
+            connection.execute(sa.insert(campaigns).values(key="SH-2025-04", revision=1))
+        data.close()
+        assert float(str(table(open_page("overview"))[2]["比上月同期"])) > float(str(beijing["比上月同期"]))
 
 
 class TestRewards:

@@ -153,7 +153,8 @@ def _rows(found: list[CityMonth]) -> Iterator[list[Cell]]:
     if len(found) > 1:
         known = [one.forecast for one in found if one.forecast is not None]
         forecast = total_of(known) if len(known) == len(found) else None
-        before = total_of(one.before for one in found if one.before is not None)
+        earlier = [one.before for one in found if one.before is not None]
+        before = total_of(earlier) if len(earlier) == len(found) else None  # else unlike cities would be compared
         yield _row("合计", "", total_of(one.totals for one in found), before, forecast)
 
 
