@@ -21,7 +21,7 @@ from modules.ledger_records import read_awards
 from modules.sandbox.metabase import Fault
 from modules.tables import audit_log, awards, campaigns, performance
 from modules.task_board import TaskError
-from streamlit_app import acts, data, sign_in
+from streamlit_app import acts, charts, data, sign_in
 from streamlit_app.access import Viewer
 from tests.dashboard_stage import asked, cards, figure_of, look_at, open_page, table, words
 from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts, lasting_desk
@@ -73,6 +73,54 @@ class TestOverview:
         assert float(str(table(open_page("overview"))[2]["比上月同期"])) > float(str(beijing["比上月同期"]))
 
 
+class TestPeople:
+    """In May of Shanghai some sign for two providers: one person, two payees."""
+
+    def both(self, desk: Desk) -> tuple[int, int]:
+        """Payees and persons."""
+        own = f"FROM performance WHERE campaign = '{SHANGHAI_MAY}'"
+        payees = figure_of(desk, f"SELECT COUNT(DISTINCT payee) {own}")
+        persons = figure_of(desk, f"SELECT COUNT(DISTINCT housekeeper) {own}")
+        assert persons < payees
+        return payees, persons
+
+    def test_every_page_counts_persons_where_it_says_so(self, sold: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        payees, persons = self.both(sold)
+        own = f"FROM awards WHERE campaign = '{SHANGHAI_MAY}'"
+        paid = figure_of(sold, f"SELECT COUNT(DISTINCT housekeeper) {own} AND amount > 0")
+        ranking, rewards, payout, simulation = (
+            open_page(name, campaign=SHANGHAI_MAY) for name in ("ranking", "rewards", "payout", "simulation")
+        )
+        (card,) = [one for one in ranking.metric if one.label == "管家"]
+        assert (card.value, card.delta) == (f"{persons} 人", f"奖励按 {payees} 份算")
+        assert "每家各算一份奖励" in card.help
+        assert cards(rewards)["得奖管家"] == cards(payout)["有应发的管家"] == f"{paid} 人"
+        (card,) = [one for one in simulation.metric if one.label == "得奖的管家"]
+        assert f"共 {persons} 人签约" in card.help
+        assert int(card.value.split()[0]) <= persons
+        with sold.app.database.writing() as connection:
+            connection.execute(sa.update(campaigns).values(last_pull_at=parse_moment("2025-06-02T08:00")))
+        data.close()
+        assert cards(open_page("overview"))["签约管家"]
+        signed = [one.value for one in open_page("overview").metric if one.label == "签约管家"]
+        assert signed[1] == f"{persons} 人"
+
+    @pytest.mark.parametrize("name", ["ranking", "payout"])
+    def test_every_bar_is_one_payee(self, sold: Desk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        drawn: list[tuple[str, list[str]]] = []
+        monkeypatch.setattr(
+            charts, "show_bars", lambda says, rows, **_kw: drawn.append((says, [row[0] for row in rows]))
+        )
+        monkeypatch.setattr(charts, "show_stacks", lambda says, *_rows, names, **_kw: drawn.append((says, names)))
+        open_page(name, campaign=SHANGHAI_MAY)
+        ((says, names),) = drawn
+        assert len(names) == len(set(names))
+        assert all(one.endswith("）") for one in names)
+        persons = len({one.partition("（")[0] for one in names})
+        assert (f"{persons} 位管家" if persons == len(names) else f"{len(names)} 份（{persons} 位管家）") in says
+        assert persons < len(names) or name == "payout"  # where the few who won are all different
+
+
 class TestRewards:
     def test_every_award_is_there_with_what_it_came_to(self, sold: Desk) -> None:
         page = open_page("rewards", campaign=BEIJING)
@@ -83,7 +131,7 @@ class TestRewards:
             own = [one for one in granted if (one["kind"], one["name"]) == name]
             assert cents(row["金额（元）"]) == sum(one["amount"] for one in own)
             assert row["个数"] == len(own)
-            assert row["得奖管家"] == len({one["payee"] for one in own})
+            assert row["得奖管家"] == len({one["housekeeper"] for one in own})
         assert cents(rows["人工调整", "人工调整"]["其中补发和调整（元）"]) == -5_850
 
     def test_providers_add_up_to_the_whole_and_each_is_that_of_the_contracts(self, sold: Desk) -> None:

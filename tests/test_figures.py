@@ -58,7 +58,7 @@ class TestTotals:
         put_award(any_database, -200)
         with any_database.reading() as connection:
             assert totals_of(connection, BEIJING) == Totals(
-                contracts=3, amount=30_000, performance=36_000, bonus_pool=60, payout=300, payees=2, changed=2
+                contracts=3, amount=30_000, performance=36_000, bonus_pool=60, payout=300, people=2, changed=2
             )
 
     def test_up_to_a_moment_awards_go_with_their_contract_and_others_with_their_grant(
@@ -121,8 +121,8 @@ class TestMonths:
 class TestForecast:
     def test_half_the_campaign_promises_twice_as_much(self) -> None:
         half = period(end=date(2025, 5, 30))  # 15 of 30 days
-        found = forecast_of(Totals(contracts=10, amount=1_000, payout=7, payees=3), half)
-        assert found == Totals(contracts=20, amount=2_000, payout=14, payees=3)
+        found = forecast_of(Totals(contracts=10, amount=1_000, payout=7, people=3), half)
+        assert found == Totals(contracts=20, amount=2_000, payout=14, people=3)
 
     @pytest.mark.parametrize(("pulled", "is_known"), [("2025-05-03T23:59", False), ("2025-05-04T00:00", True)])
     def test_the_first_three_days_promise_nothing(self, pulled: str, is_known: bool) -> None:

@@ -23,14 +23,17 @@ FORECAST_FROM = timedelta(days=3)
 
 @dataclass(frozen=True)
 class Totals:
-    """What a ledger adds up to; historical contracts count as performance only, as everywhere."""
+    """What a ledger adds up to; historical contracts count as performance only, as everywhere.
+
+    `people` are the housekeepers, each once, for how many providers they sign.
+    """
 
     contracts: int = 0
     amount: int = 0
     performance: int = 0
     bonus_pool: int = 0
     payout: int = 0
-    payees: int = 0
+    people: int = 0
     changed: int = 0
 
 
@@ -145,7 +148,7 @@ def totals_of(connection: Connection, key: str, until: datetime | None = None) -
             _sum(performance.c.amount, numbered).label("amount"),
             _sum(performance.c.performance, sa.true()).label("performance"),
             _sum(performance.c.bonus_pool, numbered).label("bonus_pool"),
-            sa.func.count(sa.distinct(performance.c.payee)).label("payees"),
+            sa.func.count(sa.distinct(performance.c.housekeeper)).label("people"),
             sa.func.count().filter(has_changed).label("changed"),
         ).where(*own)
     ).one()
@@ -162,7 +165,7 @@ def forecast_of(totals: Totals, period: Period) -> Totals | None:
     if passed < min(FORECAST_FROM, whole / 2):
         return None
     growing = ("contracts", "amount", "performance", "bonus_pool", "payout")
-    return Totals(payees=totals.payees, **{name: round(getattr(totals, name) * (whole / passed)) for name in growing})
+    return Totals(people=totals.people, **{name: round(getattr(totals, name) * (whole / passed)) for name in growing})
 
 
 def change(now: int, before: int) -> float | None:

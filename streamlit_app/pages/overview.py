@@ -11,6 +11,7 @@ from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
 from streamlit_app.frame import NOTHING_PULLED, page, show_fault, show_nothing
+from streamlit_app.payees import PER_PROVIDER
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import headed, month_words, plain
 
@@ -125,7 +126,7 @@ def _pool_card(one: CityMonth) -> Card:
 
 def _forecast_card(one: CityMonth) -> Card:
     if one.period.is_over:
-        return Card("签约管家", f"{one.totals.payees} 人", "登记过合同的管家；活动按服务商分开算的，同一人在两家算两个")
+        return Card("签约管家", f"{one.totals.people:,} 人", f"登记过合同的管家；{PER_PROVIDER}")
     if one.forecast is None:
         return Card("预计到月底", "尚早", "活动开始满 3 天后才估计")
     words = f"照目前的速度，到月底合同金额 {charts.yuan(round(one.forecast.amount, -2))}"

@@ -9,6 +9,7 @@ from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
+from streamlit_app.payees import counted, payee_words, people_card
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import plain
 
@@ -43,13 +44,13 @@ def main(viewer: Viewer) -> None:
 def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | None) -> None:
     """`signed`: what each signed within the chosen days and track; None where neither is chosen."""
     shows_provider = any(one.provider for one in ranking.ranks)
-    near = [one for one in ranks if one.is_near]
+    near, best = [one for one in ranks if one.is_near], ranks[:TOP]
     show_cards(
         [
-            Card("管家", f"{len(ranks):,} 人"),
+            people_card("管家", (one.payee for one in ranks)),
             Card("合同", f"{sum(one.contracts for one in ranks):,} 单"),
             Card("应发合计", charts.yuan(sum(one.payout for one in ranks))),
-            Card("离下一档不远", f"{len(near)} 人", "业绩最多差一成，合同最多差一单"),
+            people_card("离下一档不远", (one.payee for one in near), "业绩最多差一成，合同最多差一单"),
         ]
     )
     columns = _columns(shows_provider=shows_provider, has_tiers=ranking.has_tiers, shows_signed=signed is not None)
@@ -62,8 +63,8 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
     for picked in show_table("排行榜", columns, rows, file_name=f"排行榜-{ranking.campaign}", select="one"):
         filters.open_housekeeper(ranking.campaign, ranks[picked].housekeeper)
     charts.show_bars(
-        f"累计业绩最高的 {min(len(ranks), TOP)} 位管家（元），颜色是已得奖金的多少。",
-        [(one.housekeeper, one.performance / 100, one.payout / 100) for one in ranks[:TOP]],
+        f"累计业绩最高的 {counted(one.payee for one in best)}（元），颜色是已得奖金的多少。",
+        [(payee_words(one.payee), one.performance / 100, one.payout / 100) for one in best],
         what="累计业绩（元）",
         colour="奖金（元）",
     )

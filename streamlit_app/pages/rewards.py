@@ -16,6 +16,7 @@ from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
+from streamlit_app.payees import PER_PROVIDER, counted
 from streamlit_app.tables import Cell, Column, show_table
 
 NO_PROVIDER = "（不属于服务商）"
@@ -23,7 +24,7 @@ PARTS = (
     Column("奖励"),
     Column("类型"),
     Column("个数", "count"),
-    Column("得奖管家", "count"),
+    Column("得奖管家", "count", help="人数；在几家服务商得这个奖的只算一人"),
     Column("金额（元）", "yuan"),
     Column("占比", "percent"),
     Column("其中补发和调整（元）", "yuan", help="没有对应的合同：settle 补发的奖励，或人工调整"),
@@ -57,14 +58,22 @@ def main(viewer: Viewer) -> None:
 
 
 def _show(period: Period, found: Composition, days: tuple[date, date]) -> None:
-    spread = distribution_of(list(found.payouts.values()))
+    spread = distribution_of(list(found.by_person().values()))
     share = found.payout / found.amount if found.amount else None
     show_cards(
         [
             Card("奖金合计", charts.yuan(found.payout), "所选日期和渠道的全部奖励；不选时和“发放”的应发合计一致"),
             Card("奖励", f"{sum(part.number for part in found.parts):,} 个"),
-            Card("得奖管家", f"{spread.paid:,} 人", f"另有 {spread.none + spread.negative:,} 人签了合同、没有奖金"),
-            Card("中位数", charts.yuan(spread.median), "在得奖的管家里：一半拿得比这多，一半比这少"),
+            Card(
+                "得奖管家",
+                f"{spread.paid:,} 人",
+                f"另有 {spread.none + spread.negative:,} 人签了合同、没有奖金；{PER_PROVIDER}",
+            ),
+            Card(
+                "中位数",
+                charts.yuan(spread.median),
+                "在得奖的管家里：一半拿得比这多，一半比这少；在几家服务商得的奖合在一起",
+            ),
             Card("奖金 / 合同金额", "—" if share is None else f"{share:.2%}"),
         ]
     )
@@ -99,7 +108,7 @@ def _show_parts(period: Period, found: Composition) -> None:
             part.name,
             part.kind,
             part.number,
-            part.payees,
+            part.people,
             part.amount,
             part.amount / found.payout if found.payout else None,
             part.corrections,
@@ -158,7 +167,7 @@ def _show_spread(found: Composition, spread: Distribution) -> None:
         show_nothing("还没有管家得到奖金")
         return
     everybody = spread.paid + spread.none + spread.negative
-    top = _percent(spread.top_amount, sum(one for one in found.payouts.values() if one > 0))
+    top = _percent(spread.top_amount, sum(one for one in found.by_person().values() if one > 0))
     charts.show_columns(
         f"{everybody:,} 位管家里 {spread.paid:,} 位有奖金，中位数 {charts.yuan(spread.median)}；"
         f"拿得最多的 {spread.top:,} 位共得 {charts.yuan(spread.top_amount)}，占 {top}。",
@@ -191,7 +200,9 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     worth = sum(one.next_tier.worth for one in near if one.next_tier)
     is_on = stage_of(period, reading.today()) == "open"
     then = f"活动到 {day_words(period.end)}为止" if is_on else "活动期已过，这些是差一点的人"
-    st.caption(f"有 {len(near):,} 位；如果都达到，再发 {charts.yuan(worth)}。{then}。点一行看管家详情。")
+    st.caption(
+        f"有 {counted(one.payee for one in near)}；如果都达到，再发 {charts.yuan(worth)}。{then}。点一行看管家详情。"
+    )
     shows_provider = any(one.provider for one in near)
     columns = [
         Column("管家"),
