@@ -166,6 +166,21 @@ class TestRewards:
             total = cards(open_page("rewards", campaign=key))["奖金合计"]
             assert total == cards(open_page("payout", campaign=key))["应发合计"]
 
+    def test_an_adjustment_long_after_stands_in_a_last_column_of_its_own(
+        self, sold: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drawn: list[list[str]] = []
+        monkeypatch.setattr(charts, "show_stacks", lambda says, _rows, names, **_kw: drawn.append([says, *names]))
+        open_page("rewards", campaign=BEIJING)
+        sold.clock.now = parse_moment("2025-08-15T09:00")
+        adjustments.adjust(sold.app, Wish(BEIJING, PERSON, None, "300", "补贴"), "王", dry_run=False)
+        data.close()
+        open_page("rewards", campaign=BEIJING)
+        (says, *before), (says_after, *after) = drawn
+        assert after == [*before, "活动期后"]
+        assert before == [f"05-{day:02d}" for day in range(1, 21)]
+        assert says_after == says.replace("。", "；活动期后补发和人工调整的 300 元另列在最后一栏，不算进平均。")
+
     def test_where_nothing_was_won_it_says_so(self, doors: Desk) -> None:
         doors.show(contracts(1, amount=100))
         doors.run()

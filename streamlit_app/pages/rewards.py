@@ -5,9 +5,10 @@ from datetime import date
 
 import streamlit as st
 
+from modules.figures.award_days import AwardDays, award_days
 from modules.figures.composition import Composition, ProviderPart
 from modules.figures.cut import Cut
-from modules.figures.days import day_words, days_between
+from modules.figures.days import axis_words, day_words
 from modules.figures.distribution import Distribution, distribution_of
 from modules.figures.months import Period
 from modules.figures.ranking import Rank, Ranking
@@ -19,6 +20,8 @@ from streamlit_app.frame import page, show_nothing
 from streamlit_app.payees import PER_PROVIDER, counted
 from streamlit_app.tables import Cell, Column, show_table
 
+BEFORE, AFTER = "活动期前", "活动期后"
+"""Where awards stand that were granted outside the campaign's days."""
 NO_PROVIDER = "（不属于服务商）"
 PARTS = (
     Column("奖励"),
@@ -81,7 +84,7 @@ def _show(period: Period, found: Composition, days: tuple[date, date]) -> None:
         show_nothing("有合同，但还没有产生奖励")
         return
     _show_parts(period, found)
-    _show_days(found, days)
+    _show_days(period, found, days)
     _show_providers(period, found)
     _show_spread(found, spread)
 
@@ -118,22 +121,36 @@ def _show_parts(period: Period, found: Composition) -> None:
     show_table("按奖励", PARTS, rows, file_name=f"奖励构成-{period.campaign}")
 
 
-def _show_days(found: Composition, days: tuple[date, date]) -> None:
-    st.subheader("按天", anchor=False, help="合同签约的那一天；补发和人工调整算在发放的那一天")
-    sums: dict[date, int] = {}
-    for part in found.days:
-        sums[part.day] = sums.get(part.day, 0) + part.amount
-    best = max(sums, key=lambda day: (sums[day], day))
-    shown = list(days_between(min(days[0], *sums), max(days[1], *sums)))
+def _show_days(period: Period, found: Composition, days: tuple[date, date]) -> None:
+    about = f"合同签约的那一天；补发和人工调整算在发放的那一天，不在活动期内的另列在“{AFTER}”（或“{BEFORE}”）"
+    st.subheader("按天", anchor=False, help=about)
+    by_day = award_days(found.days, period, *days)
+    names = axis_words(by_day.days)
+    bars = [(names[part.day], part.kind, part.amount) for part in by_day.within]
+    bars = [(BEFORE, kind, fen) for kind, fen in by_day.before.items()] + bars
+    bars += [(AFTER, kind, fen) for kind, fen in by_day.after.items()]
     charts.show_stacks(
-        f"奖金最多的是 {day_words(best)}（{charts.yuan(sums[best])}）；"
-        f"{len(shown)} 天里有 {len(sums)} 天产生了奖金，平均每天 {charts.yuan(round(found.payout / len(shown)))}。",
-        [(f"{part.day:%m-%d}", part.kind, part.amount) for part in found.days],
+        f"{'；'.join(_days_words(by_day))}。",
+        bars,
         of="类型",
         order=list(found.kinds()),
-        names=[f"{day:%m-%d}" for day in shown],
+        names=[*([BEFORE] if by_day.before else []), *names.values(), *([AFTER] if by_day.after else [])],
         flat=False,
     )
+
+
+def _days_words(by_day: AwardDays) -> Iterator[str]:
+    sums, number = by_day.sums, len(by_day.days)
+    if sums:
+        best = max(sums, key=lambda day: (sums[day], day))
+        yield f"奖金最多的是 {day_words(best)}（{charts.yuan(sums[best])}）"
+        yield f"{number} 天里有 {len(sums)} 天产生了奖金，平均每天 {charts.yuan(by_day.average)}"
+    else:
+        yield f"{number} 天里没有产生奖金"
+    for name, place, kinds in ((BEFORE, "最前", by_day.before), (AFTER, "最后", by_day.after)):
+        if kinds:
+            amount = charts.yuan(sum(kinds.values()))
+            yield f"{name}补发和人工调整的 {amount}另列在{place}一栏，不算进平均"
 
 
 def _show_providers(period: Period, found: Composition) -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from modules.clock import format_moment
 from modules.figures.course import Course, Day, running
-from modules.figures.days import day_words, weekday_words
+from modules.figures.days import axis_words, day_words, weekday_words
 from modules.figures.months import change, month_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
@@ -84,13 +84,14 @@ def _show_days(course: Course) -> None:
     unit, size = charts.unit_of(one.amount for one in course.days)
     most, largest = max(course.days, key=lambda one: one.contracts), max(course.days, key=lambda one: one.amount)
     empty = sum(1 for one in course.days if not one.contracts)
+    names = axis_words([one.day for one in course.days])
     left, right = st.columns(2)
     with left:
         average = round(course.total[1] / len(course.days))
         charts.show_columns(
             f"金额最多的是 {day_words(largest.day)}（{weekday_words(largest.day)}）：{charts.yuan(largest.amount)}，"
             f"平均每天 {charts.yuan(average)}。",
-            [(f"{one.day:%m-%d}", one.amount / size) for one in course.days],
+            [(names[one.day], one.amount / size) for one in course.days],
             what=f"金额（{unit}）",
             by="签约日期",
         )
@@ -98,7 +99,7 @@ def _show_days(course: Course) -> None:
         none = f"有 {empty} 天没有签约" if empty else "每天都有签约"
         charts.show_columns(
             f"合同最多的是 {day_words(most.day)}（{weekday_words(most.day)}）：{most.contracts:,} 单，{none}。",
-            [(f"{one.day:%m-%d}", one.contracts) for one in course.days],
+            [(names[one.day], one.contracts) for one in course.days],
             what="合同（单）",
             by="签约日期",
         )
