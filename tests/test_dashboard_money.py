@@ -241,6 +241,23 @@ class TestTrends:
         (card,) = [one for one in page.metric if one.label == "合同"]
         assert (card.value, card.delta) == (f"{now} 单", f"{now / before - 1:+.1%}")
 
+    def test_the_last_seven_days_are_whole_ones_whatever_the_hour_of_the_pull(self, sold: Desk) -> None:
+        shown = []
+        for pulled in ("2025-05-20T00:10", "2025-05-20T23:59"):
+            with sold.app.database.writing() as connection:
+                connection.execute(sa.update(campaigns).values(last_pull_at=parse_moment(pulled)))
+            data.close()
+            page = open_page("trends", campaign=BEIJING)
+            assert "只算整天，到 5 月 19 日为止；5 月 20 日的数据还不全，不算在内" in words(page)
+            shown.append([(one.value, one.delta) for one in page.metric if one.label.startswith(("最近", "平均每天"))])
+        assert shown[0] == shown[1]
+        own = f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}' AND signed_at"  # noqa: S608
+        week = figure_of(sold, f"{own} >= '2025-05-13' AND signed_at < '2025-05-20'")
+        before = figure_of(sold, f"{own} >= '2025-05-06' AND signed_at < '2025-05-13'")
+        assert shown[0][0] == (f"{week} 单", f"{week / before - 1:+.1%}")
+        whole = figure_of(sold, f"{own} < '2025-05-20'")
+        assert shown[0][1][0] == f"{whole / 19:.1f} 单"
+
     def test_without_a_month_before_it_says_so(self, sold: Desk) -> None:
         page = open_page("trends", campaign=SHANGHAI_MAY)
         assert "上个月没有活动，没有可比的" in words(page)

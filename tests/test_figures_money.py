@@ -230,6 +230,24 @@ class TestCourse:
         book.contract("2025-05-20T09:00")
         assert len(book.course().days) == 31
 
+    @pytest.mark.parametrize(
+        ("pulled", "last", "whole"),
+        [
+            ("2025-05-15T00:10", 15, 14),
+            ("2025-05-15T23:59", 15, 14),
+            ("2025-05-16T00:00", 16, 15),
+            ("2025-05-01T12:00", 1, 0),
+            ("2025-05-31T23:59", 31, 30),
+            ("2025-06-01T00:00", 31, 31),
+            (None, 31, 31),
+        ],
+    )
+    def test_a_day_is_whole_once_it_is_over(self, book: Book, pulled: str | None, last: int, whole: int) -> None:
+        book.campaign(pulled=pulled)
+        book.contract("2025-05-01T09:00")
+        found = book.course()
+        assert (len(found.days), len(found.whole_days)) == (last, whole)
+
     def test_a_track_leaves_out_the_other(self, book: Book) -> None:
         book.campaign()
         book.contract("2025-05-02T09:00", yuan=1000)

@@ -46,6 +46,13 @@ class Course:
         """Contracts and amount so far."""
         return _total(self.days)
 
+    @property
+    def whole_days(self) -> tuple[Day, ...]:
+        """Those that were over at the last good pull."""
+        if _is_whole(self.period):
+            return self.days
+        return tuple(one for one in self.days if one.day < self.period.as_of.date())
+
 
 def course_of(connection: Connection, configured: Mapping[str, Campaign], key: str, track: Track) -> Course | None:
     """None where the campaign has no ledger."""
