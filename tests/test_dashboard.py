@@ -21,6 +21,7 @@ from modules.task_board import TaskError
 from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
+from streamlit_app.charts import yuan
 from streamlit_app.tables import WIDE_PIXELS, Column, pixels
 from streamlit_app.words import plain
 from tests.dashboard_stage import (
@@ -227,6 +228,13 @@ class TestRanking:
         shown = sum(int(str(row["筛选内合同"])) for row in table(page))
         assert shown == figure_of(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
         assert 0 < shown < figure_of(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert cards(page)["筛选内合同"] == f"{shown} 单"
+        counted = figure_of(month, f"SELECT SUM(performance) FROM performance WHERE {within}")  # noqa: S608
+        assert cards(page)["筛选内业绩"] == yuan(counted)
+        of_them = "', '".join(str(row["管家"]) for row in table(page))
+        whole = f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}' AND payee IN ('{of_them}')"  # noqa: S608
+        assert cards(page)["应发（整个活动）"] == yuan(figure_of(month, whole))
+        assert "合同" not in cards(page)
 
     @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
     def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:

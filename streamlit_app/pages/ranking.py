@@ -1,6 +1,6 @@
 """排行榜: the housekeepers of a campaign, best first; a selected row leads to the housekeeper."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import streamlit as st
 
@@ -44,15 +44,8 @@ def main(viewer: Viewer) -> None:
 def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | None) -> None:
     """`signed`: what each signed within the chosen days and track; None where neither is chosen."""
     shows_provider = any(one.provider for one in ranking.ranks)
-    near, best = [one for one in ranks if one.is_near], ranks[:TOP]
-    show_cards(
-        [
-            people_card("管家", (one.payee for one in ranks)),
-            Card("合同", f"{sum(one.contracts for one in ranks):,} 单"),
-            Card("应发合计", charts.yuan(sum(one.payout for one in ranks))),
-            people_card("离下一档不远", (one.payee for one in near), "业绩最多差一成，合同最多差一单"),
-        ]
-    )
+    best = ranks[:TOP]
+    show_cards(_cards(ranks, [signed[one.payee] for one in ranks] if signed is not None else None))
     columns = _columns(shows_provider=shows_provider, has_tiers=ranking.has_tiers, shows_signed=signed is not None)
     rows = [
         _row(ranking, one, signed[one.payee] if signed is not None else None, shows_provider=shows_provider)
@@ -68,6 +61,25 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
         what="累计业绩（元）",
         colour="奖金（元）",
     )
+
+
+def _cards(ranks: list[Rank], signed: list[Signed] | None) -> Iterator[Card]:
+    """Of days and track contracts and performance are told as far as they lie within; all else is the campaign's."""
+    payout = charts.yuan(sum(one.payout for one in ranks))
+    near = people_card(
+        "离下一档不远", (one.payee for one in ranks if one.is_near), "业绩最多差一成，合同最多差一单；看整个活动"
+    )
+    yield people_card("管家", (one.payee for one in ranks))
+    if signed is None:
+        yield Card("合同", f"{sum(one.contracts for one in ranks):,} 单")
+        yield Card("累计业绩", charts.yuan(sum(one.performance for one in ranks)), "仍然有效的合同，按现在的金额")
+        yield Card("应发合计", payout)
+    else:
+        within = "所选日期和渠道里签的合同，按登记时的金额"
+        yield Card("筛选内合同", f"{sum(one.contracts for one in signed):,} 单", within)
+        yield Card("筛选内业绩", charts.yuan(sum(one.performance for one in signed)), within)
+        yield Card("应发（整个活动）", payout, "这些管家在整个活动里的应发，不受日期和渠道影响")
+    yield near
 
 
 def _show_notes(ranking: Ranking) -> None:
