@@ -72,6 +72,18 @@ class TestOverview:
         data.close()
         assert float(str(table(open_page("overview"))[2]["比上月同期"])) > float(str(beijing["比上月同期"]))
 
+    def test_a_ledger_that_was_taken_over_and_never_pulled_is_a_whole_month(
+        self, sold: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with sold.app.database.writing() as connection:
+            connection.execute(sa.update(campaigns).values(last_pull_at=None))
+        look_at(monkeypatch, "2025-06-10T12:00")
+        page = open_page("overview")
+        assert "数据只到" not in words(page)
+        assert "预计到月底" not in cards(page)
+        assert float(str(table(page)[0]["比上月同期"])) != 0
+        assert "整个活动期" in [one.help for one in open_page("trends", campaign=BEIJING).metric]
+
 
 class TestPeople:
     """In May of Shanghai some sign for two providers: one person, two payees."""

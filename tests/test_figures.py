@@ -107,6 +107,18 @@ class TestMonths:
         assert found.before.contracts == 1
         assert found.forecast == found.totals
 
+    def test_a_month_that_was_taken_over_and_never_pulled_is_held_against_the_whole_month_before(
+        self, any_database: Database
+    ) -> None:
+        put_campaign(any_database, BEIJING, last_pull_at=None)
+        put_campaign(any_database, "BJ-2025-04", last_pull_at=None)
+        put_contract(any_database, 1)
+        put_contract(any_database, 2, campaign="BJ-2025-04", signed_at=parse_moment("2025-04-30T23:59"))
+        with any_database.reading() as connection:
+            (found,) = months.city_months(connection, {}, "2025-05")
+        assert found.before is not None
+        assert (found.before.contracts, found.forecast) == (1, found.totals)
+
     def test_without_a_month_before_there_is_nothing_to_compare(self, any_database: Database) -> None:
         put_campaign(any_database, BEIJING)
         with any_database.reading() as connection:
@@ -129,8 +141,11 @@ class TestForecast:
         found = forecast_of(Totals(contracts=1), period(last_pull_at=parse_moment(pulled)))
         assert (found is not None) == is_known
 
-    def test_never_pulled_promises_nothing(self) -> None:
-        assert forecast_of(Totals(), period(last_pull_at=None)) is None
+    def test_a_ledger_that_was_taken_over_and_never_pulled_is_whole(self) -> None:
+        taken_over = period(last_pull_at=None)
+        assert taken_over.is_over
+        assert taken_over.as_of == parse_moment("2025-06-01T00:00")
+        assert forecast_of(Totals(contracts=3), taken_over) == Totals(contracts=3)
 
     @given(
         contracts=st.integers(0, 10**6),

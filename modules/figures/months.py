@@ -61,12 +61,15 @@ class Period:
 
     @property
     def as_of(self) -> datetime:
-        """Up to when the ledger tells of the campaign: the last good pull, at most the end."""
-        return max(min(self.last_pull_at or self.begins, self.ends), self.begins)
+        """Up to when the ledger tells of the campaign: the last good pull, at most the end.
+
+        The end also where nothing was ever pulled: such a ledger was taken over as a whole.
+        """
+        return max(min(self.last_pull_at or self.ends, self.ends), self.begins)
 
     @property
     def is_over(self) -> bool:
-        """Whether the last pull came after its last day."""
+        """Whether the last pull came after its last day, or the ledger was taken over and never pulled."""
         return self.as_of == self.ends
 
     def same_moment_in(self, earlier: Self) -> datetime:
