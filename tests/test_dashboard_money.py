@@ -228,6 +228,17 @@ class TestRewards:
             assert cents(row["达到再得（元）"]) == 20_000
             assert "活动到 5 月 31 日为止" in words(page)
 
+    def test_whoever_has_reached_a_tier_and_was_not_granted_it_is_no_near_miss(self, doors: Desk) -> None:
+        for amount in (12_000, 21_000):  # raised after the registration: 126,000 yuan, two tiers of 200 and 400
+            doors.show(contracts(*range(1, 7), amount=amount))
+            doors.run()
+        page = open_page("rewards")
+        assert "没有管家离下一档" in words(page)
+        assert "有 1 位管家，共 600 元，还没有算进应发：随下一个新合同发放，或由 settle 补发" in words(page)
+        (row,) = table(page, len(page.dataframe) - 1)
+        assert (row["管家"], row["已达到"], row["待补发（元）"]) == (PERSON, "优秀奖、达标奖", 600)
+        assert cards(open_page("ranking"))["离下一档不远"] == "0 人"
+
 
 class TestTrends:
     def test_every_day_is_there_and_they_add_up_to_the_ledger(self, sold: Desk) -> None:

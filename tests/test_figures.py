@@ -252,7 +252,7 @@ class TestRanking:
 
     @pytest.mark.parametrize(
         ("near", "contracts_missing", "fen"),
-        [(True, 0, 100), (False, 0, 101), (True, 1, 0), (True, 1, 100), (False, 2, 0)],
+        [(True, 0, 100), (False, 0, 101), (False, 0, 0), (True, 1, 0), (True, 1, 100), (False, 2, 0)],
     )
     def test_near_is_within_a_tenth_of_the_threshold_and_one_contract(
         self, near: bool, contracts_missing: int, fen: int

@@ -57,7 +57,9 @@ def main(viewer: Viewer) -> None:
         _show(period, found, days or (period.start, min(period.end, max(period.as_of.date(), period.start))))
     else:
         show_nothing("这些条件下没有登记合同，也没有奖励；请放宽日期或渠道")
-    _show_near(period, data.ranking_of(period.campaign))
+    ranking = data.ranking_of(period.campaign)
+    _show_near(period, ranking)
+    _show_owed(ranking)
 
 
 def _show(period: Period, found: Composition, days: tuple[date, date]) -> None:
@@ -234,6 +236,38 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     rows = [list(_near_row(one, shows_provider=shows_provider)) for one in near]
     for picked in show_table("快到下一档", columns, rows, file_name=f"快到下一档-{period.campaign}", select="one"):
         filters.open_housekeeper(period.campaign, near[picked].housekeeper)
+
+
+def _show_owed(ranking: Ranking) -> None:
+    owed = [one for one in ranking.ranks if one.owed]
+    if not owed:
+        return
+    st.subheader("已达到、待补发", anchor=False, help="条件已经达到、还没有发的节节高；看整个活动，不受日期和渠道影响")
+    worth = charts.yuan(sum(sum(one.owed.values()) for one in owed))
+    then = (
+        "随下一个新合同发放，或由 settle 补发" if ranking.closed_at is None else "活动已结账，要发请用 adjust 人工调整"
+    )
+    st.caption(f"有 {counted(one.payee for one in owed)}，共 {worth}，还没有算进应发：{then}。点一行看管家详情。")
+    shows_provider = any(one.provider for one in owed)
+    columns = [
+        Column("管家"),
+        *([Column("服务商")] if shows_provider else []),
+        Column("已达到"),
+        Column("待补发（元）", "yuan"),
+        Column("已应发（元）", "yuan"),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            one.housekeeper,
+            *([one.provider] if shows_provider else []),
+            "、".join(one.owed),
+            sum(one.owed.values()),
+            one.payout,
+        ]
+        for one in owed
+    ]
+    for picked in show_table("待补发", columns, rows, file_name=f"待补发-{ranking.campaign}", select="one"):
+        filters.open_housekeeper(ranking.campaign, owed[picked].housekeeper)
 
 
 def _near_row(one: Rank, *, shows_provider: bool) -> Iterator[Cell]:
