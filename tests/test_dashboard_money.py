@@ -15,9 +15,11 @@ from streamlit.testing.v1 import AppTest
 
 from modules import adjustments
 from modules.adjustments import Wish
+from modules.campaign_ledger import open_ledger
 from modules.clock import parse_moment
 from modules.closing import close
 from modules.ledger_records import read_awards
+from modules.rewards.money import format_yuan
 from modules.sandbox.metabase import Fault
 from modules.tables import audit_log, awards, campaigns, performance
 from modules.task_board import TaskError
@@ -83,6 +85,24 @@ class TestOverview:
         assert "预计到月底" not in cards(page)
         assert float(str(table(page)[0]["比上月同期"])) != 0
         assert "整个活动期" in [one.help for one in open_page("trends", campaign=BEIJING).metric]
+
+    def test_what_changed_contracts_come_to_now_is_what_the_ranking_adds_up_to(self, sold: Desk) -> None:
+        ours = f"campaign = '{BEIJING}' AND sequence"
+        with sold.app.database.writing() as connection:
+            connection.execute(sa.text(f"UPDATE performance SET source_amount = 1 WHERE {ours} = 3"))  # noqa: S608
+            gone = f"UPDATE performance SET loss_accepted_at = registered_at WHERE {ours} = 5"  # noqa: S608
+            connection.execute(sa.text(gone))
+        page = open_page("overview")
+        with sold.app.database.reading() as connection:
+            ledger = open_ledger(connection, sold.app.campaigns, BEIJING)
+        assert ledger.standing is not None
+        live = sum(position.performance_total for position in ledger.standing.positions.values())
+        registered = figure_of(sold, f"SELECT SUM(performance) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert 0 < live < registered
+        fewer = f"计入业绩是 {format_yuan(live)} 元，少 {format_yuan(registered - live)} 元"
+        assert f"有 2 个合同改了金额或已消失；上面是登记时的数字；按现在的金额{fewer}" in words(page)
+        ranks = table(open_page("ranking", campaign=BEIJING))
+        assert sum(cents(row["累计业绩（元）"]) for row in ranks) == live
 
 
 class TestPeople:

@@ -7,23 +7,27 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from modules import ledger
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import load_badge_lists
 from modules.clock import SHANGHAI, parse_moment
 from modules.database import Database, DatabaseError
 from modules.figures import months, queue, ranking
 from modules.figures.freshness import age_words, freshness_of
+from modules.figures.live import live_performance
 from modules.figures.months import Period, Totals, forecast_of, totals_of
 from modules.figures.troubles import FailedRun, troubles_of
 from modules.ledger_records import read_awards
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.rules import Tiers
-from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks
+from modules.rewards.standing import standing_of
+from modules.tables import audit_log, awards, job_runs, performance, rejected_rows, tasks
 from modules.task_states import COMPLETED, STATUSES
 from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts
+from tests.engine_desk import campaign_of
 from tests.ledger_rows import PULLED as NOW
 from tests.ledger_rows import put_award, put_campaign, put_contract
 
@@ -73,6 +77,53 @@ class TestTotals:
         with any_database.reading() as connection:
             found = totals_of(connection, BEIJING, parse_moment("2025-05-10T00:00"))
         assert (found.contracts, found.payout) == (1, 101)
+
+
+LIMITS = st.sampled_from([None, 0, 100, 250])
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["", "P1", "P2"]), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 30_000)),
+    max_size=8,
+)
+
+
+class TestLivePerformance:
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @example(limits={"single_project_limit": 100}, rows=[("", False, False, False, 9_000)] * 2)
+    @example(limits={"single_project_limit": 100}, rows=[("P1", False, False, False, 9_000)] * 2)
+    @example(limits={"single_project_limit": 100}, rows=[("P1", own, False, False, 9_000) for own in (False, True)])
+    @example(limits={"enable_cap": True, "single_contract_cap": 100}, rows=[("P1", False, True, False, 30_000)])
+    @given(
+        limits=st.fixed_dictionaries(
+            {"enable_cap": st.booleans()},
+            optional=dict.fromkeys(
+                (
+                    "single_contract_cap",
+                    "single_project_limit",
+                    "self_referral_contract_cap",
+                    "self_referral_project_limit",
+                ),
+                LIMITS,
+            ),
+        ),
+        rows=ROWS,
+    )
+    def test_it_is_what_the_frame_comes_to_whatever_the_limits(
+        self, any_database: Database, limits: dict[str, Any], rows: list[tuple[str, bool, bool, bool, int]]
+    ) -> None:
+        campaign = campaign_of({"performance_limits": limits}, {})
+        with any_database.writing() as connection:
+            connection.execute(sa.delete(performance))
+        for number, (project, own, historical, is_lost, amount) in enumerate(rows, 1):
+            numbers = {"sequence": None, "personal_sequence": None} if historical else {}
+            tracks = {"project": project, "self_referral": own, "historical": historical}
+            lost = {"loss_accepted_at": NOW if is_lost else None}
+            put_contract(any_database, number, source_amount=amount, **tracks, **lost, **numbers)
+        with any_database.reading() as connection:
+            opened = ledger.read(connection, BEIJING)
+            found = live_performance(connection, BEIJING, campaign.performance_limits)
+        shown = frozenset(opened.state.registered["contract_id"]) - opened.accepted_losses
+        positions = standing_of(campaign, opened.state, shown).positions.values()
+        assert found == sum(position.performance_total for position in positions)
 
 
 class TestMonths:

@@ -12,8 +12,10 @@ from typing import Any, Self
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from modules.campaign_ledger import worked_by
 from modules.figures.cut import WITH_CONTRACT, moment_of_award
 from modules.figures.days import midnight
+from modules.figures.live import live_performance
 from modules.rewards.campaign import Campaign
 from modules.tables import awards, campaigns, performance
 
@@ -82,6 +84,8 @@ class CityMonth:
     """A campaign's month. `before`: the month before up to the same day and hour, None where there was none.
 
     `forecast`: contracts, amount, performance, bonus pool and payout at the end if it goes on as so far; None early on.
+    `live_performance`: what counts by the amounts of now, where contracts have changed; None where none has, or no
+    configuration says how to count.
     """
 
     period: Period
@@ -89,6 +93,7 @@ class CityMonth:
     before: Totals | None
     before_key: str
     forecast: Totals | None
+    live_performance: int | None
 
 
 def months_of(periods: Iterable[Period]) -> list[str]:
@@ -116,7 +121,7 @@ def city_months(connection: Connection, configured: Mapping[str, Campaign], mont
     """Every campaign of a month that has a ledger, by city."""
     periods = periods_of(connection, configured)
     return [
-        _city_month(connection, period, period_before(periods, period))
+        _city_month(connection, period, period_before(periods, period), configured.get(period.campaign))
         for period in periods.values()
         if period.month == month
     ]
@@ -182,13 +187,22 @@ def total_of(parts: Iterable[Totals]) -> Totals:
     return Totals(**{name: sum(getattr(one, name) for one in found) for name in Totals.__dataclass_fields__})
 
 
-def _city_month(connection: Connection, period: Period, before: Period | None) -> CityMonth:
+def _city_month(connection: Connection, period: Period, before: Period | None, campaign: Campaign | None) -> CityMonth:
     totals = totals_of(connection, period.campaign)
     earlier = None
     if before is not None:
         until = None if period.is_over else period.same_moment_in(before)
         earlier = totals_of(connection, before.campaign, until)
-    return CityMonth(period, totals, earlier, before.campaign if before else "", forecast_of(totals, period))
+    live = _live_performance(connection, period, campaign) if totals.changed else None
+    return CityMonth(period, totals, earlier, before.campaign if before else "", forecast_of(totals, period), live)
+
+
+def _live_performance(connection: Connection, period: Period, present: Campaign | None) -> int | None:
+    """By the configuration that the ranking goes by."""
+    campaign = present
+    if campaign is None or period.closed_at is not None:
+        campaign = worked_by(connection, period.campaign) or present
+    return live_performance(connection, period.campaign, campaign.performance_limits) if campaign else None
 
 
 def _period(row: sa.Row[Any], campaign: Campaign | None) -> Period:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from modules.clock import format_moment
 from modules.figures.months import CityMonth, Period, Totals, change, total_of
+from modules.rewards.money import format_yuan
 from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
@@ -103,7 +104,18 @@ def _show_city(one: CityMonth) -> None:
         ]
     )
     if now.changed:
-        st.caption(f":material/edit_note: 登记之后有 {now.changed} 个合同改了金额或已消失；上面是登记时的数字")
+        words = f"登记之后有 {now.changed:,} 个合同改了金额或已消失；上面是登记时的数字"
+        st.caption(f":material/edit_note: {words}{_live_words(now.performance, one.live_performance)}")
+
+
+def _live_words(registered: int, live: int | None) -> str:
+    """What they come to now, exactly: people hold it against the ranking."""
+    if live is None:
+        return ""
+    if live == registered:
+        return "；按现在的金额，计入业绩合计不变"
+    moved = f"{'多' if live > registered else '少'} {format_yuan(abs(live - registered))} 元"
+    return f"；按现在的金额计入业绩是 {format_yuan(live)} 元，{moved}，排行榜和发放都按这个算"
 
 
 def _state(period: Period) -> str:
