@@ -21,6 +21,7 @@ from modules.task_board import TaskError
 from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
+from streamlit_app.charts import yuan
 from streamlit_app.tables import WIDE_PIXELS, Column, pixels
 from streamlit_app.words import plain
 from tests.dashboard_stage import (
@@ -227,6 +228,13 @@ class TestRanking:
         shown = sum(int(str(row["筛选内合同"])) for row in table(page))
         assert shown == figure_of(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
         assert 0 < shown < figure_of(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert cards(page)["筛选内合同"] == f"{shown} 单"
+        counted = figure_of(month, f"SELECT SUM(performance) FROM performance WHERE {within}")  # noqa: S608
+        assert cards(page)["筛选内业绩"] == yuan(counted)
+        of_them = "', '".join(str(row["管家"]) for row in table(page))
+        whole = f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}' AND payee IN ('{of_them}')"  # noqa: S608
+        assert cards(page)["应发（整个活动）"] == yuan(figure_of(month, whole))
+        assert "合同" not in cards(page)
 
     @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
     def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
@@ -249,7 +257,25 @@ class TestHousekeeper:
         assert len(awards_shown) == figure_of(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
-        assert "接下来" in words(page)
+
+    def test_what_the_next_contract_may_win_is_told_only_while_the_campaign_is_on(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for moment, is_on in (("2025-05-31T23:59", True), ("2025-06-01T00:00", False)):
+            look_at(monkeypatch, moment)
+            shown = words(open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON))
+            assert ("接下来" in shown) is ("下一个中奖的是" in shown) is is_on
+
+    def test_a_tier_that_is_still_to_be_paid_is_told_after_the_campaign(
+        self, doors: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-06-02T12:00")
+        for amount in (12_000, 15_000):  # raised after the registration: 90,000 of 80,000 yuan
+            doors.show(contracts(*range(1, 7), amount=amount))
+            doors.run()
+        shown = words(open_page("housekeeper"))
+        assert "达标奖：条件已达到，由 settle 补发" in shown
+        assert "下一个中奖的是" not in shown
 
     def test_whoever_has_but_an_adjustment_has_a_statement_and_the_best_is_shown_first(self, month: Desk) -> None:
         alone = {"payee": "孤身", "housekeeper": "孤身", "campaign": BEIJING, "kind": "人工调整", "name": "人工调整"}
