@@ -21,6 +21,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from modules.rewards.faults import Fault, FaultsError, faults_of, join_path
 from modules.settings_section import Section
+from streamlit_app.oidc import Provider, providers_of
 
 Role = Literal["viewer", "operator"]
 
@@ -99,11 +100,11 @@ class SignIn:
     """How people sign in: by OIDC (`[auth]`), by name and password, or not at all."""
 
     access: Access
-    has_oidc: bool
+    providers: tuple[Provider, ...]
 
     @property
     def is_required(self) -> bool:
-        return self.has_oidc or bool(self.access.users)
+        return bool(self.providers or self.access.users)
 
 
 def read_secrets(files: Iterable[Path]) -> dict[str, Any]:
@@ -125,12 +126,15 @@ def read_secrets(files: Iterable[Path]) -> dict[str, Any]:
 
 def sign_in_of(secrets: Mapping[str, Any]) -> SignIn:
     """What secrets.toml says. Raises AccessError."""
+    providers, faults = providers_of(secrets["auth"]) if "auth" in secrets else ((), [])
+    access = Access()
     try:
         access = Access.model_validate(secrets.get("dashboard", {}))
     except ValidationError as error:
-        faults = faults_of(error, Access, lambda location: f"secrets.toml: {join_path('dashboard', location)}")
-        raise AccessError(faults) from None  # pydantic's own error shows the values
-    return SignIn(access, has_oidc="auth" in secrets)
+        faults += faults_of(error, Access, lambda location: f"secrets.toml: {join_path('dashboard', location)}")
+    if faults:
+        raise AccessError(faults)  # not from pydantic's own error, which shows the values
+    return SignIn(access, providers)
 
 
 def is_this_machine(address: str | None) -> bool:
