@@ -76,10 +76,16 @@ class NamedUser(Section):
 
 
 class Access(Section):
-    """The section `[dashboard]` of secrets.toml: named users by login, and roles by e-mail for OIDC."""
+    """The section `[dashboard]` of secrets.toml: named users by login, and roles by e-mail for OIDC.
+
+    With a provider that serves many companies anybody can have an account with somebody else's address: an address
+    counts where the provider vouches for it (`email_verified`). Some never say; whoever runs the dashboard may take
+    their silence for good.
+    """
 
     users: Mapping[str, NamedUser] = Field(default_factory=dict)
     emails: Mapping[str, Role] = Field(default_factory=dict)
+    allow_missing_email_verified: bool = False
 
     def viewer_of(self, login: str) -> Viewer:
         """A named user; raises KeyError where there is none."""
@@ -89,6 +95,10 @@ class Access(Section):
     def knows(self, viewer: Viewer) -> bool:
         """Whether a named user who has signed in is still one, with the same name and role."""
         return any(self.viewer_of(login) == viewer for login in self.users)
+
+    def is_vouched_for(self, claim: object) -> bool:
+        """Whether `email_verified`, as a provider gives it (None: not at all), vouches for the address."""
+        return claim in (True, "true") or (claim is None and self.allow_missing_email_verified)
 
     def role_of(self, email: str) -> Role | None:
         """The role of an e-mail address; None for a stranger."""

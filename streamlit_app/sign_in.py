@@ -40,8 +40,7 @@ def require_viewer() -> Viewer:
             icon=":material/lock:",
         )
     elif sign_in.providers and st.user.get("is_logged_in"):
-        email = str(st.user.get("email") or "（没有邮箱）")
-        st.error(f"账号 {plain(email)} 没有看板的权限；请联系管理员把它加进名单", icon=":material/block:")
+        st.error(_refusal(sign_in.access), icon=":material/block:")
         st.button("换一个账号", on_click=st.logout)
     else:
         _ask(sign_in)
@@ -59,11 +58,30 @@ def _known_viewer(sign_in: SignIn) -> Viewer | None:
     kept = st.session_state.get(_KEPT)
     if isinstance(kept, Viewer) and sign_in.access.knows(kept):
         return kept
-    if sign_in.providers and st.user.get("is_logged_in") and st.user.get("email_verified") is not False:
+    if (
+        sign_in.providers
+        and st.user.get("is_logged_in")
+        and sign_in.access.is_vouched_for(st.user.get("email_verified"))
+    ):
         email = str(st.user.get("email") or "")
         role = sign_in.access.role_of(email)
         return None if role is None else Viewer(str(st.user.get("name") or email), f"看板 {email}", role)
     return None
+
+
+def _refusal(access: Access) -> str:
+    """Why who has signed in with a company account does not get in. Not whether somebody else would."""
+    email, claim = str(st.user.get("email") or ""), st.user.get("email_verified")
+    if not email:
+        return "公司的登录系统没有给出这个账号的邮箱，看板认不出是谁；请联系管理员（登录系统要给出 email）"
+    if access.is_vouched_for(claim):
+        return f"账号 {plain(email)} 没有看板的权限；请联系管理员把它加进名单"
+    if claim is None:
+        return (
+            f"公司的登录系统没有说明 {plain(email)} 这个邮箱是否验证过，看板不能放行；"
+            f"请联系管理员（见 README 里的 {plain('allow_missing_email_verified')}）"
+        )
+    return f"公司的登录系统说 {plain(email)} 这个邮箱没有验证过，看板不能放行；请先在那里验证邮箱，再重新登录"
 
 
 def show_viewer(viewer: Viewer) -> None:

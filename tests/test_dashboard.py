@@ -411,6 +411,36 @@ class TestDoor:
         assert page.error[0].value.startswith("公司的登录系统用不了（连不上")
         assert not page.metric
 
+    @pytest.mark.parametrize(
+        ("claims", "allowed", "said"),
+        [
+            ({"email": "boss@example.com", "email_verified": True}, "", "已登录：boss@example.com（只能查看）"),
+            ({"email": "boss@example.com"}, "allow_missing_email_verified = true", "已登录：boss@example.com"),
+            ({"email": "boss@example.com"}, "", "没有说明 boss@example.com 这个邮箱是否验证过"),
+            (
+                {"email": "boss@example.com", "email_verified": False},
+                "allow_missing_email_verified = true",
+                "说 boss@example.com 这个邮箱没有验证过",
+            ),
+            ({"email": "li@example.com", "email_verified": True}, "", "账号 li@example.com 没有看板的权限"),
+            ({}, "allow_missing_email_verified = true", "没有给出这个账号的邮箱"),
+        ],
+    )
+    def test_a_company_account_gets_in_only_where_it_is_listed_and_vouched_for(
+        self,
+        month: Desk,
+        secrets: Callable[[str], None],
+        monkeypatch: pytest.MonkeyPatch,
+        claims: dict[str, object],
+        allowed: str,
+        said: str,
+    ) -> None:
+        secrets(f'{COMPANY_SECRETS}[dashboard]\n{allowed}\n[dashboard.emails]\n"boss@example.com" = "viewer"')
+        monkeypatch.setattr(sign_in.st, "user", {"is_logged_in": True} | claims)
+        page = open_page("overview")
+        assert said in plain_again(words(page))
+        assert bool(page.metric) == said.startswith("已登录")
+
     def test_where_too_many_sign_in_at_once_it_is_said_and_the_next_try_comes_in(
         self, month: Desk, secrets: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -131,6 +131,18 @@ class TestSettings:
         assert sign_in.access.role_of("stranger@example.com") is None
         assert sign_in.access.role_of("") is None
 
+    @pytest.mark.parametrize(
+        ("claim", "strict", "lenient"),
+        [(True, True, True), ("true", True, True), (None, False, True), (False, False, False), ("false", False, False)],
+    )
+    def test_an_address_counts_where_the_provider_vouches_for_it(
+        self, claim: object, strict: bool, lenient: bool
+    ) -> None:
+        as_shipped = sign_in_of({}).access
+        silence_passes = sign_in_of({"dashboard": {"allow_missing_email_verified": True}}).access
+        assert as_shipped.is_vouched_for(claim) == strict
+        assert silence_passes.is_vouched_for(claim) == lenient
+
     def test_a_password_in_the_clear_is_a_fault_that_does_not_show_it(self) -> None:
         with pytest.raises(AccessError) as refused:
             sign_in_of({"dashboard": {"users": {"wang": {"password": "offen-lesbar", "role": "boss"}}}})
