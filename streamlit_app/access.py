@@ -5,6 +5,7 @@ sign-in everybody has a role: a viewer sees, an operator acts on the queue.
 """
 
 import getpass
+import hashlib
 import threading
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -49,11 +50,15 @@ class CrowdedError(Exception):
 
 @dataclass(frozen=True)
 class Viewer:
-    """Whoever sits before the page. `who` goes into the audit log."""
+    """Whoever sits before the page. `who` goes into the audit log.
+
+    `proof` stands for the password they came in with: it is another one once the password has changed.
+    """
 
     name: str
     who: str
     role: Role
+    proof: str = field(default="", repr=False)
 
     @property
     def may_act(self) -> bool:
@@ -90,10 +95,11 @@ class Access(Section):
     def viewer_of(self, login: str) -> Viewer:
         """A named user; raises KeyError where there is none."""
         user = self.users[login]
-        return Viewer(user.name or login, f"看板 {login}", user.role)
+        proof = hashlib.sha256(user.password.encode()).hexdigest()
+        return Viewer(user.name or login, f"看板 {login}", user.role, proof)
 
     def knows(self, viewer: Viewer) -> bool:
-        """Whether a named user who has signed in is still one, with the same name and role."""
+        """Whether a named user who has signed in is still one, with the same name, role and password."""
         return any(self.viewer_of(login) == viewer for login in self.users)
 
     def is_vouched_for(self, claim: object) -> bool:

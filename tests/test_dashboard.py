@@ -378,7 +378,7 @@ class TestDoor:
         assert "secrets.toml" in page.error[0].value
         assert not page.dataframe
 
-    def test_with_users_a_page_shows_the_form_and_nothing_else(
+    def test_with_users_a_page_shows_the_form_and_nothing_else_also_once_the_password_changed(
         self, month: Desk, secrets: Callable[[str], None]
     ) -> None:
         secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash(PASSWORD)}"')
@@ -390,6 +390,10 @@ class TestDoor:
         page.button[0].click().run()
         assert page.metric
         assert "已登录：wang（只能查看）" in words(page)
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash("anderes-Passwort")}"')
+        page.run()
+        assert not page.metric
+        assert [field.label for field in page.text_input] == ["用户名", "密码"]
 
     def test_faults_of_the_company_sign_in_stand_at_the_door(self, month: Desk, secrets: Callable[[str], None]) -> None:
         secrets('[auth]\ncookie_secret = "Geheimnis"')

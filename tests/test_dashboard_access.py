@@ -39,10 +39,11 @@ from tests.oidc_stand_in import identity_provider
 from tests.tools import wait_until
 
 NOBODYS_QUICK_HASH = QUICK.hash("niemandes-Passwort")
+LIHUAS_HASH = QUICK.hash(PASSWORD)
 SECRETS = f"""
 [dashboard.users.lihua]
 name = "李华"
-password = "{QUICK.hash(PASSWORD)}"
+password = "{LIHUAS_HASH}"
 role = "operator"
 
 [dashboard.users.wang]
@@ -269,11 +270,21 @@ class TestDoorkeeper:
             keeper.admit(sign_in.access, f"name{number}", "falsch", NOON)
         assert len(keeper._tries) == REMEMBERED_NAMES
 
-    def test_a_user_whose_role_changed_is_not_known_any_more(self, sign_in: access.SignIn) -> None:
+    @pytest.mark.parametrize(
+        ("before", "after"), [("operator", "viewer"), ("李华", "李华二"), (LIHUAS_HASH, QUICK.hash("neues-Passwort"))]
+    )
+    def test_a_user_whose_role_name_or_password_changed_is_not_known_any_more(
+        self, sign_in: access.SignIn, before: str, after: str
+    ) -> None:
         viewer = Doorkeeper().admit(sign_in.access, "lihua", PASSWORD, NOON)
         assert viewer is not None
-        changed = sign_in_of(tomllib.loads(SECRETS.replace("operator", "viewer"))).access
-        assert not changed.knows(viewer)
+        assert sign_in_of(tomllib.loads(SECRETS)).access.knows(viewer)
+        assert not sign_in_of(tomllib.loads(SECRETS.replace(before, after))).access.knows(viewer)
+
+    def test_what_a_session_keeps_shows_nothing_of_the_password(self, sign_in: access.SignIn) -> None:
+        viewer = Doorkeeper().admit(sign_in.access, "lihua", PASSWORD, NOON)
+        assert LIHUAS_HASH not in str(vars(viewer))
+        assert repr(viewer) == "Viewer(name='李华', who='看板 lihua', role='operator')"
 
     def test_what_hash_password_makes_is_taken(self) -> None:
         stored = access.password_hash(PASSWORD)
