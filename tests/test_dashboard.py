@@ -43,6 +43,21 @@ pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 PERSON = "沈若川"
 
+COMPANY_SECRETS = """
+[auth]
+redirect_uri = "http://127.0.0.1/oauth2callback"
+cookie_secret = "GeheimnisGeheimnisGeheimnisGeheimnis"
+[auth.east]
+client_id = "dashboard"
+client_secret = "Geheim"
+server_metadata_url = "http://127.0.0.1:9/.well-known/openid-configuration"
+[auth.west]
+client_id = "dashboard"
+client_secret = "Geheim"
+server_metadata_url = "http://127.0.0.1:9/.well-known/openid-configuration"
+"""
+"""Two providers, of which none can be reached."""
+
 
 @pytest.fixture
 def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
@@ -56,6 +71,11 @@ def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
 def links(page: AppTest) -> list[str]:
     """The links to other pages."""
     return [link.proto.label for link in page.get("page_link")]
+
+
+def plain_again(markdown: str) -> str:
+    """Without the marks that keep it from being read as Markdown."""
+    return markdown.replace("\\", "")
 
 
 class TestStates:
@@ -384,7 +404,7 @@ class TestDoor:
         assert "secrets.toml" in page.error[0].value
         assert not page.dataframe
 
-    def test_with_users_a_page_shows_the_form_and_nothing_else(
+    def test_with_users_a_page_shows_the_form_and_nothing_else_also_once_the_password_changed(
         self, month: Desk, secrets: Callable[[str], None]
     ) -> None:
         secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash(PASSWORD)}"')
@@ -396,6 +416,60 @@ class TestDoor:
         page.button[0].click().run()
         assert page.metric
         assert "已登录：wang（只能查看）" in words(page)
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash("anderes-Passwort")}"')
+        page.run()
+        assert not page.metric
+        assert [field.label for field in page.text_input] == ["用户名", "密码"]
+
+    def test_faults_of_the_company_sign_in_stand_at_the_door(self, month: Desk, secrets: Callable[[str], None]) -> None:
+        secrets('[auth]\ncookie_secret = "Geheimnis"')
+        page = open_page("overview")
+        assert "auth.cookie_secret: 太短" in plain_again(page.error[0].value)
+        assert "auth.client_id: 缺少这一项" in plain_again(page.error[0].value)
+        assert "Geheimnis" not in page.error[0].value
+        assert not page.button
+        assert not page.metric
+
+    def test_each_company_account_has_a_button_and_an_unreachable_provider_is_told_on_the_page(
+        self, month: Desk, secrets: Callable[[str], None]
+    ) -> None:
+        secrets(COMPANY_SECRETS)
+        page = open_page("overview")
+        assert [button.label for button in page.button] == ["用公司账号登录（east）", "用公司账号登录（west）"]
+        page.button[1].click().run()
+        assert not page.exception
+        assert page.error[0].value.startswith("公司的登录系统用不了（连不上")
+        assert not page.metric
+
+    @pytest.mark.parametrize(
+        ("claims", "allowed", "said"),
+        [
+            ({"email": "boss@example.com", "email_verified": True}, "", "已登录：boss@example.com（只能查看）"),
+            ({"email": "boss@example.com"}, "allow_missing_email_verified = true", "已登录：boss@example.com"),
+            ({"email": "boss@example.com"}, "", "没有说明 boss@example.com 这个邮箱是否验证过"),
+            (
+                {"email": "boss@example.com", "email_verified": False},
+                "allow_missing_email_verified = true",
+                "说 boss@example.com 这个邮箱没有验证过",
+            ),
+            ({"email": "li@example.com", "email_verified": True}, "", "账号 li@example.com 没有看板的权限"),
+            ({}, "allow_missing_email_verified = true", "没有给出这个账号的邮箱"),
+        ],
+    )
+    def test_a_company_account_gets_in_only_where_it_is_listed_and_vouched_for(
+        self,
+        month: Desk,
+        secrets: Callable[[str], None],
+        monkeypatch: pytest.MonkeyPatch,
+        claims: dict[str, object],
+        allowed: str,
+        said: str,
+    ) -> None:
+        secrets(f'{COMPANY_SECRETS}[dashboard]\n{allowed}\n[dashboard.emails]\n"boss@example.com" = "viewer"')
+        monkeypatch.setattr(sign_in.st, "user", {"is_logged_in": True} | claims)
+        page = open_page("overview")
+        assert said in plain_again(words(page))
+        assert bool(page.metric) == said.startswith("已登录")
 
     def test_where_too_many_sign_in_at_once_it_is_said_and_the_next_try_comes_in(
         self, month: Desk, secrets: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
