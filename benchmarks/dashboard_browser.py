@@ -46,8 +46,12 @@ PAGES: Mapping[str, str] = {
 
 WATCH = """
 window.seen = {from: 0, last: 0}
-const isShown = node => (node.closest ? node : node.parentElement)?.closest('[data-testid=stMain]')
-new MutationObserver(changes => { if (changes.some(one => isShown(one.target))) seen.last = performance.now() })
+const isShown = ({target, type}) => {
+    const element = target.closest ? target : target.parentElement
+    const canvas = element?.closest('canvas')  // below it is a copy of the table for screen readers, which comes later
+    return element?.closest('[data-testid=stMain]') && !(canvas && (canvas !== element || type === 'childList'))
+}
+new MutationObserver(changes => { if (changes.some(isShown)) seen.last = performance.now() })
     .observe(document, {subtree: true, childList: true, attributes: true, characterData: true})
 new PerformanceObserver(tasks => tasks.getEntries().forEach(one =>
     seen.last = Math.max(seen.last, one.startTime + one.duration))).observe({type: 'longtask'})
