@@ -85,6 +85,17 @@ def judge(heartbeat: Heartbeat | None, now: datetime, *, is_alive: bool) -> Daem
     return DaemonState("running", "正在运行", heartbeat)
 
 
+def is_missed(daemon: DaemonState, *, is_shared: bool, is_needed: bool) -> bool:
+    """Whether a person should see to it. Where none has ever run, it runs on another machine, or there is none yet.
+
+    One that was asked to end is missed where there is work for it (`is_needed`) that no other one can do: several
+    machines may work on one database (`is_shared`).
+    """
+    if daemon.state == "running" or daemon.heartbeat is None:
+        return daemon.state == "silent"
+    return not daemon.was_asked_to_end or (is_needed and not is_shared)
+
+
 def read_heartbeat(state_dir: Path) -> Heartbeat | None:
     """The last heartbeat; None where there is none that can be read."""
     try:

@@ -16,7 +16,7 @@ import jobs
 from modules import health, soundness
 from modules.alert_config import load_alerts
 from modules.campaign_ledger import open_ledger
-from modules.campaigns import CampaignsFile
+from modules.campaigns import CampaignsFile, CampaignsFileError
 from modules.check import Findings, check_everything
 from modules.explanation_words import AwardExplanation, explain_award
 from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
@@ -36,11 +36,12 @@ from modules.figures import (
 from modules.figures.cut import Cut, Track
 from modules.figures.freshness import Freshness, freshness_of
 from modules.figures.newest import Newest
-from modules.heartbeat import DaemonState, daemon_state
+from modules.heartbeat import DaemonState, daemon_state, is_missed
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
 from modules.payout import Payout, payout_of
 from modules.payout_workbook import sheets_of, workbook_bytes
 from modules.reconciliation import Reconciliation
+from modules.rewards.faults import Fault
 from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
 from modules.simulation_bench import Bench
 from modules.task_states import Task
@@ -83,10 +84,24 @@ def periods(connection: Connection) -> dict[str, months.Period]:
     return months.periods_of(connection, configured().valid)
 
 
+@figure
+def periods_due(connection: Connection, day: date) -> list[months.Period]:
+    """The same, and the campaigns that are to be pulled on a day though nothing ever came of it."""
+    return months.periods_due(connection, configured().valid, day)
+
+
 def freshness() -> Freshness:
-    """How old the newest pull is at this moment."""
+    """How old the newest pull is at this moment. Raises CampaignsFileError."""
     interval = timedelta(minutes=settings().schedule.run_jobs_serially_minutes)
-    return freshness_of(periods().values(), now(), interval)
+    return freshness_of(periods_due(today()), now(), interval)
+
+
+def campaign_faults() -> tuple[Fault, ...]:
+    """What there is to mend in the campaigns file."""
+    try:
+        return configured().faults
+    except CampaignsFileError as error:
+        return error.faults
 
 
 @figure
@@ -314,6 +329,19 @@ def tables_version(connection: Connection) -> str:
 def daemon() -> DaemonState:
     """How the daemon of this data folder is at this moment."""
     return daemon_state(settings(), now())
+
+
+def missed_daemon() -> DaemonState | None:
+    """The daemon of this data folder, where it should be running and is not."""
+    found, is_shared = daemon(), database_at(settings().database_url).is_server
+    return found if is_missed(found, is_shared=is_shared, is_needed=_may_be_needed()) else None
+
+
+def _may_be_needed() -> bool:
+    try:
+        return bool(freshness().active)
+    except CampaignsFileError:  # of which the page tells
+        return True
 
 
 def daemon_configuration() -> dict[str, Any] | None:

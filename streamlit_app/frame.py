@@ -97,17 +97,18 @@ def fold(name: str, label: str) -> DeltaGenerator | None:
 @guarded
 def _show_freshness() -> None:
     fresh = data.freshness()
-    if fresh.at is None:
-        st.caption(":material/schedule: 还没有成功拉取过数据")
-        return
-    age = age_words(reading.now() - fresh.at)
-    words = f"数据更新于 {format_moment(fresh.at)[:16]}（{age}）"
+    words = "还没有成功拉取过数据"
+    if fresh.at is not None:
+        words = f"数据更新于 {format_moment(fresh.at)[:16]}（{age_words(reading.now() - fresh.at)}）"
+    late = []
     if fresh.stale:
-        st.error(
-            f"{words}；{plain('、'.join(fresh.stale))} 正在活动期内，却很久没有成功拉取，"
-            "下面的数字已经过时：请看后台程序是否在运行",
-            icon=":material/sync_problem:",
-        )
+        late.append(f"{plain('、'.join(fresh.stale))} 正在活动期内，却很久没有成功拉取，下面的数字已经过时")
+    if fresh.missing:
+        late.append(f"{plain('、'.join(fresh.missing))} 正在活动期内，却还没有成功拉取过")
+    if late:
+        st.error(f"{'；'.join([words, *late])}：请看后台程序是否在运行", icon=":material/sync_problem:")
+    elif data.campaign_faults():
+        st.caption(f":material/schedule: {words}；活动配置有错，有的活动可能没有运行，请看“运行状况”")
     elif not fresh.active:
         st.caption(f":material/schedule: {words}；现在没有进行中的活动")
     else:

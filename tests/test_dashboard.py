@@ -16,7 +16,8 @@ from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import parse_moment
-from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks, troubles
+from modules.heartbeat import Pulse
+from modules.tables import audit_log, awards, campaigns, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
@@ -37,7 +38,7 @@ from tests.dashboard_stage import (
     table,
     words,
 )
-from tests.desk import BEIJING, Desk, contracts
+from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
@@ -66,6 +67,19 @@ def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     streamlit.config.set_option("secrets.files", [str(file)])
     yield lambda text: file.write_text(text, encoding="utf-8") and None
     streamlit.config.set_option("secrets.files", before)
+
+
+@pytest.fixture
+def own_campaigns(month: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Puts something else in place of some words of the campaigns file."""
+
+    def changed(old: str, new: str) -> None:
+        file, text = tmp_path / "campaigns.py", month.app.settings.campaigns_file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new), encoding="utf-8")
+        monkeypatch.setenv("CAMPAIGNS_FILE", str(file))
+
+    return changed
 
 
 def links(page: AppTest) -> list[str]:
@@ -138,10 +152,26 @@ class TestFreshness:
     def test_one_that_was_pulled_lately_is_fresh(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         look_at(monkeypatch, "2025-05-20T12:00")
         with month.app.database.writing() as connection:
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY))
             connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:58:00.000000+08:00'"))
         page = open_page("ranking")
         assert not page.error
         assert "2 分钟前" in words(page)
+
+    @pytest.mark.parametrize("name", ["overview", "ranking"])
+    def test_one_that_is_on_and_was_never_pulled_is_told_in_red(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        look_at(monkeypatch, "2025-05-01T00:16")
+        page = open_page(name)
+        assert f"{SHANGHAI_MAY} 正在活动期内，却还没有成功拉取过" in page.error[0].value
+        assert "没有进行中的活动" not in words(page)
+
+    def test_where_the_configuration_has_a_fault_nobody_says_that_no_campaign_is_on(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns('"threshold": 120000', '"threshold": "viel"')
+        assert "没有进行中的活动" not in words(open_page("ranking"))
 
 
 class TestOverview:
@@ -206,6 +236,39 @@ class TestOverview:
         assert f"{BEIJING} 1 行" in page.warning[0].value
         assert "早就好了" not in words(page)
         assert links(page) == ["去运行状况看原因"]
+
+    def test_faults_of_the_configuration_are_said_in_red(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns('"threshold": 120000', '"threshold": "viel"')
+        page = open_page("overview")
+        assert f'REWARD_CONFIGS["{BEIJING}"].tiered_rewards.tiers[1].threshold' in page.error[0].value
+        assert links(page) == ["去运行状况看原因"]
+        assert page.metric
+
+    def test_a_file_of_campaigns_that_cannot_be_read_leads_to_the_reasons_too(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns("REWARD_CONFIGS", "REWARD_CONFIGS (")
+        page = open_page("overview")
+        assert links(page) == ["去运行状况看原因"]
+        assert not page.exception
+
+    def test_a_daemon_that_crashed_is_said_in_red_and_one_that_never_ran_here_is_not(self, month: Desk) -> None:
+        pulse = Pulse(month.app.settings)
+        pulse.start(month.clock.now)
+        page = open_page("overview")
+        assert "后台程序没有在运行：异常中断" in page.error[0].value
+        assert links(page) == ["去运行状况看原因"]
+        pulse.stop(month.clock.now)  # and no campaign is on
+        assert not open_page("overview").error
+
+    def test_a_daemon_that_was_stopped_is_missed_while_a_campaign_is_on(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-05-20T12:00")
+        Pulse(month.app.settings).stop(month.clock.now)
+        assert "被正常停止" in "".join(error.value for error in open_page("overview").error)
 
     def test_where_nothing_is_wrong_nothing_is_said(self, month: Desk) -> None:
         page = open_page("overview")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modules import ledger
 from modules.campaign_ledger import open_ledger
-from modules.campaigns import load_badge_lists
+from modules.campaigns import SHIPPED_FILE, load_badge_lists, load_campaigns
 from modules.clock import SHANGHAI, parse_moment
 from modules.database import Database, DatabaseError
 from modules.figures import months, queue, ranking
@@ -220,8 +220,29 @@ class TestFreshness:
             period(campaign="GZ-2025-05", last_pull_at=None),
         ]
         found = freshness_of(known, NOW, timedelta(minutes=3))
-        assert found.stale == ("SH-2025-05", "GZ-2025-05")
+        assert (found.stale, found.missing) == (("SH-2025-05",), ("GZ-2025-05",))
         assert found.at == just
+
+    def test_one_that_has_just_begun_is_given_time_for_its_first_pull(self) -> None:
+        known, begins = [period(last_pull_at=None)], parse_moment("2025-05-01T00:00")
+        assert freshness_of(known, begins + timedelta(minutes=15), timedelta(minutes=3)).missing == ()
+        assert freshness_of(known, begins + timedelta(minutes=16), timedelta(minutes=3)).missing == (BEIJING,)
+
+    def test_campaigns_that_are_to_be_pulled_count_though_nothing_ever_came_of_them(
+        self, any_database: Database
+    ) -> None:
+        day, configured = date(2025, 5, 20), load_campaigns(SHIPPED_FILE, date(2025, 5, 20)).valid
+
+        def due() -> dict[str, datetime | None]:
+            with any_database.reading() as connection:
+                found = months.periods_due(connection, configured, day)
+            return {one.campaign: one.last_pull_at for one in found if one.closed_at is None}
+
+        assert due() == {BEIJING: None, SHANGHAI_MAY: None}
+        put_campaign(any_database, "BJ-2025-04", last_pull_at=NOW)
+        put_campaign(any_database, BEIJING, last_pull_at=NOW, revision=0)  # of an empty pull
+        put_campaign(any_database, SHANGHAI_MAY, last_pull_at=None, revision=0, closed_at=NOW)
+        assert due() == {"BJ-2025-04": NOW, BEIJING: NOW}
 
     def test_one_that_is_closed_or_past_its_settle_days_is_not(self) -> None:
         long_ago = NOW - timedelta(days=9)

@@ -7,7 +7,7 @@ import calendar
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -130,7 +130,16 @@ def city_months(connection: Connection, configured: Mapping[str, Campaign], mont
 def periods_of(connection: Connection, configured: Mapping[str, Campaign]) -> dict[str, Period]:
     """Every campaign with a ledger, by key in order; one that the configuration lacks gets its calendar month."""
     rows = connection.execute(sa.select(campaigns).where(campaigns.c.revision > 0).order_by(campaigns.c.key)).all()
-    return {row.key: _period(row, configured.get(row.key)) for row in rows}
+    return {row.key: _period(row.key, configured.get(row.key), row.last_pull_at, row.closed_at) for row in rows}
+
+
+def periods_due(connection: Connection, configured: Mapping[str, Campaign], day: date) -> list[Period]:
+    """Those with a ledger, and every campaign that is to be pulled on this day, also where nothing ever came of it."""
+    found = periods_of(connection, configured)
+    due = {key: campaign for key, campaign in configured.items() if key not in found and campaign.is_pulled(day)}
+    rows = connection.execute(sa.select(campaigns).where(campaigns.c.key.in_(due))).all()
+    noted = {row.key: (row.last_pull_at, row.closed_at) for row in rows}
+    return [*found.values(), *(_period(key, due[key], *noted.get(key, (None, None))) for key in sorted(due))]
 
 
 def period_before(periods: Mapping[str, Period], period: Period) -> Period | None:
@@ -205,19 +214,19 @@ def _live_performance(connection: Connection, period: Period, present: Campaign 
     return live_performance(connection, period.campaign, campaign.performance_limits) if campaign else None
 
 
-def _period(row: sa.Row[Any], campaign: Campaign | None) -> Period:
-    month = month_of(row.key)
+def _period(key: str, campaign: Campaign | None, last_pull_at: datetime | None, closed_at: datetime | None) -> Period:
+    month = month_of(key)
     first = date.fromisoformat(f"{month}-01")
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
     return Period(
-        campaign=row.key,
-        city=campaign.city if campaign else _city_code(row.key),
+        campaign=key,
+        city=campaign.city if campaign else _city_code(key),
         month=month,
         start=campaign.start if campaign else first,
         end=campaign.end if campaign else last,
         last_settle_day=campaign.last_settle_day if campaign else last,
-        last_pull_at=row.last_pull_at,
-        closed_at=row.closed_at,
+        last_pull_at=last_pull_at,
+        closed_at=closed_at,
     )
 
 

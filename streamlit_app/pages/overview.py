@@ -1,12 +1,13 @@
 """总览: the chosen month by city, against the month before, to its end; and what is wrong, in red."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
 
 from modules.clock import format_moment
 from modules.figures.months import CityMonth, Period, Totals, change, total_of
+from modules.rewards.faults import Fault
 from modules.rewards.money import format_yuan
 from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
@@ -33,6 +34,8 @@ COLUMNS = (
     Column("奖金/奖金池", "percent"),
     Column("登记后有变动", "count", help="登记后源数据改了金额、或经确认已消失的合同数；上面的数字是登记时的"),
 )
+FAULTS_NAMED = 3
+"""Of the configuration; the others stand on 运行状况."""
 
 
 @page("总览", "一个月里各城市签了多少、要发多少奖金、和上月同期相比怎样、照此到月底会怎样。")
@@ -58,13 +61,18 @@ def main(viewer: Viewer) -> None:
 
 
 def _show_troubles() -> None:
-    wrong, found = data.what_is_wrong(), data.open_troubles()
+    wrong, found, faults = data.what_is_wrong(), data.open_troubles(), data.campaign_faults()
+    daemon = data.missed_daemon()
     if wrong.failed or wrong.uncertain:
         with _beside("queue", "去通知队列处理", state="failed" if wrong.failed else "uncertain"):
             st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
-    if not (found or wrong.failed_runs or wrong.rejected):
+    if not (daemon or faults or found or wrong.failed_runs or wrong.rejected):
         return
     with _beside("status", "去运行状况看原因"):
+        if daemon is not None:
+            show_fault(f"后台程序{plain(daemon.words)}")
+        if faults:
+            show_fault(_faults_words(faults))
         for one in found:
             show_fault(f"{format_moment(one['since'])[:16]} 起：{plain(one['what'])}")
         for run in wrong.failed_runs:
@@ -72,6 +80,11 @@ def _show_troubles() -> None:
         if wrong.rejected:
             parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
             st.warning(f"源数据里有不能用的行：{parts}", icon=":material/rule:")
+
+
+def _faults_words(faults: Sequence[Fault]) -> str:
+    listed = "\n".join(f"- `{fault.path}`　{plain(fault.text)}" for fault in faults[:FAULTS_NAMED])
+    return f"活动配置有 {len(faults)} 处要改正，有的活动可能没有运行：\n\n{listed}"
 
 
 @contextmanager
