@@ -56,7 +56,7 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
     for picked in show_table("排行榜", columns, rows, file_name=f"排行榜-{ranking.campaign}", select="one"):
         filters.open_housekeeper(ranking.campaign, ranks[picked].housekeeper)
     charts.show_bars(
-        f"累计业绩最高的 {counted(one.payee for one in best)}（元），颜色是已得奖金的多少。",
+        f"累计业绩（元）最高的 {counted(one.payee for one in best)}，颜色是已得奖金的多少。",
         [(payee_words(one.payee), one.performance / 100, one.payout / 100) for one in best],
         what="累计业绩（元）",
         colour="奖金（元）",
