@@ -1,12 +1,14 @@
 """Serves the dashboard until it is stopped: `python -m streamlit_app.server ADDRESS PORT`, started by launch.py.
 
-Two habits of Streamlit are put off:
+Three habits of Streamlit are put off:
 
 Until a run of a page has called `st.navigation`, it takes a folder `pages/` beside app.py for the whole navigation: the
 first one to come after a start would see pages by file name, without app.py around them.
 
 When a web page from elsewhere knocks, it asks a server outside for this machine's address, to see whether the page is
 its own. Here nobody outside is asked: it is not.
+
+Where a file for download can't be made, it does not say why (downloads.py).
 """
 
 import signal
@@ -19,8 +21,10 @@ from pkgutil import iter_modules
 
 import streamlit as st
 from streamlit import net_util
+from streamlit.runtime.backend_operation_handler import DeferredFileHandler
 from streamlit.runtime.pages_manager import PagesManager
 
+from streamlit_app.downloads import make_file
 from streamlit_app.place import address_words
 from streamlit_app.served import APP, Dashboard
 
@@ -32,6 +36,7 @@ def main(address: str, port: int) -> None:
     """Listen there; asked to end by Ctrl-C or SIGTERM, answer what was asked before, and return."""
     PagesManager.uses_pages_directory = False
     net_util.get_external_ip = no_external_ip
+    DeferredFileHandler.handle = make_file  # type: ignore[method-assign, assignment]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         app = Dashboard(APP, lifespan=partial(open_to_all, place=address_words(address, port)))
