@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import streamlit.config
+from openpyxl import load_workbook
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
@@ -21,7 +23,7 @@ from modules.task_board import TaskError
 from streamlit_app import access, data, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
-from streamlit_app.tables import WIDE_PIXELS, Column, pixels
+from streamlit_app.tables import WIDE_PIXELS, Column, csv_bytes, distinct, pixels, xlsx_bytes
 from streamlit_app.words import plain
 from tests.dashboard_stage import (
     PAGES,
@@ -363,6 +365,36 @@ class TestTables:
     def test_a_sentence_may_be_cut_and_gives_back_what_it_does_not_need(self) -> None:
         wide = Column("原因", wide=True)
         assert pixels(wide, ["没有管家"]) < 150 < pixels(wide, ["条件已达到" * 50]) == WIDE_PIXELS
+
+    def test_titles_that_repeat_are_told_apart(self) -> None:
+        assert distinct(["合计", "日期", "合计", "合计 (2)", "合计"]) == [
+            "合计",
+            "日期",
+            "合计 (3)",
+            "合计 (2)",
+            "合计 (4)",
+        ]
+
+    def test_a_column_with_the_title_of_another_is_shown_beside_it(self) -> None:
+        def draw() -> None:
+            from streamlit_app.tables import Column, show_table
+
+            show_table("t", [Column("合计", "count"), Column("合计", "text")], [[1, "a"], [2, "b"]], file_name="t")
+
+        page = AppTest.from_function(draw).run()
+        assert not page.exception
+        assert table(page) == [{"合计": 1, "合计 (2)": "a"}, {"合计": 2, "合计 (2)": "b"}]
+
+    def test_heads_from_the_source_are_text_in_downloads(self) -> None:
+        columns = [Column("服务商"), Column("=1+1|cmd", "count")]
+        assert csv_bytes(columns, [["A", 1]]).decode("utf-8-sig").splitlines() == ["服务商,'=1+1|cmd", "A,1"]
+        head = load_workbook(io.BytesIO(xlsx_bytes("t", columns, [["A", 1]]))).worksheets[0]["B1"]
+        assert (head.value, head.data_type, head.quotePrefix) == ("=1+1|cmd", "s", True)
+
+    def test_what_names_a_task_has_no_thousands_separators(self, month: Desk) -> None:
+        heads = json.loads(open_page("queue").dataframe[0].proto.columns)
+        assert heads["编号"]["type_config"]["format"] == "%d"
+        assert heads["已试"]["type_config"]["format"] == "localized"
 
     def test_money_below_zero_has_its_sign(self, month: Desk) -> None:
         heads = json.loads(open_page("payout", campaign=BEIJING).dataframe[0].proto.columns)

@@ -271,14 +271,14 @@ def test_the_download_of_the_queue_has_more_than_the_page_shows(opened: Window, 
 
 def test_below_a_button_whose_file_cannot_be_made_stands_why(opened: Window, desk: Desk) -> None:
     opened.open("payout", month="2025-05", campaign=BEIJING)
-    campaigns = Path(desk.environ["CAMPAIGNS_FILE"])
-    as_before = campaigns.read_text(encoding="utf-8")
-    campaigns.write_text("CAMPAIGNS = {", encoding="utf-8")
+    settings = Path(desk.environ["SETTINGS_FILE"])
+    as_before = settings.read_text(encoding="utf-8")
+    settings.write_text("dashboard: {", encoding="utf-8")
     try:
         opened.page.get_by_role("button", name="下载应发表").click()
-        opened.page.get_by_text(re.compile(f"文件没有生成：.*{re.escape(campaigns.name)}")).wait_for()
+        opened.page.get_by_text(re.compile(f"文件没有生成：.*{re.escape(settings.name)}")).wait_for()
     finally:
-        campaigns.write_text(as_before, encoding="utf-8")
+        settings.write_text(as_before, encoding="utf-8")
 
 
 def test_the_payout_sheet_is_downloaded_and_the_source_is_asked_anew(
