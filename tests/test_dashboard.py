@@ -20,7 +20,7 @@ from modules import task_acts
 from modules.clock import parse_moment
 from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
-from streamlit_app import access, data, sign_in
+from streamlit_app import access, data, reading, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
 from streamlit_app.tables import WIDE_PIXELS, Column, csv_bytes, distinct, pixels, xlsx_bytes
@@ -72,6 +72,11 @@ def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
 def links(page: AppTest) -> list[str]:
     """The links to other pages."""
     return [link.proto.label for link in page.get("page_link")]
+
+
+def key_of(widget: str) -> str:
+    """The key of a widget, which its id ends with."""
+    return widget.split("-", 2)[2]
 
 
 def plain_again(markdown: str) -> str:
@@ -399,6 +404,31 @@ class TestTables:
     def test_money_below_zero_has_its_sign(self, month: Desk) -> None:
         heads = json.loads(open_page("payout", campaign=BEIJING).dataframe[0].proto.columns)
         assert heads["应发（元）"]["type_config"]["format"] == "%,.2f"
+
+
+class TestSelection:
+    def fail(self, desk: Desk, task: int) -> None:
+        """As it stands in the queue, and on the page with the next look."""
+        with desk.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == task).values(status="failed", last_error="x"))
+        reading.forget()
+
+    def choose_first(self, page: AppTest) -> AppTest:
+        chosen = {"selection": {"rows": [0], "columns": [], "cells": []}}
+        page.session_state[key_of(page.dataframe[0].proto.id)] = chosen
+        return page.run()
+
+    def test_a_task_that_fails_between_choosing_and_acting_takes_nobodys_place(self, month: Desk) -> None:
+        self.fail(month, 3)
+        page = self.choose_first(open_page("queue", state="failed"))
+        assert "**任务 3**" in words(page)
+        assert [button.label for button in page.button if "所选" in button.label]
+        self.fail(month, 4)
+        page.button(key="act_重发").click().run()
+        assert [row["编号"] for row in table(page)] == [4, 3]
+        assert "任务 4" not in words(page)
+        assert "条消息" not in words(page)
+        assert "选中一行或几行" in words(page)
 
 
 class TestDoor:
