@@ -16,6 +16,11 @@ from modules.errors import EXPECTED_ERRORS, words_of
 log = logging.getLogger(__name__)
 
 
+def say_why() -> None:
+    """From now on, in this process."""
+    DeferredFileHandler.handle = make_file  # type: ignore[method-assign, assignment]
+
+
 async def make_file(
     handler: DeferredFileHandler, request: BackendOperationRequest, session_id: str
 ) -> BackendOperationResponse:

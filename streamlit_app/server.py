@@ -21,10 +21,8 @@ from pkgutil import iter_modules
 
 import streamlit as st
 from streamlit import net_util
-from streamlit.runtime.backend_operation_handler import DeferredFileHandler
 from streamlit.runtime.pages_manager import PagesManager
 
-from streamlit_app.downloads import make_file
 from streamlit_app.place import address_words
 from streamlit_app.served import APP, Dashboard
 
@@ -36,7 +34,6 @@ def main(address: str, port: int) -> None:
     """Listen there; asked to end by Ctrl-C or SIGTERM, answer what was asked before, and return."""
     PagesManager.uses_pages_directory = False
     net_util.get_external_ip = no_external_ip
-    DeferredFileHandler.handle = make_file  # type: ignore[method-assign, assignment]
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with suppress(KeyboardInterrupt):
         app = Dashboard(APP, lifespan=partial(open_to_all, place=address_words(address, port)))
@@ -51,6 +48,7 @@ def no_external_ip() -> None:
 async def open_to_all(app: st.App, place: str) -> AsyncIterator[None]:
     """From the first answer to the last; both are told. Who comes before it waits."""
     import_parts()
+    import_module("streamlit_app.downloads").say_why()
     print(f"看板已启动：{place}（按 Ctrl-C 停止）", file=sys.stderr, flush=True)
     yield
     print("看板已停止", file=sys.stderr, flush=True)

@@ -240,6 +240,7 @@ def test_a_row_of_the_ranking_leads_to_the_housekeeper(opened: Window) -> None:
     opened.page.wait_for_url("**/housekeeper?**")
     opened.settle()
     assert opened.page.inner_text("h1") == "管家详情"
+    assert opened.page.get_attribute("html", "lang") == "zh"
     assert f"campaign={BEIJING}" in opened.page.url
     opened.pick_row(0)
     opened.page.get_by_text("全额计入").first.wait_for()
