@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import streamlit.config
+from openpyxl import load_workbook
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.testing.v1 import AppTest
 
@@ -19,11 +21,11 @@ from modules.clock import parse_moment
 from modules.heartbeat import Pulse
 from modules.tables import audit_log, awards, campaigns, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
-from streamlit_app import access, data, sign_in
+from streamlit_app import access, data, reading, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
 from streamlit_app.charts import yuan
-from streamlit_app.tables import WIDE_PIXELS, Column, pixels
+from streamlit_app.tables import WIDE_PIXELS, Column, csv_bytes, distinct, pixels, xlsx_bytes
 from streamlit_app.words import plain
 from tests.dashboard_stage import (
     PAGES,
@@ -85,6 +87,11 @@ def own_campaigns(month: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def links(page: AppTest) -> list[str]:
     """The links to other pages."""
     return [link.proto.label for link in page.get("page_link")]
+
+
+def key_of(widget: str) -> str:
+    """The key of a widget, which its id ends with."""
+    return widget.split("-", 2)[2]
 
 
 def plain_again(markdown: str) -> str:
@@ -453,9 +460,64 @@ class TestTables:
         wide = Column("原因", wide=True)
         assert pixels(wide, ["没有管家"]) < 150 < pixels(wide, ["条件已达到" * 50]) == WIDE_PIXELS
 
+    def test_titles_that_repeat_are_told_apart(self) -> None:
+        assert distinct(["合计", "日期", "合计", "合计 (2)", "合计"]) == [
+            "合计",
+            "日期",
+            "合计 (3)",
+            "合计 (2)",
+            "合计 (4)",
+        ]
+
+    def test_a_column_with_the_title_of_another_is_shown_beside_it(self) -> None:
+        def draw() -> None:
+            from streamlit_app.tables import Column, show_table
+
+            show_table("t", [Column("合计", "count"), Column("合计", "text")], [[1, "a"], [2, "b"]], file_name="t")
+
+        page = AppTest.from_function(draw).run()
+        assert not page.exception
+        assert table(page) == [{"合计": 1, "合计 (2)": "a"}, {"合计": 2, "合计 (2)": "b"}]
+
+    def test_heads_from_the_source_are_text_in_downloads(self) -> None:
+        columns = [Column("服务商"), Column("=1+1|cmd", "count")]
+        assert csv_bytes(columns, [["A", 1]]).decode("utf-8-sig").splitlines() == ["服务商,'=1+1|cmd", "A,1"]
+        head = load_workbook(io.BytesIO(xlsx_bytes("t", columns, [["A", 1]]))).worksheets[0]["B1"]
+        assert (head.value, head.data_type, head.quotePrefix) == ("=1+1|cmd", "s", True)
+
+    def test_what_names_a_task_has_no_thousands_separators(self, month: Desk) -> None:
+        heads = json.loads(open_page("queue").dataframe[0].proto.columns)
+        assert heads["编号"]["type_config"]["format"] == "%d"
+        assert heads["已试"]["type_config"]["format"] == "localized"
+
     def test_money_below_zero_has_its_sign(self, month: Desk) -> None:
         heads = json.loads(open_page("payout", campaign=BEIJING).dataframe[0].proto.columns)
         assert heads["应发（元）"]["type_config"]["format"] == "%,.2f"
+
+
+class TestSelection:
+    def fail(self, desk: Desk, task: int) -> None:
+        """As it stands in the queue, and on the page with the next look."""
+        with desk.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == task).values(status="failed", last_error="x"))
+        reading.forget()
+
+    def choose_first(self, page: AppTest) -> AppTest:
+        chosen = {"selection": {"rows": [0], "columns": [], "cells": []}}
+        page.session_state[key_of(page.dataframe[0].proto.id)] = chosen
+        return page.run()
+
+    def test_a_task_that_fails_between_choosing_and_acting_takes_nobodys_place(self, month: Desk) -> None:
+        self.fail(month, 3)
+        page = self.choose_first(open_page("queue", state="failed"))
+        assert "**任务 3**" in words(page)
+        assert [button.label for button in page.button if "所选" in button.label]
+        self.fail(month, 4)
+        page.button(key="act_重发").click().run()
+        assert [row["编号"] for row in table(page)] == [4, 3]
+        assert "任务 4" not in words(page)
+        assert "条消息" not in words(page)
+        assert "选中一行或几行" in words(page)
 
 
 class TestDoor:

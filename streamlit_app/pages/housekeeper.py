@@ -16,7 +16,7 @@ from streamlit_app.tables import XLSX, Cell, Column, show_table, workbook_of
 from streamlit_app.words import plain
 
 CONTRACTS = (
-    Column("序号", "count", help="活动期内第几单；历史合同没有"),
+    Column("序号", "number", help="活动期内第几单；历史合同没有"),
     Column("合同ID"),
     Column("合同编号"),
     Column("签约时间", "moment"),

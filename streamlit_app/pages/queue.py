@@ -28,7 +28,7 @@ DONE = "queue_done"
 """What an act came to, to be told after the page is drawn anew."""
 
 COLUMNS = (
-    Column("编号", "count"),
+    Column("编号", "number"),
     Column("原因", wide=TEXT_PIXELS, sparse=True, help="为什么失败、待核实，或在等什么"),
     Column("内容", wide=TEXT_PIXELS),
     Column("收件人"),
