@@ -16,7 +16,7 @@ import jobs
 from modules import health, soundness
 from modules.alert_config import load_alerts
 from modules.campaign_ledger import open_ledger
-from modules.campaigns import CampaignsFile, CampaignsFileError, read_campaigns_file
+from modules.campaigns import CampaignsFile, CampaignsFileError
 from modules.check import Findings, check_everything
 from modules.explanation_words import AwardExplanation, explain_award
 from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
@@ -49,7 +49,7 @@ from modules.templates import Templates
 from modules.troubles import open_troubles as find_open_troubles
 from modules.views import ViewFault, Views
 from streamlit_app import reading
-from streamlit_app.reading import asked_now, configured, database_at, figure, now, settings, today
+from streamlit_app.reading import asked_now, campaigns_file, configured, database_at, figure, now, settings, today
 
 CHECKED_SECONDS = 60
 """How long the findings of a check are shown again."""
@@ -366,17 +366,17 @@ def place() -> str:
 
 @st.cache_data(ttl=CHECKED_SECONDS, max_entries=4, show_spinner="正在检查配置…")
 def _findings(day: date, url: str) -> Findings:
-    return check_everything(now(), online=False)
+    return check_everything(now(), online=False, whole_database=False)
 
 
 def findings() -> Findings:
-    """What `main.py check` finds without going anywhere."""
+    """What `main.py check` finds without going anywhere and without reading the whole database."""
     return _findings(today(), settings().database_url)
 
 
 def bench(key: str) -> Bench:
     """A campaign to try changes on, kept until its ledger or its configuration changes. Raises JobRefusedError."""
-    file, present = read_campaigns_file(settings().campaigns_file), configured().valid.get(key)
+    file, present = campaigns_file(), configured().valid.get(key)
     written = (present.config_hash() if present else "", repr(file.entries.get(key)))
     return _bench(settings().database_url, key, _revision(key), written, file)
 

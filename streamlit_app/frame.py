@@ -7,6 +7,7 @@ from functools import wraps
 from typing import ParamSpec
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
@@ -81,6 +82,15 @@ def show_fault(words: str) -> None:
 def show_nothing(words: str) -> None:
     """There is nothing to show yet, and why."""
     st.info(words, icon=":material/inbox:")
+
+
+def fold(name: str, label: str) -> DeltaGenerator | None:
+    """A part of the page that is drawn when somebody opens it, so that nobody else waits for it; None while closed.
+
+    `name` tells folds of a page apart; `label` is Markdown.
+    """
+    folded = st.expander(label, key=f"fold_{name}", on_change="rerun")
+    return folded if folded.open else None
 
 
 @st.fragment(run_every=LOOK_EVERY_SECONDS)

@@ -12,7 +12,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import streamlit as st
 from sqlalchemy.engine import Connection
 
-from modules.campaigns import BADGES_FILE, Campaigns, load_campaigns
+from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
 from modules.clock import shanghai_now
 from modules.database import Database
 from modules.settings import Settings, load_settings
@@ -32,15 +32,32 @@ def settings() -> Settings:
 
 
 def configured() -> Campaigns:
-    """The campaigns of the configuration as it stands."""
+    """The campaigns of the configuration as it stands. Raises CampaignsFileError."""
     file = settings().campaigns_file
-    return _campaigns(file, today(), *(one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE)))
+    return _campaigns(file, today(), *_changed(file))
+
+
+def campaigns_file() -> CampaignsFile:
+    """The same as it is written, not yet judged; nobody may change what it returns. Raises CampaignsFileError."""
+    file = settings().campaigns_file
+    return _campaigns_file(file, *_changed(file))
+
+
+def _changed(file: Path) -> list[int]:
+    """Names the state of a campaigns file and of what is read with it."""
+    return [one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE)]
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _campaigns(file: Path, day: date, *changed: int) -> Campaigns:
-    """Read once for each state of the files. Raises CampaignsFileError."""
+    """Read once for each state of the files."""
     return load_campaigns(file, day)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _campaigns_file(file: Path, *changed: int) -> CampaignsFile:
+    """Read once for each state of the files."""
+    return read_campaigns_file(file)
 
 
 def now() -> datetime:
@@ -98,3 +115,4 @@ def close() -> None:
     forget()
     database_at.clear()
     _campaigns.clear()
+    _campaigns_file.clear()

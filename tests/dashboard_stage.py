@@ -61,6 +61,13 @@ def figure_of(desk: Desk, query: str) -> int:
         return int(connection.execute(sa.text(query)).scalar_one())
 
 
+def unfold(page: AppTest) -> AppTest:
+    """With all its folds opened."""
+    for folded in page.expander:
+        page.session_state[folded.proto.id.split("-", 2)[2]] = True  # $$ID-hash-key
+    return page.run()
+
+
 def cards(page: AppTest) -> dict[str, str]:
     """The figures at the top, by title."""
     return {card.label: card.value for card in page.metric}

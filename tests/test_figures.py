@@ -223,6 +223,15 @@ class TestTroubles:
         assert (found.failed, found.uncertain, found.rejected) == (1, 1, {BEIJING: 2})
         assert found.failed_runs == (FailedRun("b", "连不上"), FailedRun("c", "连不上"))
 
+    def test_a_slot_that_was_run_again_counts_from_then(self, any_database: Database) -> None:
+        later = NOW + timedelta(hours=1)
+        with any_database.writing() as connection:
+            for started, outcome in ((later, "failed"), (NOW, "ok")):  # the older row was tried again last
+                run = {"job": "a", "slot": NOW, "started_at": started, "outcome": outcome, "error": "连不上"}
+                connection.execute(sa.insert(job_runs).values(run))
+        with any_database.reading() as connection:
+            assert troubles_of(connection).failed_runs == (FailedRun("a", "连不上"),)
+
 
 class TestRanking:
     def ranked(self, desk: Desk) -> ranking.Ranking:

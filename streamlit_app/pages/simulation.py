@@ -16,7 +16,7 @@ from modules.simulation_bench import Bench, Trial
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import page, show_fault, show_nothing
+from streamlit_app.frame import fold, page, show_fault, show_nothing
 from streamlit_app.levers import turn_levers
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import plain
@@ -113,7 +113,7 @@ def _show_awards(bench: Bench, after: Simulated) -> None:
             color=alt.Color(
                 "按:N", sort=[PAID, BASELINE, AFTER], title=None, legend=charts.legend_of(row[1] for row in rows)
             ),
-            tooltip=["奖励:N", "按:N", alt.Tooltip("奖金（元）:Q", format=",.2f")],
+            tooltip=[alt.Tooltip("奖励:N"), alt.Tooltip("按:N"), alt.Tooltip("奖金（元）:Q", format=",.2f")],
         )
         .properties(height=14 * len(rows) + 14 * len({row[0] for row in rows}) + 70)
     )
@@ -157,7 +157,7 @@ def _show_movers(moved: Sequence[Mover]) -> None:
                 title=None,
                 legend=charts.legend_of(GAIN_OR_LOSS),
             ),
-            tooltip=["管家:N", alt.Tooltip("相差（元）:Q", format="+,.2f")],
+            tooltip=[alt.Tooltip("管家:N"), alt.Tooltip("相差（元）:Q", format="+,.2f")],
         )
         .properties(height=24 * len(rows) + 140)
     )
@@ -185,10 +185,12 @@ def _show_entry(bench: Bench, trial: Trial, changes: Sequence[Change]) -> None:
         show_nothing("还没有改动；改了以后，这里是可以直接贴进 modules/config.py 的一项")
         return
     st.caption(
-        f"已检查，没有错。复制下面这一项，替换 modules/config.py 里 REWARD_CONFIGS 的 {bench.campaign.key}"
+        f"已检查，没有错。打开下面这一项，复制它，替换 modules/config.py 里 REWARD_CONFIGS 的 {bench.campaign.key}"
         "（那里的注释会丢），或改一个编号作为新活动；然后运行 check。已经在跑的活动改规则，只影响以后的合同。"
     )
-    st.code(entry_text(bench.campaign.key, trial.entry), language="python")
+    folded = fold("entry", "配置里的这一项")  # what colours it is 1.5 MB of script
+    if folded is not None:
+        folded.code(entry_text(bench.campaign.key, trial.entry), language="python")
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------

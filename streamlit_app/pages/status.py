@@ -167,7 +167,7 @@ def _show_runs(states: Sequence[JobState]) -> None:
                 title=None,
                 legend=charts.legend_of(row[1] for row in rows),
             ),
-            tooltip=["任务:N", "结果:N", "次数:Q"],
+            tooltip=[alt.Tooltip("任务:N"), alt.Tooltip("结果:N"), alt.Tooltip("次数:Q")],
         )
         .properties(height=26 * len({one.job for one in found}) + 130)
     )
@@ -222,7 +222,9 @@ def _rejected_row(one: RejectedRow) -> list[Cell]:
 
 def _show_findings(running: Mapping[str, Any]) -> None:
     """`running`: what the daemon runs by, empty where none is running."""
-    st.subheader("配置检查", anchor=False, help="和 check 命令一样，但不连 Metabase 和企业微信；每分钟重查")
+    st.subheader(
+        "配置检查", anchor=False, help="和 check 命令一样，但不连 Metabase 和企业微信，也不通读数据库；每分钟重查"
+    )
     found = data.findings()
     changed, kept = running.get("settings_changed") or [], running.get("kept") or {}
     if changed:
