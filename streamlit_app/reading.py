@@ -3,7 +3,7 @@
 Settings and campaigns are read anew for every run of a page, so that a change is seen without a restart.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import date, datetime
 from functools import wraps
 from pathlib import Path
@@ -15,6 +15,7 @@ from sqlalchemy.engine import Connection
 from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
 from modules.clock import shanghai_now
 from modules.database import Database
+from modules.figures.months import stamp_of
 from modules.settings import Settings, load_settings
 
 P = ParamSpec("P")
@@ -82,16 +83,27 @@ def figure(read: Callable[Concatenate[Connection, P], T]) -> Callable[P, T]:
 
     @st.cache_data(ttl=KEPT_SECONDS, max_entries=KEPT_FIGURES, show_spinner="正在读取数据…")
     @wraps(read)
-    def kept(url: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+    def kept(url: Any, stamp: Any, *args: P.args, **kwargs: P.kwargs) -> T:
         with database_at(url).reading() as connection:
             return read(connection, *args, **kwargs)
 
     def asked(*args: P.args, **kwargs: P.kwargs) -> T:
-        answer: T = kept(settings().database_url, *args, **kwargs)
+        answer: T = kept(settings().database_url, stamp(), *args, **kwargs)
         return answer
 
     _FORGETTING.append(kept.clear)
     return asked
+
+
+@st.cache_data(ttl=KEPT_SECONDS, max_entries=4, show_spinner=False)
+def _stamp(url: str) -> Hashable:
+    with database_at(url).reading() as connection:
+        return stamp_of(connection)
+
+
+def stamp() -> Hashable:
+    """Names the state of the ledgers that the figures are of: none that is shown with it was read before it."""
+    return _stamp(settings().database_url)
 
 
 def asked_now(read: Callable[Concatenate[Connection, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -106,6 +118,7 @@ _FORGETTING: list[Callable[[], None]] = []
 
 def forget() -> None:
     """After an act: the next look asks the database."""
+    _stamp.clear()
     for clear in _FORGETTING:
         clear()
 

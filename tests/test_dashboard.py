@@ -19,7 +19,7 @@ from modules.clock import parse_moment
 from modules.heartbeat import Pulse
 from modules.tables import audit_log, awards, campaigns, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
-from streamlit_app import access, data, sign_in
+from streamlit_app import access, data, reading, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
 from streamlit_app.tables import WIDE_PIXELS, Column, pixels
@@ -34,6 +34,7 @@ from tests.dashboard_stage import (
     keep_downloads,
     look_at,
     open_page,
+    renew_parts,
     table,
     words,
 )
@@ -151,6 +152,60 @@ class TestFreshness:
     ) -> None:
         own_campaigns('"threshold": 120000', '"threshold": "viel"')
         assert "没有进行中的活动" not in words(open_page("ranking"))
+
+
+class TestRenewal:
+    """What an open page does once there is something new."""
+
+    def pull(self, month: Desk) -> None:
+        """A contract more, and time enough for what is kept."""
+        month.run_sample(BEIJING, "2025-05-31T23:59")
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-06-01T00:05:00.000000+08:00'"))
+            connection.execute(sa.text("UPDATE performance SET amount = amount + 100"))
+        reading.forget()
+
+    def test_a_page_is_drawn_anew_after_a_pull(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview", month="2025-05")
+        before = table(page)[0]["合同金额（元）"]
+        self.pull(month)
+        renew_parts(page, monkeypatch)
+        assert table(page)[0]["合同金额（元）"] != before
+        assert asked(page) == {"month": "2025-05"}
+
+    def test_where_nothing_was_pulled_it_stands_as_it_is(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview")
+        reading.forget()
+        assert not renew_parts(page, monkeypatch).dataframe  # nothing but those parts was drawn
+
+    def test_a_figure_that_was_kept_from_before_a_pull_is_not_shown_after_it(self, month: Desk) -> None:
+        before = data.city_months("2025-05")
+        self.pull_beside(month)
+        reading._stamp.clear()  # as after its time
+        assert data.city_months("2025-05") != before
+
+    def pull_beside(self, month: Desk) -> None:
+        """Nothing of it is forgotten."""
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET revision = revision + 1"))
+            connection.execute(sa.text("UPDATE performance SET amount = amount + 100"))
+
+    def test_the_queue_asks_first(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("queue")
+        labels = [button.label for button in page.button]
+        self.pull(month)
+        renew_parts(page, monkeypatch)
+        assert [button.label for button in page.button] == ["有新数据，点此刷新", *labels]
+        page.button[0].click().run()
+        assert [button.label for button in page.button] == labels
+
+    def test_red_messages_come_and_go_by_themselves(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview")
+        assert not page.error
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 1).values(status="failed"))
+        reading.forget()
+        assert "有 1 条消息发送失败" in renew_parts(page, monkeypatch).error[0].value
 
 
 class TestOverview:
