@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -100,6 +101,31 @@ class TestStates:
         with doors.app.database.writing() as connection:
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
         assert "请重启主程序" in open_page("overview").error[0].value
+
+    def test_a_database_that_becomes_another_version_while_it_is_open_is_refused(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not open_page("overview").error
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+        reading._require_newest.clear()  # as after a minute
+        assert "请重启主程序" in open_page("overview").error[0].value
+
+    def test_a_file_that_is_put_in_the_place_of_the_database_is_shown_at_once(
+        self, month: Desk, empty_database: Path
+    ) -> None:
+        assert open_page("overview").metric
+        first = reading.database_at(reading.source())
+        file = month.data_dir / "tasks.db"
+        for old in (file, *month.data_dir.glob("tasks.db-*")):
+            old.rename(old.with_name(f"old-{old.name}"))
+        assert "请先启动一次主程序" in open_page("overview").error[0].value
+        shutil.copy(empty_database, file)
+        page = open_page("overview")
+        assert not page.error
+        assert not page.metric
+        assert first._kept is not None
+        assert first._kept._is_closed
 
     def test_what_nobody_expected_is_one_line_and_no_traceback(
         self, month: Desk, monkeypatch: pytest.MonkeyPatch
