@@ -89,6 +89,16 @@ def what_is_wrong(connection: Connection) -> troubles.Troubles:
     return troubles.troubles_of(connection)
 
 
+def what_is_wrong_now() -> troubles.Troubles:
+    """The same, of campaigns whose time it is and of jobs that are switched on. Raises SettingsError."""
+    try:
+        known = settings()
+        fixed = jobs.fixed_jobs_of(known, load_alerts(known.campaigns_file, known.recipients))
+        return troubles.still_due(what_is_wrong(), {*freshness().active, *(job.key for job in fixed if job.enabled)})
+    except CampaignsFileError:  # which jobs there are is not known
+        return what_is_wrong()
+
+
 @figure
 def periods(connection: Connection) -> dict[str, months.Period]:
     """Every campaign with a ledger, by key."""

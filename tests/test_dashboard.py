@@ -280,7 +280,32 @@ class TestOverview:
         assert "有 1 条消息发送失败、1 条待核实" in page.error[0].value
         assert links(page) == ["去通知队列处理"]
 
-    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(self, month: Desk) -> None:
+    @pytest.mark.parametrize(
+        ("moment", "closed_at"),
+        [("2025-06-04T00:00", None), ("2025-05-31T23:59", "2025-05-31T23:00:00.000000+08:00")],
+    )
+    def test_what_failed_of_a_campaign_that_is_over_or_closed_is_not_told_for_ever(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch, moment: str, closed_at: str | None
+    ) -> None:
+        look_at(monkeypatch, moment)
+        now = month.clock.now
+        row = {"contract_id": "", "reason": "r", "source": "{}", "fingerprint": "1", "first_seen_at": now}
+        run = {"slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET closed_at = :at"), {"at": closed_at})
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY, last_pull_at=parse_moment(moment)))
+            connection.execute(sa.insert(rejected_rows).values(row | {"campaign": BEIJING}))
+            for job in (BEIJING, "removed_alert"):
+                connection.execute(sa.insert(job_runs).values(run | {"job": job}))
+        page = open_page("overview")
+        assert not page.error
+        assert not page.warning
+        assert cards(open_page("status"))["上次失败的任务"] == "🔴 2"
+
+    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-05-31T23:59")
         now = month.clock.now
         found = {"key": "job:x", "seen_by": "house", "what": "消息积压 30 分钟", "since": now}
         run = {"job": BEIJING, "slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
@@ -290,6 +315,8 @@ class TestOverview:
             connection.execute(sa.insert(troubles).values(found | {"key": "old", "what": "早就好了", "ended_at": now}))
             connection.execute(sa.insert(job_runs).values(run))
             connection.execute(sa.insert(rejected_rows).values(row | {"first_seen_at": now}))
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY))
+            connection.execute(sa.update(campaigns).values(last_pull_at=parse_moment("2025-05-31T23:59")))
         page = open_page("overview")
         assert "消息积压 30 分钟" in page.error[0].value
         assert f"{BEIJING} 上次运行失败：连不上 Metabase" in page.error[1].value

@@ -61,7 +61,7 @@ def main(viewer: Viewer) -> None:
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
 @guarded
 def _show_troubles() -> None:
-    wrong, found, faults = data.what_is_wrong(), data.open_troubles(), data.campaign_faults()
+    wrong, found, faults = data.what_is_wrong_now(), data.open_troubles(), data.campaign_faults()
     daemon = data.missed_daemon()
     if wrong.failed or wrong.uncertain:
         with _beside("queue", "去通知队列处理", state="failed" if wrong.failed else "uncertain"):
