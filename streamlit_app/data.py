@@ -36,7 +36,7 @@ from modules.figures import (
 from modules.figures.cut import Cut, Track
 from modules.figures.freshness import Freshness, freshness_of
 from modules.figures.newest import Newest
-from modules.heartbeat import DaemonState, daemon_state, is_missed
+from modules.heartbeat import DaemonState, is_missed, seen_daemon
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
 from modules.payout import Payout, payout_of
 from modules.payout_workbook import sheets_of, workbook_bytes
@@ -349,7 +349,7 @@ def tables_version(connection: Connection) -> str:
 
 def daemon() -> DaemonState:
     """How the daemon of this data folder is at this moment."""
-    return daemon_state(settings(), now())
+    return seen_daemon(settings(), now())
 
 
 def missed_daemon() -> DaemonState | None:
