@@ -39,6 +39,7 @@ PAGES = (
 
 def measure_all() -> Iterator[tuple[str, list[Row]]]:
     """Three tables for each size, with their titles; the last one only where there is a browser."""
+    chromium = dashboard_browser.find_chromium()
     with tempfile.TemporaryDirectory() as name:
         for number, size in enumerate(SIZES):
             year = make_year(Path(name) / str(number), size, shanghai_now())
@@ -46,7 +47,8 @@ def measure_all() -> Iterator[tuple[str, list[Row]]]:
             yield f"queries of the pages, {size.title}", list(_queries(database, year))
             database.close()
             yield f"pages as the server draws them, {size.title}", list(_pages(year))
-            if rows := dashboard_browser.measure(year.environment):
+            if chromium is not None:
+                rows = list(dashboard_browser.measure(chromium, year.environment))
                 yield f"seconds until a page is drawn in Chromium, {size.title}", rows
 
 

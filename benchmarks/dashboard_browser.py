@@ -14,9 +14,9 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from modules.settings import ROOT
@@ -46,8 +46,12 @@ PAGES: Mapping[str, str] = {
 
 WATCH = """
 window.seen = {from: 0, last: 0}
-const isShown = node => (node.closest ? node : node.parentElement)?.closest('[data-testid=stMain]')
-new MutationObserver(changes => { if (changes.some(one => isShown(one.target))) seen.last = performance.now() })
+const isShown = ({target, type}) => {
+    const element = target.closest ? target : target.parentElement
+    const canvas = element?.closest('canvas')  // below it is a copy of the table for screen readers, which comes later
+    return element?.closest('[data-testid=stMain]') && !(canvas && (canvas !== element || type === 'childList'))
+}
+new MutationObserver(changes => { if (changes.some(isShown)) seen.last = performance.now() })
     .observe(document, {subtree: true, childList: true, attributes: true, characterData: true})
 new PerformanceObserver(tasks => tasks.getEntries().forEach(one =>
     seen.last = Math.max(seen.last, one.startTime + one.duration))).observe({type: 'longtask'})
@@ -67,22 +71,22 @@ DRAWN = """([before, quiet]) =>
 Row = dict[str, object]
 
 
-def measure(environment: Mapping[str, str]) -> list[Row]:
-    """Seconds until each page is drawn, medians; nothing, and why in a line on stderr, where there is no browser."""
-    chromium = shutil.which("chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        chromium = None
-    if chromium is None:
-        print(
-            "no browser: the pages are not timed in Chromium (requirements-dev.txt; apt-get install chromium"
-            " fonts-noto-cjk)",
-            file=sys.stderr,
-        )
-        return []
+def find_chromium() -> str | None:
+    """Where it is; None, and what is missing in a line on stderr, where there is none or no Playwright to lead it."""
+    path = shutil.which("chromium")
+    if path and find_spec("playwright"):
+        return path
+    missing = "apt-get install chromium fonts-noto-cjk" if not path else "pip install -r requirements-dev.txt"
+    print(f"the pages are not timed in a browser, as there is none: {missing}", file=sys.stderr)
+    return None
+
+
+def measure(chromium: str, environment: Mapping[str, str]) -> Iterator[Row]:
+    """Seconds until each page is drawn, medians."""
+    from playwright.sync_api import sync_playwright  # late: it is for who develops
+
     with sync_playwright() as playwright:
-        return list(_rows(playwright, chromium, environment))
+        yield from _rows(playwright, chromium, environment)
 
 
 def _rows(playwright: Playwright, chromium: str, environment: Mapping[str, str]) -> Iterator[Row]:
@@ -138,7 +142,7 @@ def _tab(new_page: Callable[[], Page]) -> Iterator[Page]:
 
 def _visit(tab: Page, url: str) -> float:
     tab.goto(url, wait_until="commit")
-    return _drawn(tab, before="?")
+    return _drawn(tab)
 
 
 def _filter(tab: Page, name: str) -> float:
@@ -153,13 +157,13 @@ def _filter(tab: Page, name: str) -> float:
     return _drawn(tab, before)
 
 
-def _drawn(tab: Page, before: str) -> float:
+def _drawn(tab: Page, before: str | None = None) -> float:
     """Seconds until the page stands, with another address than `before`."""
     found = tab.wait_for_function(DRAWN, arg=[before, QUIET_MS], polling=100)
     return float(found.json_value()) / 1000
 
 
-def _median(times: list[float] | tuple[float, ...]) -> float:
+def _median(times: Sequence[float]) -> float:
     return round(statistics.median(times), 2)
 
 
@@ -170,20 +174,22 @@ def serving(environment: Mapping[str, str]) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    command = [sys.executable, str(Path("main.py")), "dashboard", "--port", str(port)]
+    command = [sys.executable, "main.py", "dashboard", "--port", str(port)]
+    surroundings = {**os.environ, **environment}
     with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **environment}, stdout=log, stderr=subprocess.STDOUT
-        )
+        server = subprocess.Popen(command, cwd=ROOT, env=surroundings, stdout=log, stderr=subprocess.STDOUT)
         try:
-            _wait_for(server, url)
+            if not _answers(server, url):
+                log.seek(0)
+                raise RuntimeError(log.read().decode())
             yield url
         finally:
             server.terminate()
             server.wait(30)
 
 
-def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
+def _answers(server: subprocess.Popen[bytes], url: str) -> bool:
+    """Wait for it; whether it does."""
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     limit = time.monotonic() + PATIENCE_SECONDS
     while server.poll() is None and time.monotonic() < limit:
@@ -192,5 +198,5 @@ def _wait_for(server: subprocess.Popen[bytes], url: str) -> None:
         except OSError:
             time.sleep(0.05)
         else:
-            return
-    raise RuntimeError(f"the dashboard does not start; try: {' '.join(map(str, server.args))}")  # type: ignore[arg-type]
+            return True
+    return False

@@ -23,6 +23,7 @@ from modules.task_board import TaskError
 from streamlit_app import access, data, reading, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
+from streamlit_app.charts import yuan
 from streamlit_app.tables import WIDE_PIXELS, Column, pixels
 from streamlit_app.words import plain
 from tests.dashboard_stage import (
@@ -44,6 +45,21 @@ from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 PERSON = "沈若川"
+
+COMPANY_SECRETS = """
+[auth]
+redirect_uri = "http://127.0.0.1/oauth2callback"
+cookie_secret = "GeheimnisGeheimnisGeheimnisGeheimnis"
+[auth.east]
+client_id = "dashboard"
+client_secret = "Geheim"
+server_metadata_url = "http://127.0.0.1:9/.well-known/openid-configuration"
+[auth.west]
+client_id = "dashboard"
+client_secret = "Geheim"
+server_metadata_url = "http://127.0.0.1:9/.well-known/openid-configuration"
+"""
+"""Two providers, of which none can be reached."""
 
 
 @pytest.fixture
@@ -71,6 +87,11 @@ def own_campaigns(month: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 def links(page: AppTest) -> list[str]:
     """The links to other pages."""
     return [link.proto.label for link in page.get("page_link")]
+
+
+def plain_again(markdown: str) -> str:
+    """Without the marks that keep it from being read as Markdown."""
+    return markdown.replace("\\", "")
 
 
 class TestStates:
@@ -398,6 +419,13 @@ class TestRanking:
         shown = sum(int(str(row["筛选内合同"])) for row in table(page))
         assert shown == figure_of(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
         assert 0 < shown < figure_of(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert cards(page)["筛选内合同"] == f"{shown} 单"
+        counted = figure_of(month, f"SELECT SUM(performance) FROM performance WHERE {within}")  # noqa: S608
+        assert cards(page)["筛选内业绩"] == yuan(counted)
+        of_them = "', '".join(str(row["管家"]) for row in table(page))
+        whole = f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}' AND payee IN ('{of_them}')"  # noqa: S608
+        assert cards(page)["应发（整个活动）"] == yuan(figure_of(month, whole))
+        assert "合同" not in cards(page)
 
     @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
     def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
@@ -420,7 +448,25 @@ class TestHousekeeper:
         assert len(awards_shown) == figure_of(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
-        assert "接下来" in words(page)
+
+    def test_what_the_next_contract_may_win_is_told_only_while_the_campaign_is_on(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for moment, is_on in (("2025-05-31T23:59", True), ("2025-06-01T00:00", False)):
+            look_at(monkeypatch, moment)
+            shown = words(open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON))
+            assert ("接下来" in shown) is ("下一个中奖的是" in shown) is is_on
+
+    def test_a_tier_that_is_still_to_be_paid_is_told_after_the_campaign(
+        self, doors: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-06-02T12:00")
+        for amount in (12_000, 15_000):  # raised after the registration: 90,000 of 80,000 yuan
+            doors.show(contracts(*range(1, 7), amount=amount))
+            doors.run()
+        shown = words(open_page("housekeeper"))
+        assert "达标奖：条件已达到，由 settle 补发" in shown
+        assert "下一个中奖的是" not in shown
 
     def test_whoever_has_but_an_adjustment_has_a_statement_and_the_best_is_shown_first(self, month: Desk) -> None:
         alone = {"payee": "孤身", "housekeeper": "孤身", "campaign": BEIJING, "kind": "人工调整", "name": "人工调整"}
@@ -529,7 +575,7 @@ class TestDoor:
         assert "secrets.toml" in page.error[0].value
         assert not page.dataframe
 
-    def test_with_users_a_page_shows_the_form_and_nothing_else(
+    def test_with_users_a_page_shows_the_form_and_nothing_else_also_once_the_password_changed(
         self, month: Desk, secrets: Callable[[str], None]
     ) -> None:
         secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash(PASSWORD)}"')
@@ -541,6 +587,60 @@ class TestDoor:
         page.button[0].click().run()
         assert page.metric
         assert "已登录：wang（只能查看）" in words(page)
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash("anderes-Passwort")}"')
+        page.run()
+        assert not page.metric
+        assert [field.label for field in page.text_input] == ["用户名", "密码"]
+
+    def test_faults_of_the_company_sign_in_stand_at_the_door(self, month: Desk, secrets: Callable[[str], None]) -> None:
+        secrets('[auth]\ncookie_secret = "Geheimnis"')
+        page = open_page("overview")
+        assert "auth.cookie_secret: 太短" in plain_again(page.error[0].value)
+        assert "auth.client_id: 缺少这一项" in plain_again(page.error[0].value)
+        assert "Geheimnis" not in page.error[0].value
+        assert not page.button
+        assert not page.metric
+
+    def test_each_company_account_has_a_button_and_an_unreachable_provider_is_told_on_the_page(
+        self, month: Desk, secrets: Callable[[str], None]
+    ) -> None:
+        secrets(COMPANY_SECRETS)
+        page = open_page("overview")
+        assert [button.label for button in page.button] == ["用公司账号登录（east）", "用公司账号登录（west）"]
+        page.button[1].click().run()
+        assert not page.exception
+        assert page.error[0].value.startswith("公司的登录系统用不了（连不上")
+        assert not page.metric
+
+    @pytest.mark.parametrize(
+        ("claims", "allowed", "said"),
+        [
+            ({"email": "boss@example.com", "email_verified": True}, "", "已登录：boss@example.com（只能查看）"),
+            ({"email": "boss@example.com"}, "allow_missing_email_verified = true", "已登录：boss@example.com"),
+            ({"email": "boss@example.com"}, "", "没有说明 boss@example.com 这个邮箱是否验证过"),
+            (
+                {"email": "boss@example.com", "email_verified": False},
+                "allow_missing_email_verified = true",
+                "说 boss@example.com 这个邮箱没有验证过",
+            ),
+            ({"email": "li@example.com", "email_verified": True}, "", "账号 li@example.com 没有看板的权限"),
+            ({}, "allow_missing_email_verified = true", "没有给出这个账号的邮箱"),
+        ],
+    )
+    def test_a_company_account_gets_in_only_where_it_is_listed_and_vouched_for(
+        self,
+        month: Desk,
+        secrets: Callable[[str], None],
+        monkeypatch: pytest.MonkeyPatch,
+        claims: dict[str, object],
+        allowed: str,
+        said: str,
+    ) -> None:
+        secrets(f'{COMPANY_SECRETS}[dashboard]\n{allowed}\n[dashboard.emails]\n"boss@example.com" = "viewer"')
+        monkeypatch.setattr(sign_in.st, "user", {"is_logged_in": True} | claims)
+        page = open_page("overview")
+        assert said in plain_again(words(page))
+        assert bool(page.metric) == said.startswith("已登录")
 
     def test_where_too_many_sign_in_at_once_it_is_said_and_the_next_try_comes_in(
         self, month: Desk, secrets: Callable[[str], None], monkeypatch: pytest.MonkeyPatch

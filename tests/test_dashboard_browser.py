@@ -544,11 +544,12 @@ def company_url(desk: Desk, provider: IdentityProvider, tmp_path_factory: pytest
         ("boss@example.com", True, "已登录：boss@example.com（只能查看）"),
         ("lihua@example.com", True, "已登录：lihua@example.com（可操作）"),
         ("stranger@example.com", True, "账号 stranger@example.com 没有看板的权限"),
-        ("boss@example.com", False, "账号 boss@example.com 没有看板的权限"),
+        ("boss@example.com", False, "公司的登录系统说 boss@example.com 这个邮箱没有验证过"),
+        ("boss@example.com", None, "公司的登录系统没有说明 boss@example.com 这个邮箱是否验证过"),
     ],
 )
 def test_a_company_account_gets_in_only_where_it_is_listed_and_vouched_for(
-    browser: Browser, company_url: str, provider: IdentityProvider, email: str, verified: bool, seen: str
+    browser: Browser, company_url: str, provider: IdentityProvider, email: str, verified: bool | None, seen: str
 ) -> None:
     provider.email, provider.verified = email, verified
     with window(browser, company_url) as shown:

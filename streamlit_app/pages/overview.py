@@ -8,10 +8,12 @@ import streamlit as st
 from modules.clock import format_moment
 from modules.figures.months import CityMonth, Period, Totals, change, total_of
 from modules.rewards.faults import Fault
+from modules.rewards.money import format_yuan
 from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
 from streamlit_app.frame import LOOK_EVERY_SECONDS, NOTHING_PULLED, guarded, page, show_fault, show_nothing
+from streamlit_app.payees import PER_PROVIDER
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import headed, month_words, plain
 
@@ -117,7 +119,18 @@ def _show_city(one: CityMonth) -> None:
         ]
     )
     if now.changed:
-        st.caption(f":material/edit_note: 登记之后有 {now.changed} 个合同改了金额或已消失；上面是登记时的数字")
+        words = f"登记之后有 {now.changed:,} 个合同改了金额或已消失；上面是登记时的数字"
+        st.caption(f":material/edit_note: {words}{_live_words(now.performance, one.live_performance)}")
+
+
+def _live_words(registered: int, live: int | None) -> str:
+    """What they come to now, exactly: people hold it against the ranking."""
+    if live is None:
+        return ""
+    if live == registered:
+        return "；按现在的金额，计入业绩合计不变"
+    moved = f"{'多' if live > registered else '少'} {format_yuan(abs(live - registered))} 元"
+    return f"；按现在的金额计入业绩是 {format_yuan(live)} 元，{moved}，排行榜和发放都按这个算"
 
 
 def _state(period: Period) -> str:
@@ -140,7 +153,7 @@ def _pool_card(one: CityMonth) -> Card:
 
 def _forecast_card(one: CityMonth) -> Card:
     if one.period.is_over:
-        return Card("签约管家", f"{one.totals.payees} 人", "登记过合同的管家；活动按服务商分开算的，同一人在两家算两个")
+        return Card("签约管家", f"{one.totals.people:,} 人", f"登记过合同的管家；{PER_PROVIDER}")
     if one.forecast is None:
         return Card("预计到月底", "尚早", "活动开始满 3 天后才估计")
     words = f"照目前的速度，到月底合同金额 {charts.yuan(round(one.forecast.amount, -2))}"
@@ -168,7 +181,8 @@ def _rows(found: list[CityMonth]) -> Iterator[list[Cell]]:
     if len(found) > 1:
         known = [one.forecast for one in found if one.forecast is not None]
         forecast = total_of(known) if len(known) == len(found) else None
-        before = total_of(one.before for one in found if one.before is not None)
+        earlier = [one.before for one in found if one.before is not None]
+        before = total_of(earlier) if len(earlier) == len(found) else None  # else unlike cities would be compared
         yield _row("合计", "", total_of(one.totals for one in found), before, forecast)
 
 
