@@ -1,7 +1,7 @@
 """The frame of every page: who may see it, title, how fresh the data is, and errors in words instead of tracebacks."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec
@@ -28,8 +28,12 @@ LOOK_EVERY_SECONDS = 30
 """How often the line about freshness is drawn anew by itself."""
 
 
-def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable[[], None]]:
+def page(title: str, says: str, *, waits: bool = False) -> Callable[[Callable[[Viewer], None]], Callable[[], None]]:
     """Makes what draws a page for a viewer into the page. `says` tells in a sentence what it shows.
+
+    Once the ledgers have moved on, the page is drawn anew by itself: what is chosen and typed stays, as widgets keep
+    it. Only an open dialog would be closed, and selected rows are lost where others stand there now: a page with
+    such things `waits` until it is told to.
 
     Nobody gets past the head without signing in, where that is needed: also not where Streamlit runs the page's file by
     itself, without app.py around it (see server.py).
@@ -42,7 +46,7 @@ def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable
             show_viewer(viewer)
             st.title(title, anchor=False)
             st.caption(says)
-            _show_freshness()
+            _show_freshness(reading.stamp(), waits)
             draw(viewer)
 
         return drawing
@@ -95,7 +99,10 @@ def fold(name: str, label: str) -> DeltaGenerator | None:
 
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
 @guarded
-def _show_freshness() -> None:
+def _show_freshness(drawn: Hashable, waits: bool) -> None:
+    """`drawn`: the state of the ledgers that the page was drawn with."""
+    if reading.stamp() != drawn and (not waits or st.button("有新数据，点此刷新", icon=":material/refresh:")):
+        st.rerun(scope="app")
     fresh = data.freshness()
     words = "还没有成功拉取过数据"
     if fresh.at is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -37,6 +38,7 @@ from tests.dashboard_stage import (
     keep_downloads,
     look_at,
     open_page,
+    renew_parts,
     table,
     words,
 )
@@ -128,6 +130,31 @@ class TestStates:
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
         assert "请重启主程序" in open_page("overview").error[0].value
 
+    def test_a_database_that_becomes_another_version_while_it_is_open_is_refused(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not open_page("overview").error
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+        reading._require_newest.clear()  # as after a minute
+        assert "请重启主程序" in open_page("overview").error[0].value
+
+    def test_a_file_that_is_put_in_the_place_of_the_database_is_shown_at_once(
+        self, month: Desk, empty_database: Path
+    ) -> None:
+        assert open_page("overview").metric
+        first = reading.database_at(reading.source())
+        file = month.data_dir / "tasks.db"
+        for old in (file, *month.data_dir.glob("tasks.db-*")):
+            old.rename(old.with_name(f"old-{old.name}"))
+        assert "请先启动一次主程序" in open_page("overview").error[0].value
+        shutil.copy(empty_database, file)
+        page = open_page("overview")
+        assert not page.error
+        assert not page.metric
+        assert first._kept is not None
+        assert first._kept._is_closed
+
     def test_what_nobody_expected_is_one_line_and_no_traceback(
         self, month: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -181,6 +208,60 @@ class TestFreshness:
         assert "没有进行中的活动" not in words(open_page("ranking"))
 
 
+class TestRenewal:
+    """What an open page does once there is something new."""
+
+    def pull(self, month: Desk) -> None:
+        """A contract more, and time enough for what is kept."""
+        month.run_sample(BEIJING, "2025-05-31T23:59")
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-06-01T00:05:00.000000+08:00'"))
+            connection.execute(sa.text("UPDATE performance SET amount = amount + 100"))
+        reading.forget()
+
+    def test_a_page_is_drawn_anew_after_a_pull(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview", month="2025-05")
+        before = table(page)[0]["合同金额（元）"]
+        self.pull(month)
+        renew_parts(page, monkeypatch)
+        assert table(page)[0]["合同金额（元）"] != before
+        assert asked(page) == {"month": "2025-05"}
+
+    def test_where_nothing_was_pulled_it_stands_as_it_is(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview")
+        reading.forget()
+        assert not renew_parts(page, monkeypatch).dataframe  # nothing but those parts was drawn
+
+    def test_a_figure_that_was_kept_from_before_a_pull_is_not_shown_after_it(self, month: Desk) -> None:
+        before = data.city_months("2025-05")
+        self.pull_beside(month)
+        reading._stamp.clear()  # as after its time
+        assert data.city_months("2025-05") != before
+
+    def pull_beside(self, month: Desk) -> None:
+        """Nothing of it is forgotten."""
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET revision = revision + 1"))
+            connection.execute(sa.text("UPDATE performance SET amount = amount + 100"))
+
+    def test_the_queue_asks_first(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("queue")
+        labels = [button.label for button in page.button]
+        self.pull(month)
+        renew_parts(page, monkeypatch)
+        assert [button.label for button in page.button] == ["有新数据，点此刷新", *labels]
+        page.button[0].click().run()
+        assert [button.label for button in page.button] == labels
+
+    def test_red_messages_come_and_go_by_themselves(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview")
+        assert not page.error
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 1).values(status="failed"))
+        reading.forget()
+        assert "有 1 条消息发送失败" in renew_parts(page, monkeypatch).error[0].value
+
+
 class TestOverview:
     def test_the_newest_month_is_shown_and_its_figures_are_those_of_the_ledger(self, month: Desk) -> None:
         page = open_page("overview")
@@ -227,7 +308,32 @@ class TestOverview:
         assert "有 1 条消息发送失败、1 条待核实" in page.error[0].value
         assert links(page) == ["去通知队列处理"]
 
-    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(self, month: Desk) -> None:
+    @pytest.mark.parametrize(
+        ("moment", "closed_at"),
+        [("2025-06-04T00:00", None), ("2025-05-31T23:59", "2025-05-31T23:00:00.000000+08:00")],
+    )
+    def test_what_failed_of_a_campaign_that_is_over_or_closed_is_not_told_for_ever(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch, moment: str, closed_at: str | None
+    ) -> None:
+        look_at(monkeypatch, moment)
+        now = month.clock.now
+        row = {"contract_id": "", "reason": "r", "source": "{}", "fingerprint": "1", "first_seen_at": now}
+        run = {"slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET closed_at = :at"), {"at": closed_at})
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY, last_pull_at=parse_moment(moment)))
+            connection.execute(sa.insert(rejected_rows).values(row | {"campaign": BEIJING}))
+            for job in (BEIJING, "removed_alert"):
+                connection.execute(sa.insert(job_runs).values(run | {"job": job}))
+        page = open_page("overview")
+        assert not page.error
+        assert not page.warning
+        assert cards(open_page("status"))["上次失败的任务"] == "🔴 2"
+
+    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-05-31T23:59")
         now = month.clock.now
         found = {"key": "job:x", "seen_by": "house", "what": "消息积压 30 分钟", "since": now}
         run = {"job": BEIJING, "slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
@@ -237,6 +343,8 @@ class TestOverview:
             connection.execute(sa.insert(troubles).values(found | {"key": "old", "what": "早就好了", "ended_at": now}))
             connection.execute(sa.insert(job_runs).values(run))
             connection.execute(sa.insert(rejected_rows).values(row | {"first_seen_at": now}))
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY))
+            connection.execute(sa.update(campaigns).values(last_pull_at=parse_moment("2025-05-31T23:59")))
         page = open_page("overview")
         assert "消息积压 30 分钟" in page.error[0].value
         assert f"{BEIJING} 上次运行失败：连不上 Metabase" in page.error[1].value

@@ -19,7 +19,7 @@ from modules.figures import months, queue, ranking
 from modules.figures.freshness import age_words, freshness_of
 from modules.figures.live import live_performance
 from modules.figures.months import Period, Totals, forecast_of, totals_of
-from modules.figures.troubles import FailedRun, troubles_of
+from modules.figures.troubles import FailedRun, Troubles, still_due, troubles_of
 from modules.ledger_records import read_awards
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.rules import Tiers
@@ -288,6 +288,11 @@ class TestTroubles:
             found = troubles_of(connection)
         assert (found.failed, found.uncertain, found.rejected) == (1, 1, {BEIJING: 2})
         assert found.failed_runs == (FailedRun("b", "连不上"), FailedRun("c", "连不上"))
+
+    def test_what_nobody_waits_for_is_left_out(self) -> None:
+        runs = (FailedRun("b", "e"), FailedRun("removed", "e"))
+        found = still_due(Troubles(2, 1, {BEIJING: 1, "BJ-2025-04": 3}, runs), {BEIJING, "b"})
+        assert found == Troubles(2, 1, {BEIJING: 1}, runs[:1])
 
     def test_a_slot_that_was_run_again_counts_from_then(self, any_database: Database) -> None:
         later = NOW + timedelta(hours=1)

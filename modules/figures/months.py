@@ -142,6 +142,12 @@ def periods_due(connection: Connection, configured: Mapping[str, Campaign], day:
     return [*found.values(), *(_period(key, due[key], *noted.get(key, (None, None))) for key in sorted(due))]
 
 
+def stamp_of(connection: Connection) -> tuple[tuple[str, int, datetime | None, datetime | None], ...]:
+    """Names the state of all ledgers: another one after each pull, correction and closing."""
+    chosen = sa.select(campaigns.c.key, campaigns.c.revision, campaigns.c.last_pull_at, campaigns.c.closed_at)
+    return tuple(tuple(row) for row in connection.execute(chosen.order_by(campaigns.c.key)))
+
+
 def period_before(periods: Mapping[str, Period], period: Period) -> Period | None:
     """The same city's campaign of the month before, where it has a ledger."""
     return periods.get(f"{_city_code(period.campaign)}-{month_before(period.month)}")

@@ -1,6 +1,7 @@
 """What is wrong at this moment: messages that need a person, rows that can't be used, runs that failed."""
 
-from dataclasses import dataclass
+from collections.abc import Container
+from dataclasses import dataclass, replace
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
@@ -26,6 +27,15 @@ class Troubles:
     uncertain: int
     rejected: dict[str, int]
     failed_runs: tuple[FailedRun, ...]
+
+
+def still_due(found: Troubles, jobs: Container[str]) -> Troubles:
+    """Without what nobody waits for any more: rows and failed runs of other jobs (campaigns too) than these."""
+    return replace(
+        found,
+        rejected={job: number for job, number in found.rejected.items() if job in jobs},
+        failed_runs=tuple(run for run in found.failed_runs if run.job in jobs),
+    )
 
 
 def troubles_of(connection: Connection) -> Troubles:

@@ -12,7 +12,7 @@ from modules.rewards.money import format_yuan
 from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
-from streamlit_app.frame import NOTHING_PULLED, page, show_fault, show_nothing
+from streamlit_app.frame import LOOK_EVERY_SECONDS, NOTHING_PULLED, guarded, page, show_fault, show_nothing
 from streamlit_app.payees import PER_PROVIDER
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import headed, month_words, plain
@@ -60,8 +60,10 @@ def main(viewer: Viewer) -> None:
     show_table("总览", [COLUMNS[place] for place in shown], rows, file_name=f"总览-{month}")
 
 
+@st.fragment(run_every=LOOK_EVERY_SECONDS)
+@guarded
 def _show_troubles() -> None:
-    wrong, found, faults = data.what_is_wrong(), data.open_troubles(), data.campaign_faults()
+    wrong, found, faults = data.what_is_wrong_now(), data.open_troubles(), data.campaign_faults()
     daemon = data.missed_daemon()
     if wrong.failed or wrong.uncertain:
         with _beside("queue", "去通知队列处理", state="failed" if wrong.failed else "uncertain"):
