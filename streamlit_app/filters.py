@@ -1,9 +1,10 @@
 """Filters, kept in the address of the page: a view can be shared, reloaded, and goes along to the other pages.
 
-Each filter has one name everywhere, in the address and in the session: `month`, `campaign`, `housekeeper`, `award`,
-`track`, `days`, `state`, `recipient`, `set`, `provider`, `dates`, `week`. A filter that always has a value stands in
-the address even where it is the default, as that may be another tomorrow. Streamlit's own `bind="query-params"` leaves
-defaults out.
+Each filter has one name everywhere, in the address and in the session: `month`, `campaign`, `housekeeper`, `person`,
+`award`, `track`, `days`, `state`, `recipient`, `set`, `provider`, `dates`, `week`. The `person` who is looked at is not
+the `housekeeper` that a table is cut down to: a look at somebody must not leave the table with one row. A filter that
+always has a value stands in the address even where it is the default, as that may be another tomorrow. Streamlit's own
+`bind="query-params"` leaves defaults out.
 """
 
 from collections.abc import Callable, Sequence
@@ -112,7 +113,7 @@ def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable
 
 def open_housekeeper(campaign: str, housekeeper: str) -> NoReturn:
     """The page of a housekeeper in a campaign, in place of the one that is being drawn."""
-    asked = {"month": month_of(campaign), "campaign": campaign, "housekeeper": housekeeper}
+    asked = {"month": month_of(campaign), "campaign": campaign, "person": housekeeper}
     st.switch_page("pages/housekeeper.py", query_params=asked)
 
 

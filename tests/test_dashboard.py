@@ -242,7 +242,7 @@ class TestRanking:
 
 class TestHousekeeper:
     def test_every_contract_and_every_award_with_its_reason(self, month: Desk) -> None:
-        page = open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON)
+        page = open_page("housekeeper", campaign=BEIJING, person=PERSON)
         own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{PERSON}'"
         contracts_shown, awards_shown = table(page, 0), table(page, 1)
         assert len(contracts_shown) == figure_of(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
@@ -250,6 +250,14 @@ class TestHousekeeper:
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
         assert "接下来" in words(page)
+
+    def test_a_look_at_somebody_leaves_the_ranking_whole(self, month: Desk) -> None:
+        page = open_page("housekeeper", campaign=BEIJING, person=PERSON)
+        page.switch_page("pages/ranking.py")
+        page.query_params.clear()  # as a link of the sidebar does
+        page.run()
+        assert len(table(page)) > 1
+        assert asked(page) == {"month": "2025-05", "campaign": BEIJING}
 
     def test_whoever_has_but_an_adjustment_has_a_statement_and_the_best_is_shown_first(self, month: Desk) -> None:
         alone = {"payee": "孤身", "housekeeper": "孤身", "campaign": BEIJING, "kind": "人工调整", "name": "人工调整"}
@@ -259,9 +267,9 @@ class TestHousekeeper:
             connection.execute(sa.insert(awards).values(alone | money | said))
         best, *_, last = data.housekeepers_of(BEIJING)
         page = open_page("housekeeper", campaign=BEIJING)
-        assert asked(page)["housekeeper"] == best == table(open_page("ranking", campaign=BEIJING))[0]["管家"]
+        assert asked(page)["person"] == best == table(open_page("ranking", campaign=BEIJING))[0]["管家"]
         assert last == "孤身"
-        page = open_page("housekeeper", campaign=BEIJING, housekeeper=last)
+        page = open_page("housekeeper", campaign=BEIJING, person=last)
         assert not page.exception
         assert [row["为什么"] for row in table(page, 1)] == ["补贴（王 操作）"]
 

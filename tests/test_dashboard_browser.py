@@ -246,7 +246,7 @@ def test_a_row_of_the_ranking_leads_to_the_housekeeper(opened: Window) -> None:
 
 
 def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: Path) -> None:
-    opened.open("housekeeper", month="2025-05", campaign=BEIJING, housekeeper=PERSON)
+    opened.open("housekeeper", month="2025-05", campaign=BEIJING, person=PERSON)
     ids = {
         row["contract_id"] for row in desk.table(performance) if (row["campaign"], row["payee"]) == (BEIJING, PERSON)
     }
