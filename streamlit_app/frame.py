@@ -11,7 +11,7 @@ import streamlit as st
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.figures.freshness import age_words
-from streamlit_app import data, reading
+from streamlit_app import address, data, reading
 from streamlit_app.access import AccessError, Viewer
 from streamlit_app.sign_in import require_viewer, show_viewer
 from streamlit_app.words import plain
@@ -42,7 +42,10 @@ def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable
             st.title(title, anchor=False)
             st.caption(says)
             _show_freshness()
-            draw(viewer)
+            address.read(title)
+            with guard():
+                draw(viewer)
+            address.keep()
 
         return drawing
 

@@ -13,7 +13,7 @@ from modules.rewards.changes import Change, ChangeError, parse_change, value_at
 from modules.rewards.levers import Lever, Value, levers_of, turned_levers
 from modules.rewards.money import parse_amount
 from modules.simulation_bench import Bench
-from streamlit_app import filters
+from streamlit_app import address
 
 SET = "set"
 """The filter that holds what was moved, as for `simulate --set`, with commas between."""
@@ -32,7 +32,7 @@ def turn_levers(bench: Bench) -> list[Change]:
                     values[lever.path] = _turn(bench, lever)
     changes = turned_levers(levers, values)
     st.session_state[_kept(bench)] = changes
-    filters.write(SET, ",".join(f"{one.name}={one.value}" for one in changes))
+    address.write(SET, ",".join(f"{one.name}={one.value}" for one in changes))
     if changes:
         _show_changes(bench, levers, changes)
     return changes
@@ -60,10 +60,10 @@ def _words(value: Any, nothing: str) -> str:
 
 
 def _prepare(bench: Bench, levers: Sequence[Lever]) -> None:
-    """What the widgets are to show: a link's values, else what was moved before, here or on an earlier visit."""
-    linked = filters.linked(SET)
-    if linked is not None:
-        _put_in_place(bench, levers, _changes_of(linked, bench.campaign.key))
+    """What the widgets are to show: an address's values, else what was moved before, here or on an earlier visit."""
+    asked = address.asked(SET)
+    if asked is not None:
+        _put_in_place(bench, levers, _changes_of(asked, bench.campaign.key))
     elif any(_key(bench, lever) not in st.session_state for lever in levers):
         _put_in_place(bench, levers, st.session_state.get(_kept(bench), ()))
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 import streamlit.config
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
+from streamlit.runtime.state.query_params import QueryParams
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import parse_moment
-from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks, troubles
+from modules.tables import audit_log, awards, campaigns, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
-from streamlit_app import access, data, sign_in
+from streamlit_app import access, data, reading, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
 from streamlit_app.tables import WIDE_PIXELS, Column, pixels
@@ -238,6 +239,83 @@ class TestRanking:
         page = open_page("ranking", month="1999-01", campaign="XX-1999-01", award="<script>")
         assert not page.exception
         assert asked(page) == {"month": "2025-05", "campaign": BEIJING}
+
+
+class TestAddress:
+    def test_an_address_that_says_anything_says_everything(self, month: Desk) -> None:
+        page = open_page("ranking", month="2025-05", campaign=BEIJING, award="精英奖", days="2025-05-01~2025-05-10")
+        whole = len(table(open_page("ranking", campaign=BEIJING)))
+        assert len(table(page)) < whole
+        del page.query_params["award"]  # as the way back does
+        del page.query_params["days"]
+        page.run()
+        assert len(table(page)) == whole
+        assert asked(page) == {"month": "2025-05", "campaign": BEIJING}
+        assert [*page.date_input[0].value] == [date(2025, 5, 1), date(2025, 5, 31)]
+
+    def test_a_link_of_the_sidebar_takes_filters_along_and_a_link_that_names_some_takes_no_others(
+        self, month: Desk
+    ) -> None:
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(status="failed"))
+        (recipient, *_) = data.recipients_of("completed")
+        page = open_page("queue", state="completed", recipient=recipient)
+        for name in ("overview", "queue"):
+            page.switch_page(f"pages/{name}.py")
+            page.query_params.clear()
+            page.run()
+        assert asked(page) == {"state": "completed", "recipient": recipient}
+        page.switch_page("pages/overview.py").run()
+        page.switch_page("pages/queue.py")
+        page.query_params.clear()
+        page.query_params["state"] = "completed"
+        page.run()
+        assert asked(page) == {"state": "completed"}
+
+    def test_a_choice_is_one_step_of_the_way_back(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("ranking", campaign=BEIJING)
+        written: list[dict[str, str]] = []
+        monkeypatch.setattr(QueryParams, "_send_query_param_msg", lambda self: written.append(self.to_dict()))
+        page.selectbox[0].select("2025-04").run()
+        assert written == [{"month": "2025-04", "campaign": "BJ-2025-04"}]
+
+    def test_the_city_stays_where_the_month_changes(self, month: Desk) -> None:
+        show_shanghai(month, "SH-2025-04", "SH-2025-05")
+        page = open_page("payout", campaign="SH-2025-05")
+        page.selectbox[0].select("2025-04").run()
+        assert asked(page) == {"month": "2025-04", "campaign": "SH-2025-04"}
+        page.switch_page("pages/overview.py").run()
+        page.selectbox[0].select("2025-05").run()
+        page.switch_page("pages/payout.py")
+        page.query_params.clear()
+        page.run()
+        assert asked(page) == {"month": "2025-05", "campaign": "SH-2025-05"}
+
+    @pytest.mark.parametrize(
+        ("link", "month_shown", "campaign"),
+        [
+            ({"city": "SH"}, "2025-04", "SH-2025-04"),
+            ({"city": "上海"}, "2025-04", "SH-2025-04"),
+            ({"city": "SH", "month": "2025-04"}, "2025-04", "SH-2025-04"),
+            ({"city": "BJ"}, "2025-05", BEIJING),
+            ({"campaign": "BJ-2025-04"}, "2025-04", "BJ-2025-04"),
+            ({"campaign": "BJ-2025-05", "month": "2025-04"}, "2025-04", "BJ-2025-04"),
+            ({"month": "2025-04"}, "2025-04", "BJ-2025-04"),
+        ],
+    )
+    def test_a_city_or_a_campaign_alone_is_enough_and_a_month_counts_before_a_campaign_of_another(
+        self, month: Desk, link: dict[str, str], month_shown: str, campaign: str
+    ) -> None:
+        show_shanghai(month, "SH-2025-04")
+        page = open_page("payout", **link)
+        assert asked(page) == {"month": month_shown, "campaign": campaign}
+
+
+def show_shanghai(desk: Desk, *keys: str) -> None:
+    """The city has campaigns with a ledger."""
+    with desk.app.database.writing() as connection:
+        connection.execute(sa.insert(campaigns), [{"key": key, "revision": 1} for key in keys])
+    reading.forget()
 
 
 class TestHousekeeper:

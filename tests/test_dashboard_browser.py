@@ -217,6 +217,26 @@ def test_filters_stand_in_the_address_survive_a_reload_and_go_along(opened: Wind
     assert "BJ-2025-04" in opened.text()
 
 
+def test_the_way_back_undoes_what_was_chosen_one_choice_at_a_time(opened: Window) -> None:
+    page = opened.page
+    campaign, award = (page.get_by_role("combobox", name=label) for label in ("活动", "得过的奖励"))
+    opened.open("ranking", month="2025-05", campaign=SHANGHAI_MAY)
+    opened.select("得过的奖励", "精英奖")
+    page.wait_for_url("**award=**")
+    opened.select("月份", "2025-04")
+    page.wait_for_url("**campaign=SH-2025-04**")
+    page.go_back()
+    expect(campaign).to_have_value(f"上海 {SHANGHAI_MAY}")
+    expect(award).to_have_value("精英奖")
+    opened.settle()
+    page.go_back()
+    expect(award).to_have_value("")
+    opened.settle()
+    assert page.url.endswith(f"/ranking?month=2025-05&campaign={SHANGHAI_MAY}")
+    page.go_forward()
+    expect(award).to_have_value("精英奖")
+
+
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 def test_a_plan_is_shown_at_once_and_can_be_shared(browser: Browser, url: str, look: str) -> None:
     with quiet_window(browser, url, look) as shown:
@@ -225,7 +245,7 @@ def test_a_plan_is_shown_at_once_and_can_be_shared(browser: Browser, url: str, l
         threshold.fill("60000")
         threshold.press("Enter")
         shown.page.get_by_text("80,000 → 60,000").wait_for()
-        wait_until(lambda: "threshold" in shown.page.url)
+        shown.page.wait_for_url("**threshold**")
         shown.settle()
         shown.shoot(f"simulation-plan-{look}")
         shown.page.reload()

@@ -100,6 +100,11 @@ def month_of(key: str) -> str:
     return key.partition("-")[2]
 
 
+def city_code(key: str) -> str:
+    """`BJ-2025-05` → `BJ`."""
+    return key.partition("-")[0]
+
+
 def month_before(month: str) -> str:
     """`2025-01` → `2024-12`."""
     first = date.fromisoformat(f"{month}-01")
@@ -124,7 +129,7 @@ def periods_of(connection: Connection, configured: Mapping[str, Campaign]) -> di
 
 def period_before(periods: Mapping[str, Period], period: Period) -> Period | None:
     """The same city's campaign of the month before, where it has a ledger."""
-    return periods.get(f"{_city_code(period.campaign)}-{month_before(period.month)}")
+    return periods.get(f"{city_code(period.campaign)}-{month_before(period.month)}")
 
 
 def totals_of(connection: Connection, key: str, until: datetime | None = None) -> Totals:
@@ -191,7 +196,7 @@ def _period(row: sa.Row[Any], campaign: Campaign | None) -> Period:
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
     return Period(
         campaign=row.key,
-        city=campaign.city if campaign else _city_code(row.key),
+        city=campaign.city if campaign else city_code(row.key),
         month=month,
         start=campaign.start if campaign else first,
         end=campaign.end if campaign else last,
@@ -199,10 +204,6 @@ def _period(row: sa.Row[Any], campaign: Campaign | None) -> Period:
         last_pull_at=row.last_pull_at,
         closed_at=row.closed_at,
     )
-
-
-def _city_code(key: str) -> str:
-    return key.partition("-")[0]
 
 
 def _sum(column: sa.ColumnElement[int], where: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
