@@ -22,6 +22,7 @@ class _Run:
     stood: dict[str, str]
     asks: dict[str, str] | None = None
     chosen: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
 
 
 def read(page: str) -> None:
@@ -49,6 +50,16 @@ def kept(name: str) -> str:
     """What the filter stood at when it was last drawn, on whatever page."""
     value: str = st.session_state.get(_kept(name), "")
     return value
+
+
+def refuse(name: str, words: str) -> None:
+    """What a filter could not take of the address is told on top of the page, once."""
+    _run().refused[name] = words
+
+
+def refused() -> list[str]:
+    """All that this run could not take."""
+    return [*_run().refused.values()]
 
 
 def keep() -> None:

@@ -52,8 +52,10 @@ def require_campaign(nothing: str = NOTHING_PULLED) -> tuple[Period, GridContain
             found = campaigns_of(periods.values(), month)
             city = address.asked("city") or city_code(_settle("campaign") or "")
             default = next((key for key in found if _is_in(periods[key], city)), found[0])
+            period = periods[choose("campaign", "活动", found, default, shown=campaign_words)]
+            _refuse("city", "城市", not _is_in(period, city), period.city)
             address.write("city", "")  # the campaign stands for it
-            return periods[choose("campaign", "活动", found, default, shown=campaign_words)], filters
+            return period, filters
     show_nothing(nothing)
     st.stop()
 
@@ -66,22 +68,30 @@ def choose_track() -> Track:
 def choose_days(period: Period) -> tuple[date, date] | None:
     """The first and the last day that contracts were signed on; None for the whole campaign."""
     whole = (period.start, period.end)
-    picked = choose_dates("days", "签约日期", whole, whole, of=period.campaign)
+    picked = choose_dates("days", "签约日期", whole, whole, of=period.campaign, leaves_default_out=True)
     return None if picked == whole else picked
 
 
 def choose_dates(
-    name: str, label: str, within: tuple[date, date], default: tuple[date, date], of: str = ""
+    name: str,
+    label: str,
+    within: tuple[date, date],
+    default: tuple[date, date],
+    of: str = "",
+    *,
+    leaves_default_out: bool = False,
 ) -> tuple[date, date]:
     """A first and a last day of those `within`; while only the first is picked, the default. `of`: whose they are."""
     key, asked = f"{name}_{of}", address.asked(name)
     if asked is not None or key not in st.session_state:
         days = _days_of(address.kept(name) if asked is None else asked)
-        st.session_state[key] = days if days and within[0] <= days[0] <= days[1] <= within[1] else default
+        is_within = days is not None and within[0] <= days[0] <= days[1] <= within[1]
+        st.session_state[key] = days if is_within else default
+        _refuse(name, label, not is_within, _days_words(default))
     picked = st.date_input(label, default, *within, key=key)
     if len(picked) != 2:
         return default
-    address.write(name, "" if picked == default else f"{picked[0]}~{picked[1]}")
+    address.write(name, "" if leaves_default_out and picked == default else _days_words(picked))
     return picked
 
 
@@ -90,6 +100,7 @@ def choose(name: str, label: str, options: Sequence[str], default: str, shown: C
     kept = _settle(name)
     st.session_state[name] = kept if kept in options else default
     picked = st.selectbox(label, options, format_func=shown, key=name)
+    _refuse(name, label, kept not in options, shown(picked))
     address.write(name, picked)
     return picked
 
@@ -99,6 +110,7 @@ def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable
     kept = _settle(name)
     st.session_state[name] = kept if kept in options else None
     picked = st.selectbox(label, options, None, format_func=shown, placeholder="全部", key=name)
+    _refuse(name, label, kept not in options, shown(picked) if picked else "全部")
     address.write(name, picked or "")
     return picked
 
@@ -113,6 +125,12 @@ def campaign_words(key: str) -> str:
     """`北京 BJ-2025-05`."""
     campaign = reading.configured().valid.get(key)
     return f"{campaign.city} {key}" if campaign else key
+
+
+def _refuse(name: str, label: str, is_refused: bool, shown: str) -> None:
+    asked = address.asked(name)
+    if asked and is_refused:
+        address.refuse(name, f"链接里的{label}“{asked}”在这里没有，显示的是 {shown}")
 
 
 def _is_in(period: Period, city: str | None) -> bool:
@@ -131,6 +149,10 @@ def _settle(name: str) -> str | None:
         return asked or None
     chosen: str | None = st.session_state[name] if name in st.session_state else address.kept(name) or None
     return chosen
+
+
+def _days_words(days: tuple[date, date]) -> str:
+    return f"{days[0]}~{days[1]}"
 
 
 def _days_of(text: str) -> tuple[date, date] | None:

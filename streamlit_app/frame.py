@@ -43,8 +43,11 @@ def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable
             st.caption(says)
             _show_freshness()
             address.read(title)
+            on_top = st.container()
             with guard():
                 draw(viewer)
+            for words in address.refused():
+                on_top.warning(plain(words), icon=":material/link_off:")
             address.keep()
 
         return drawing

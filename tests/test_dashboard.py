@@ -272,6 +272,25 @@ class TestAddress:
         page.run()
         assert asked(page) == {"state": "completed"}
 
+    @pytest.mark.parametrize(
+        ("name", "link", "told"),
+        [
+            ("housekeeper", {"person": "没有此人"}, "链接里的管家“没有此人”在这里没有，显示的是 "),
+            ("payout", {"campaign": "XX-1999-01"}, f"链接里的活动“XX-1999-01”在这里没有，显示的是 北京 {BEIJING}"),
+            ("payout", {"city": "XX"}, "链接里的城市“XX”在这里没有，显示的是 北京"),
+            ("overview", {"month": "1999-01"}, "链接里的月份“1999-01”在这里没有，显示的是 2025-05"),
+            ("ranking", {"award": "没有此奖"}, "链接里的得过的奖励“没有此奖”在这里没有，显示的是 全部"),
+            ("ranking", {"days": "gestern"}, "链接里的签约日期“gestern”在这里没有，显示的是 2025-05-01\\~2025-05-31"),
+            ("queue", {"state": "lost"}, "链接里的状态“lost”在这里没有，显示的是 已发送"),
+        ],
+    )
+    def test_what_a_link_asks_for_and_is_not_there_is_told_once(
+        self, month: Desk, name: str, link: dict[str, str], told: str
+    ) -> None:
+        page = open_page(name, **link)
+        assert any(one.value.startswith(told) for one in page.warning), words(page)
+        assert "链接里的" not in words(page.run())
+
     def test_a_choice_is_one_step_of_the_way_back(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         page = open_page("ranking", campaign=BEIJING)
         written: list[dict[str, str]] = []

@@ -242,7 +242,9 @@ def test_a_plan_is_shown_at_once_and_can_be_shared(browser: Browser, url: str, l
     with quiet_window(browser, url, look) as shown:
         shown.open("simulation", campaign=BEIJING, month="2025-05", set="tiered_rewards.min_contracts=8")
         threshold = shown.page.get_by_label("达标奖 门槛（元）")
+        expect(threshold).to_have_value("80000")
         threshold.fill("60000")
+        expect(shown.page.get_by_text("Press Enter")).to_be_hidden()
         threshold.press("Enter")
         shown.page.get_by_text("80,000 → 60,000").wait_for()
         shown.page.wait_for_url("**threshold**")
