@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, expect
 
 from modules import corrections
 from modules.clock import parse_moment, shanghai_now
+from modules.ledger_records import read_contracts
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
 from modules.tables import audit_log, job_runs, performance, tasks
@@ -265,6 +266,29 @@ def test_a_row_of_the_ranking_leads_to_the_housekeeper(opened: Window) -> None:
     assert f"campaign={BEIJING}" in opened.page.url
     opened.pick_row(0)
     opened.page.get_by_text("全额计入").first.wait_for()
+
+
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_a_touch_of_a_row_anywhere_counts_and_the_last_one_is_shown(
+    browser: Browser, url: str, desk: Desk, look: str
+) -> None:
+    with desk.app.database.reading() as connection:
+        ids = [one.contract_id for one in read_contracts(connection, BEIJING, [PERSON])]
+    with quiet_window(browser, url, look) as shown:
+        shown.open("ranking", month="2025-05", campaign=BEIJING)
+        shown.touch_row(2)
+        shown.page.wait_for_url("**/housekeeper?**person=**")
+        shown.settle()
+        shown.page.go_back()
+        expect(shown.page.locator("h1")).to_have_text("排行榜")
+        shown.settle()
+        assert shown.page.url.endswith(f"/ranking?month=2025-05&campaign={BEIJING}")
+        shown.open("housekeeper", month="2025-05", campaign=BEIJING, person=PERSON)
+        told = shown.page.locator("[data-testid=stMarkdown]").filter(has_text=re.compile(r"^合同 .+（\d{19}）"))
+        for touch, row in ((shown.touch_row, 1), (shown.pick_row, 0), (shown.touch_row, 2), (shown.touch_row, 3)):
+            touch(row)
+            expect(told).to_contain_text(ids[row])
+            shown.settle()
 
 
 def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: Path) -> None:
