@@ -116,8 +116,11 @@ def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable
 
 
 def open_housekeeper(campaign: str, housekeeper: str) -> NoReturn:
-    """The page of a housekeeper in a campaign, in place of the one that is being drawn."""
-    asked = {"month": month_of(campaign), "campaign": campaign, "person": housekeeper}
+    """The page of a housekeeper in a campaign, in place of the one that is being drawn.
+
+    Streamlit gives this address to the page that is left, too: with its other filters in it, the way back finds them.
+    """
+    asked = st.query_params.to_dict() | {"month": month_of(campaign), "campaign": campaign, "person": housekeeper}
     st.switch_page("pages/housekeeper.py", query_params=asked)
 
 
