@@ -1,9 +1,10 @@
 """Filters, kept in the address of the page: a view can be shared, reloaded, and goes along to the other pages.
 
-Each filter has one name everywhere, in the address and in the session: `month`, `campaign`, `housekeeper`, `award`,
-`track`, `days`, `state`, `recipient`, `set`, `provider`, `dates`, `week`. A filter that always has a value stands in
-the address even where it is the default, as that may be another tomorrow. Streamlit's own `bind="query-params"` leaves
-defaults out.
+Each filter has one name everywhere, in the address and in the session: `month`, `campaign`, `housekeeper`, `person`,
+`award`, `track`, `days`, `state`, `recipient`, `set`, `provider`, `dates`, `week`. The `person` who is looked at is not
+the `housekeeper` that a table is cut down to: a look at somebody must not leave the table with one row. For a `city`,
+which a link may name, a campaign stands. A filter that always has a value stands in the address even where it is the
+default, as that may be another tomorrow. Streamlit's own `bind="query-params"` leaves defaults out.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,8 +15,8 @@ import streamlit as st
 from streamlit.elements.lib.grid_container import GridContainer
 
 from modules.figures.cut import Track
-from modules.figures.months import Period, campaigns_of, month_of, months_of
-from streamlit_app import data, reading
+from modules.figures.months import Period, campaigns_of, city_code, month_of, months_of
+from streamlit_app import address, data, reading
 from streamlit_app.frame import NOTHING_PULLED, show_nothing
 
 TRACKS: dict[str, Track] = {"平台单": "platform", "自引单": "self_referral"}
@@ -27,9 +28,15 @@ def bar() -> GridContainer:
 
 
 def choose_month() -> str | None:
-    """A month with a ledger, the newest one unless another is asked for; None where there is none."""
-    found = months_of(data.periods().values())
-    return choose("month", "月份", found, default=found[0]) if found else None
+    """A month with a ledger; None where there is none. An address with a campaign or a city alone means one of its."""
+    periods = data.periods()
+    found = months_of(periods.values())
+    if not found:
+        return None
+    campaign, city = periods.get(address.asked("campaign") or ""), address.asked("city")
+    of_city = months_of(one for one in periods.values() if _is_in(one, city))
+    default = campaign.month if campaign else (of_city or found)[0]
+    return choose("month", "月份", found, default)
 
 
 def require_campaign(nothing: str = NOTHING_PULLED) -> tuple[Period, GridContainer]:
@@ -43,7 +50,12 @@ def require_campaign(nothing: str = NOTHING_PULLED) -> tuple[Period, GridContain
         if month is not None:
             periods = data.periods()
             found = campaigns_of(periods.values(), month)
-            return periods[choose("campaign", "活动", found, default=found[0], shown=campaign_words)], filters
+            city = address.asked("city") or city_code(_settle("campaign") or "")
+            default = next((key for key in found if _is_in(periods[key], city)), found[0])
+            period = periods[choose("campaign", "活动", found, default, shown=campaign_words)]
+            _refuse("city", "城市", not _is_in(period, city), period.city)
+            address.write("city", "")  # the campaign stands for it
+            return period, filters
     show_nothing(nothing)
     st.stop()
 
@@ -56,40 +68,31 @@ def choose_track() -> Track:
 def choose_days(period: Period) -> tuple[date, date] | None:
     """The first and the last day that contracts were signed on; None for the whole campaign."""
     whole = (period.start, period.end)
-    picked = choose_dates("days", "签约日期", whole, whole, of=period.campaign)
+    picked = choose_dates("days", "签约日期", whole, whole, of=period.campaign, leaves_default_out=True)
     return None if picked == whole else picked
 
 
 def choose_dates(
-    name: str, label: str, within: tuple[date, date], default: tuple[date, date], of: str = ""
+    name: str,
+    label: str,
+    within: tuple[date, date],
+    default: tuple[date, date],
+    of: str = "",
+    *,
+    leaves_default_out: bool = False,
 ) -> tuple[date, date]:
     """A first and a last day of those `within`; while only the first is picked, the default. `of`: whose they are."""
-    key, asked, written = f"{name}_{of}", st.query_params.get(name, ""), st.session_state.get(_written(name), "")
-    if asked and asked != written:
-        st.session_state.pop(key, None)  # the address counts, as for all filters
-        written = asked
-    kept = _days_of(written)
-    value = kept if kept and within[0] <= kept[0] <= kept[1] <= within[1] else default
-    picked = st.date_input(label, value, *within, key=key)
+    key, asked = f"{name}_{of}", address.asked(name)
+    if asked is not None or key not in st.session_state:
+        days = _days_of(address.kept(name) if asked is None else asked)
+        is_within = days is not None and within[0] <= days[0] <= days[1] <= within[1]
+        st.session_state[key] = days if is_within else default
+        _refuse(name, label, not is_within, _days_words(default))
+    picked = st.date_input(label, default, *within, key=key)
     if len(picked) != 2:
         return default
-    write(name, "" if picked == default else f"{picked[0]}~{picked[1]}")
+    address.write(name, "" if leaves_default_out and picked == default else _days_words(picked))
     return picked
-
-
-def linked(name: str) -> str | None:
-    """What the address asks for, where it is not what this session has written into it."""
-    asked = st.query_params.get(name)
-    return None if asked == st.session_state.get(_written(name)) else asked
-
-
-def write(name: str, value: str) -> None:
-    """Into the address, also for what a page chooses by widgets of its own; nothing for the empty value."""
-    st.session_state[_written(name)] = value
-    if not value:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != value:
-        st.query_params[name] = value
 
 
 def choose(name: str, label: str, options: Sequence[str], default: str, shown: Callable[[str], str] = str) -> str:
@@ -97,7 +100,8 @@ def choose(name: str, label: str, options: Sequence[str], default: str, shown: C
     kept = _settle(name)
     st.session_state[name] = kept if kept in options else default
     picked = st.selectbox(label, options, format_func=shown, key=name)
-    write(name, picked)
+    _refuse(name, label, kept not in options, shown(picked))
+    address.write(name, picked)
     return picked
 
 
@@ -106,13 +110,17 @@ def choose_or_all(name: str, label: str, options: Sequence[str], shown: Callable
     kept = _settle(name)
     st.session_state[name] = kept if kept in options else None
     picked = st.selectbox(label, options, None, format_func=shown, placeholder="全部", key=name)
-    write(name, picked or "")
+    _refuse(name, label, kept not in options, shown(picked) if picked else "全部")
+    address.write(name, picked or "")
     return picked
 
 
 def open_housekeeper(campaign: str, housekeeper: str) -> NoReturn:
-    """The page of a housekeeper in a campaign, in place of the one that is being drawn."""
-    asked = {"month": month_of(campaign), "campaign": campaign, "housekeeper": housekeeper}
+    """The page of a housekeeper in a campaign, in place of the one that is being drawn.
+
+    Streamlit gives this address to the page that is left, too: with its other filters in it, the way back finds them.
+    """
+    asked = st.query_params.to_dict() | {"month": month_of(campaign), "campaign": campaign, "person": housekeeper}
     st.switch_page("pages/housekeeper.py", query_params=asked)
 
 
@@ -122,23 +130,32 @@ def campaign_words(key: str) -> str:
     return f"{campaign.city} {key}" if campaign else key
 
 
-def _settle(name: str) -> object:
+def _refuse(name: str, label: str, is_refused: bool, shown: str) -> None:
+    asked = address.asked(name)
+    if asked and is_refused:
+        address.refuse(name, f"链接里的{label}“{asked}”在这里没有，显示的是 {shown}")
+
+
+def _is_in(period: Period, city: str | None) -> bool:
+    """Whether the city, by code or by name, is the campaign's."""
+    return city in (city_code(period.campaign), period.city)
+
+
+def _settle(name: str) -> str | None:
     """What a filter is to show, before its widget is drawn.
 
-    The address counts where it is not what this session has written into it: a link, a reload, the way back. Else what
-    the person before it chose, on this page or on the one before. Whoever asks sets it in the session in any case: of
-    itself a widget of another page does not keep its value.
+    The address counts where it asks for anything. Else what the person before it chose, on this page or on the one
+    before. Whoever asks sets it in the session in any case: of itself a widget of another page does not keep its value.
     """
-    asked = linked(name)
+    asked = address.asked(name)
     if asked is not None:
-        return asked
-    if name in st.session_state:
-        return st.session_state[name]
-    return st.session_state.get(_written(name)) or None
+        return asked or None
+    chosen: str | None = st.session_state[name] if name in st.session_state else address.kept(name) or None
+    return chosen
 
 
-def _written(name: str) -> str:
-    return f"written_{name}"
+def _days_words(days: tuple[date, date]) -> str:
+    return f"{days[0]}~{days[1]}"
 
 
 def _days_of(text: str) -> tuple[date, date] | None:

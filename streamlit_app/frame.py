@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.figures.freshness import age_words
-from streamlit_app import data, reading
+from streamlit_app import address, data, reading
 from streamlit_app.access import AccessError, Viewer
 from streamlit_app.sign_in import require_viewer, show_viewer
 from streamlit_app.words import plain
@@ -47,7 +47,13 @@ def page(title: str, says: str, *, waits: bool = False) -> Callable[[Callable[[V
             st.title(title, anchor=False)
             st.caption(says)
             _show_freshness(reading.stamp(), waits)
-            draw(viewer)
+            address.read(title)
+            on_top = st.container()
+            with guard():
+                draw(viewer)
+            for words in address.refused():
+                on_top.warning(plain(words), icon=":material/link_off:")
+            address.keep()
 
         return drawing
 

@@ -13,10 +13,13 @@ from modules.rewards.changes import Change, ChangeError, parse_change, value_at
 from modules.rewards.levers import Lever, Value, levers_of, turned_levers
 from modules.rewards.money import parse_amount
 from modules.simulation_bench import Bench
-from streamlit_app import filters
+from streamlit_app import address
 
 SET = "set"
 """The filter that holds what was moved, as for `simulate --set`, with commas between."""
+
+NUMBER = "%.12g"
+"""Amounts and factors have their decimals where they have any."""
 
 
 def turn_levers(bench: Bench) -> list[Change]:
@@ -32,7 +35,7 @@ def turn_levers(bench: Bench) -> list[Change]:
                     values[lever.path] = _turn(bench, lever)
     changes = turned_levers(levers, values)
     st.session_state[_kept(bench)] = changes
-    filters.write(SET, ",".join(f"{one.name}={one.value}" for one in changes))
+    address.write(SET, ",".join(f"{one.name}={one.value}" for one in changes))
     if changes:
         _show_changes(bench, levers, changes)
     return changes
@@ -60,10 +63,10 @@ def _words(value: Any, nothing: str) -> str:
 
 
 def _prepare(bench: Bench, levers: Sequence[Lever]) -> None:
-    """What the widgets are to show: a link's values, else what was moved before, here or on an earlier visit."""
-    linked = filters.linked(SET)
-    if linked is not None:
-        _put_in_place(bench, levers, _changes_of(linked, bench.campaign.key))
+    """What the widgets are to show: an address's values, else what was moved before, here or on an earlier visit."""
+    asked = address.asked(SET)
+    if asked is not None:
+        _put_in_place(bench, levers, _changes_of(asked, bench.campaign.key, levers))
     elif any(_key(bench, lever) not in st.session_state for lever in levers):
         _put_in_place(bench, levers, st.session_state.get(_kept(bench), ()))
 
@@ -75,31 +78,40 @@ def _put_in_place(bench: Bench, levers: Iterable[Lever], changes: Iterable[Chang
         st.session_state[_key(bench, lever)] = _on_widget(lever, value)
 
 
-def _changes_of(text: str, key: str) -> list[Change]:
-    """Those of an address; what can't be read there counts as not said."""
-    found = []
-    for part in text.split(","):
+def _changes_of(text: str, key: str, levers: Iterable[Lever]) -> list[Change]:
+    """Those of an address; what no lever can take is told."""
+    found, refused, by_path = [], [], {lever.path: lever for lever in levers}
+    for part in filter(None, text.split(",")):
         try:
-            found.append(parse_change(part, key))
-        except ChangeError:
-            continue
+            change = parse_change(part, key)
+            _read(by_path[change.path], change.value)
+        except (ChangeError, LookupError, ValueError, TypeError, ArithmeticError):
+            refused.append(f"“{part}”")
+        else:
+            found.append(change)
+    if refused:
+        address.refuse(SET, f"链接里的改动{'、'.join(refused)}没有采用：这一页没有这一项，或者值不能用")
     return found
 
 
 def _read(lever: Lever, written: Any) -> Value:
-    """As it would be read from the file; what is no value for this lever leaves it where it is."""
-    try:
-        match lever.kind:
-            case "yuan":
-                return None if written is None and lever.may_be_none else parse_amount(written)
-            case "count":
-                return None if written is None and lever.may_be_none else int(written)
-            case "factor":
-                return Decimal(str(written))
-            case "switch":
-                return bool(written)
-    except (ValueError, TypeError, ArithmeticError):
-        return lever.value
+    """As it would be read from the file. Raises ValueError, TypeError or ArithmeticError for what it can't be."""
+    if written is None and lever.may_be_none:
+        return None
+    if lever.kind == "switch":
+        if not isinstance(written, bool):
+            raise ValueError(written)
+        return written
+    fen = parse_amount(written)  # no count and no factor is negative or larger either
+    match lever.kind:
+        case "yuan":
+            return fen
+        case "count" if fen % 100:
+            raise ValueError(written)
+        case "count":
+            return fen // 100
+        case _:
+            return Decimal(str(written))
 
 
 def _turn(bench: Bench, lever: Lever) -> Value:
@@ -107,9 +119,10 @@ def _turn(bench: Bench, lever: Lever) -> Value:
     if lever.kind == "switch":
         return bool(st.toggle(lever.label, key=key))
     limits: dict[str, Any] = {"min_value": 0, "step": _step(lever)}
-    if _is_split(lever):
-        limits = {"min_value": 0.0, "step": 0.5}
-    unlimited = "不限" if lever.may_be_none else f"原来是 {_on_widget(lever, lever.value)}"
+    if lever.kind != "count":
+        step = 0.5 if lever.kind == "factor" else float(_step(lever))
+        limits = {"min_value": 0.0, "step": step, "format": NUMBER}
+    unlimited = "不限" if lever.may_be_none else f"原来是 {NUMBER % _on_widget(lever, lever.value)}"
     number = st.number_input(lever.label, value=None, key=key, placeholder=unlimited, **limits)
     if number is None:
         return None if lever.may_be_none else lever.value
@@ -122,13 +135,7 @@ def _turn(bench: Bench, lever: Lever) -> Value:
 def _on_widget(lever: Lever, value: Value) -> int | float | bool | None:
     if value is None or isinstance(value, bool):
         return value
-    number = value / 100 if lever.kind == "yuan" else value
-    return float(number) if _is_split(lever) else int(number)
-
-
-def _is_split(lever: Lever) -> bool:
-    """Whether it takes fractions: factors do, and amounts that are no whole yuan."""
-    return lever.kind == "factor" or (lever.kind == "yuan" and bool(int(lever.value or 0) % 100))
+    return int(value) if lever.kind == "count" else float(value / 100 if lever.kind == "yuan" else value)
 
 
 def _step(lever: Lever) -> int:

@@ -65,6 +65,7 @@ def show_table(
 ) -> list[int]:
     """Draw the table with its downloads; the positions of the selected rows, where any can be.
 
+    Many are selected by the boxes on the left, one by a touch of its row anywhere: a box would stay ticked beside it.
     Rows are selected by their places: where others stand there, be it but by one more, nothing is selected any more.
     `name` tells tables of a page apart and says what it holds; `file_name` goes without an ending. Where the rows are
     only the newest of a `whole`, that is said, and the downloads have all of it.
@@ -99,11 +100,12 @@ def show_table(
             column_config=config,
             key=f"table_{name}_{_fingerprint(rows)}",
             on_select="rerun",
-            selection_mode="single-row" if select == "one" else "multi-row",
+            selection_mode="single-cell" if select == "one" else "multi-row",
             placeholder="",
             alt=name,
         )
-        selected = [index for index in state.selection.rows if index < len(rows)]
+        touched = [*state.selection.rows, *(row for row, _ in state.selection.cells)]
+        selected = [index for index in touched if index < len(rows)]
     _show_downloads(name, columns, whole, file_name=file_name)
     return selected
 

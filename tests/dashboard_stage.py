@@ -37,6 +37,7 @@ def open_page(name: str, **asked: str) -> AppTest:
     page = AppTest.from_file(APP, default_timeout=60)
     page.run()
     page.switch_page(f"pages/{name}.py")
+    page.query_params.clear()  # of the first page
     for key, value in asked.items():
         page.query_params[key] = value
     return page.run()

@@ -7,7 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ import sqlalchemy as sa
 import streamlit.config
 from openpyxl import load_workbook
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
+from streamlit.runtime.state.query_params import QueryParams
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
@@ -446,9 +447,105 @@ class TestRanking:
         assert asked(page) == {"month": "2025-05", "campaign": BEIJING}
 
 
+class TestAddress:
+    def test_an_address_that_says_anything_says_everything(self, month: Desk) -> None:
+        page = open_page("ranking", month="2025-05", campaign=BEIJING, award="精英奖", days="2025-05-01~2025-05-10")
+        whole = len(table(open_page("ranking", campaign=BEIJING)))
+        assert len(table(page)) < whole
+        del page.query_params["award"]  # as the way back does
+        del page.query_params["days"]
+        page.run()
+        assert len(table(page)) == whole
+        assert asked(page) == {"month": "2025-05", "campaign": BEIJING}
+        assert [*page.date_input[0].value] == [date(2025, 5, 1), date(2025, 5, 31)]
+
+    def test_a_link_of_the_sidebar_takes_filters_along_and_a_link_that_names_some_takes_no_others(
+        self, month: Desk
+    ) -> None:
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 3).values(status="failed"))
+        (recipient, *_) = data.recipients_of("completed")
+        page = open_page("queue", state="completed", recipient=recipient)
+        for name in ("overview", "queue"):
+            page.switch_page(f"pages/{name}.py")
+            page.query_params.clear()
+            page.run()
+        assert asked(page) == {"state": "completed", "recipient": recipient}
+        page.switch_page("pages/overview.py").run()
+        page.switch_page("pages/queue.py")
+        page.query_params.clear()
+        page.query_params["state"] = "completed"
+        page.run()
+        assert asked(page) == {"state": "completed"}
+
+    @pytest.mark.parametrize(
+        ("name", "link", "told"),
+        [
+            ("housekeeper", {"person": "没有此人"}, "链接里的管家“没有此人”在这里没有，显示的是 "),
+            ("payout", {"campaign": "XX-1999-01"}, f"链接里的活动“XX-1999-01”在这里没有，显示的是 北京 {BEIJING}"),
+            ("payout", {"city": "XX"}, "链接里的城市“XX”在这里没有，显示的是 北京"),
+            ("overview", {"month": "1999-01"}, "链接里的月份“1999-01”在这里没有，显示的是 2025-05"),
+            ("ranking", {"award": "没有此奖"}, "链接里的得过的奖励“没有此奖”在这里没有，显示的是 全部"),
+            ("ranking", {"days": "gestern"}, "链接里的签约日期“gestern”在这里没有，显示的是 2025-05-01\\~2025-05-31"),
+            ("queue", {"state": "lost"}, "链接里的状态“lost”在这里没有，显示的是 已发送"),
+        ],
+    )
+    def test_what_a_link_asks_for_and_is_not_there_is_told_once(
+        self, month: Desk, name: str, link: dict[str, str], told: str
+    ) -> None:
+        page = open_page(name, **link)
+        assert any(one.value.startswith(told) for one in page.warning), words(page)
+        assert "链接里的" not in words(page.run())
+
+    def test_a_choice_is_one_step_of_the_way_back(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("ranking", campaign=BEIJING)
+        written: list[dict[str, str]] = []
+        monkeypatch.setattr(QueryParams, "_send_query_param_msg", lambda self: written.append(self.to_dict()))
+        page.selectbox[0].select("2025-04").run()
+        assert written == [{"month": "2025-04", "campaign": "BJ-2025-04"}]
+
+    def test_the_city_stays_where_the_month_changes(self, month: Desk) -> None:
+        show_shanghai(month, "SH-2025-04", "SH-2025-05")
+        page = open_page("payout", campaign="SH-2025-05")
+        page.selectbox[0].select("2025-04").run()
+        assert asked(page) == {"month": "2025-04", "campaign": "SH-2025-04"}
+        page.switch_page("pages/overview.py").run()
+        page.selectbox[0].select("2025-05").run()
+        page.switch_page("pages/payout.py")
+        page.query_params.clear()
+        page.run()
+        assert asked(page) == {"month": "2025-05", "campaign": "SH-2025-05"}
+
+    @pytest.mark.parametrize(
+        ("link", "month_shown", "campaign"),
+        [
+            ({"city": "SH"}, "2025-04", "SH-2025-04"),
+            ({"city": "上海"}, "2025-04", "SH-2025-04"),
+            ({"city": "SH", "month": "2025-04"}, "2025-04", "SH-2025-04"),
+            ({"city": "BJ"}, "2025-05", BEIJING),
+            ({"campaign": "BJ-2025-04"}, "2025-04", "BJ-2025-04"),
+            ({"campaign": "BJ-2025-05", "month": "2025-04"}, "2025-04", "BJ-2025-04"),
+            ({"month": "2025-04"}, "2025-04", "BJ-2025-04"),
+        ],
+    )
+    def test_a_city_or_a_campaign_alone_is_enough_and_a_month_counts_before_a_campaign_of_another(
+        self, month: Desk, link: dict[str, str], month_shown: str, campaign: str
+    ) -> None:
+        show_shanghai(month, "SH-2025-04")
+        page = open_page("payout", **link)
+        assert asked(page) == {"month": month_shown, "campaign": campaign}
+
+
+def show_shanghai(desk: Desk, *keys: str) -> None:
+    """The city has campaigns with a ledger."""
+    with desk.app.database.writing() as connection:
+        connection.execute(sa.insert(campaigns), [{"key": key, "revision": 1} for key in keys])
+    reading.forget()
+
+
 class TestHousekeeper:
     def test_every_contract_and_every_award_with_its_reason(self, month: Desk) -> None:
-        page = open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON)
+        page = open_page("housekeeper", campaign=BEIJING, person=PERSON)
         own = f"WHERE campaign = '{BEIJING}' AND housekeeper = '{PERSON}'"
         contracts_shown, awards_shown = table(page, 0), table(page, 1)
         assert len(contracts_shown) == figure_of(month, f"SELECT COUNT(*) FROM performance {own}")  # noqa: S608
@@ -461,7 +558,7 @@ class TestHousekeeper:
     ) -> None:
         for moment, is_on in (("2025-05-31T23:59", True), ("2025-06-01T00:00", False)):
             look_at(monkeypatch, moment)
-            shown = words(open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON))
+            shown = words(open_page("housekeeper", campaign=BEIJING, person=PERSON))
             assert ("接下来" in shown) is ("下一个中奖的是" in shown) is is_on
 
     def test_a_tier_that_is_still_to_be_paid_is_told_after_the_campaign(
@@ -475,6 +572,14 @@ class TestHousekeeper:
         assert "达标奖：条件已达到，由 settle 补发" in shown
         assert "下一个中奖的是" not in shown
 
+    def test_a_look_at_somebody_leaves_the_ranking_whole(self, month: Desk) -> None:
+        page = open_page("housekeeper", campaign=BEIJING, person=PERSON)
+        page.switch_page("pages/ranking.py")
+        page.query_params.clear()  # as a link of the sidebar does
+        page.run()
+        assert len(table(page)) > 1
+        assert asked(page) == {"month": "2025-05", "campaign": BEIJING}
+
     def test_whoever_has_but_an_adjustment_has_a_statement_and_the_best_is_shown_first(self, month: Desk) -> None:
         alone = {"payee": "孤身", "housekeeper": "孤身", "campaign": BEIJING, "kind": "人工调整", "name": "人工调整"}
         money = {"amount": 100, "base_amount": 100, "badge": "", "multiplier": "1", "position": 0}
@@ -483,9 +588,9 @@ class TestHousekeeper:
             connection.execute(sa.insert(awards).values(alone | money | said))
         best, *_, last = data.housekeepers_of(BEIJING)
         page = open_page("housekeeper", campaign=BEIJING)
-        assert asked(page)["housekeeper"] == best == table(open_page("ranking", campaign=BEIJING))[0]["管家"]
+        assert asked(page)["person"] == best == table(open_page("ranking", campaign=BEIJING))[0]["管家"]
         assert last == "孤身"
-        page = open_page("housekeeper", campaign=BEIJING, housekeeper=last)
+        page = open_page("housekeeper", campaign=BEIJING, person=last)
         assert not page.exception
         assert [row["为什么"] for row in table(page, 1)] == ["补贴（王 操作）"]
 

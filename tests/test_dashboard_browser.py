@@ -28,6 +28,7 @@ from playwright.sync_api import Browser, expect
 
 from modules import corrections
 from modules.clock import parse_moment, shanghai_now
+from modules.ledger_records import read_contracts
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
 from modules.tables import audit_log, job_runs, performance, tasks
@@ -217,15 +218,37 @@ def test_filters_stand_in_the_address_survive_a_reload_and_go_along(opened: Wind
     assert "BJ-2025-04" in opened.text()
 
 
+def test_the_way_back_undoes_what_was_chosen_one_choice_at_a_time(opened: Window) -> None:
+    page = opened.page
+    campaign, award = (page.get_by_role("combobox", name=label) for label in ("活动", "得过的奖励"))
+    opened.open("ranking", month="2025-05", campaign=SHANGHAI_MAY)
+    opened.select("得过的奖励", "精英奖")
+    page.wait_for_url("**award=**")
+    opened.select("月份", "2025-04")
+    page.wait_for_url("**campaign=SH-2025-04**")
+    page.go_back()
+    expect(campaign).to_have_value(f"上海 {SHANGHAI_MAY}")
+    expect(award).to_have_value("精英奖")
+    opened.settle()
+    page.go_back()
+    expect(award).to_have_value("")
+    opened.settle()
+    assert page.url.endswith(f"/ranking?month=2025-05&campaign={SHANGHAI_MAY}")
+    page.go_forward()
+    expect(award).to_have_value("精英奖")
+
+
 @pytest.mark.parametrize("look", ["light", "dark", "phone"])
 def test_a_plan_is_shown_at_once_and_can_be_shared(browser: Browser, url: str, look: str) -> None:
     with quiet_window(browser, url, look) as shown:
         shown.open("simulation", campaign=BEIJING, month="2025-05", set="tiered_rewards.min_contracts=8")
         threshold = shown.page.get_by_label("达标奖 门槛（元）")
+        expect(threshold).to_have_value("80000")
         threshold.fill("60000")
+        expect(shown.page.get_by_text("Press Enter")).to_be_hidden()
         threshold.press("Enter")
         shown.page.get_by_text("80,000 → 60,000").wait_for()
-        wait_until(lambda: "threshold" in shown.page.url)
+        shown.page.wait_for_url("**threshold**")
         shown.settle()
         shown.shoot(f"simulation-plan-{look}")
         shown.page.reload()
@@ -246,8 +269,31 @@ def test_a_row_of_the_ranking_leads_to_the_housekeeper(opened: Window) -> None:
     opened.page.get_by_text("全额计入").first.wait_for()
 
 
+@pytest.mark.parametrize("look", ["light", "phone"])
+def test_a_touch_of_a_row_anywhere_counts_and_the_last_one_is_shown(
+    browser: Browser, url: str, desk: Desk, look: str
+) -> None:
+    with desk.app.database.reading() as connection:
+        ids = [one.contract_id for one in read_contracts(connection, BEIJING, [PERSON])]
+    with quiet_window(browser, url, look) as shown:
+        shown.open("ranking", month="2025-05", campaign=BEIJING, award="精英奖")
+        shown.touch_row(2)
+        shown.page.wait_for_url("**/housekeeper?**person=**")
+        shown.settle()
+        shown.page.go_back()
+        expect(shown.page.locator("h1")).to_have_text("排行榜")
+        shown.settle()
+        expect(shown.page.get_by_role("combobox", name="得过的奖励")).to_have_value("精英奖")
+        shown.open("housekeeper", month="2025-05", campaign=BEIJING, person=PERSON)
+        told = shown.page.locator("[data-testid=stMarkdown]").filter(has_text=re.compile(r"^合同 .+（\d{19}）"))
+        for touch, row in ((shown.touch_row, 1), (shown.pick_row, 0), (shown.touch_row, 2), (shown.touch_row, 3)):
+            touch(row)
+            expect(told).to_contain_text(ids[row])
+            shown.settle()
+
+
 def test_downloads_keep_all_digits_of_ids(opened: Window, desk: Desk, tmp_path: Path) -> None:
-    opened.open("housekeeper", month="2025-05", campaign=BEIJING, housekeeper=PERSON)
+    opened.open("housekeeper", month="2025-05", campaign=BEIJING, person=PERSON)
     ids = {
         row["contract_id"] for row in desk.table(performance) if (row["campaign"], row["payee"]) == (BEIJING, PERSON)
     }

@@ -96,6 +96,16 @@ class TestPage:
         assert cards(shared) == cards(page)
         assert asked(shared)["set"] == EASIER
 
+    def test_an_amount_of_a_link_keeps_its_fractions_and_what_is_not_taken_is_told(self, month: Desk) -> None:
+        wrong = "nonsense,awards_mapping.接好运=viel,lucky_number=8.5,awards_mapping.优秀奖=-1,bonus_pool_ratio=0.1"
+        page = open_page("simulation", campaign=BEIJING, set=f"awards_mapping.达标奖=30.5,{wrong}")
+        assert not page.error
+        assert lever(page, "达标奖 奖金（元）").value == 30.5
+        assert asked(page)["set"] == "awards_mapping.达标奖=30.50"
+        (told,) = (one.value for one in page.warning if "链接里的改动" in one.value)
+        assert [part in told for part in ("nonsense", "viel", "8.5", "=-1", "ratio", "30.5")] == [True] * 5 + [False]
+        assert "链接里的" not in words(page.run())
+
     def test_each_campaign_keeps_its_own_plan(self, month: Desk) -> None:
         page = open_page("simulation", campaign=BEIJING)
         lever(page, "达标奖 门槛（元）").set_value(60_000).run()

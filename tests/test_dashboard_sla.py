@@ -72,6 +72,11 @@ class TestFigures:
         assert [row["服务商"] for row in table(page)] == [provider]
         assert asked(page)["dates"] == "2025-05-05~2025-05-11"
 
+    def test_the_days_that_are_shown_at_first_stand_in_the_address(self, may: Desk) -> None:
+        page = open_page("sla")
+        assert asked(page)["dates"] == f"{FIRST}~{LAST}"
+        assert not page.warning
+
     def test_the_days_before_are_compared_where_all_of_them_are_kept(self, may: Desk) -> None:
         before = "SELECT COUNT(*) FROM sla_violations WHERE day BETWEEN '2025-05-05' AND '2025-05-11'"
         rows = table(open_page("sla", dates="2025-05-12~2025-05-18"))

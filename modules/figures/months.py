@@ -111,6 +111,11 @@ def month_of(key: str) -> str:
     return key.partition("-")[2]
 
 
+def city_code(key: str) -> str:
+    """`BJ-2025-05` → `BJ`."""
+    return key.partition("-")[0]
+
+
 def month_before(month: str) -> str:
     """`2025-01` → `2024-12`."""
     first = date.fromisoformat(f"{month}-01")
@@ -150,7 +155,7 @@ def stamp_of(connection: Connection) -> tuple[tuple[str, int, datetime | None, d
 
 def period_before(periods: Mapping[str, Period], period: Period) -> Period | None:
     """The same city's campaign of the month before, where it has a ledger."""
-    return periods.get(f"{_city_code(period.campaign)}-{month_before(period.month)}")
+    return periods.get(f"{city_code(period.campaign)}-{month_before(period.month)}")
 
 
 def totals_of(connection: Connection, key: str, until: datetime | None = None) -> Totals:
@@ -226,7 +231,7 @@ def _period(key: str, campaign: Campaign | None, last_pull_at: datetime | None, 
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
     return Period(
         campaign=key,
-        city=campaign.city if campaign else _city_code(key),
+        city=campaign.city if campaign else city_code(key),
         month=month,
         start=campaign.start if campaign else first,
         end=campaign.end if campaign else last,
@@ -234,10 +239,6 @@ def _period(key: str, campaign: Campaign | None, last_pull_at: datetime | None, 
         last_pull_at=last_pull_at,
         closed_at=closed_at,
     )
-
-
-def _city_code(key: str) -> str:
-    return key.partition("-")[0]
 
 
 def _sum(column: sa.ColumnElement[int], where: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:

@@ -46,7 +46,7 @@ def main(viewer: Viewer) -> None:
         show_nothing("这个活动还没有登记合同")
         return
     with bar:
-        housekeeper = filters.choose("housekeeper", "管家", known, default=known[0])
+        housekeeper = filters.choose("person", "管家", known, default=known[0])
     statement = data.statement(key, housekeeper)
     is_on = stage_of(period, reading.today()) == "open"
     for note in statement.answer.notes:
