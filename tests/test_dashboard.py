@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -18,11 +19,13 @@ from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import parse_moment
-from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks, troubles
+from modules.heartbeat import Pulse
+from modules.tables import audit_log, awards, campaigns, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import access, data, reading, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
+from streamlit_app.charts import yuan
 from streamlit_app.tables import WIDE_PIXELS, Column, csv_bytes, distinct, pixels, xlsx_bytes
 from streamlit_app.words import plain
 from tests.dashboard_stage import (
@@ -35,10 +38,11 @@ from tests.dashboard_stage import (
     keep_downloads,
     look_at,
     open_page,
+    renew_parts,
     table,
     words,
 )
-from tests.desk import BEIJING, Desk, contracts
+from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
@@ -67,6 +71,19 @@ def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     streamlit.config.set_option("secrets.files", [str(file)])
     yield lambda text: file.write_text(text, encoding="utf-8") and None
     streamlit.config.set_option("secrets.files", before)
+
+
+@pytest.fixture
+def own_campaigns(month: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Puts something else in place of some words of the campaigns file."""
+
+    def changed(old: str, new: str) -> None:
+        file, text = tmp_path / "campaigns.py", month.app.settings.campaigns_file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new), encoding="utf-8")
+        monkeypatch.setenv("CAMPAIGNS_FILE", str(file))
+
+    return changed
 
 
 def links(page: AppTest) -> list[str]:
@@ -113,6 +130,31 @@ class TestStates:
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
         assert "请重启主程序" in open_page("overview").error[0].value
 
+    def test_a_database_that_becomes_another_version_while_it_is_open_is_refused(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not open_page("overview").error
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+        reading._require_newest.clear()  # as after a minute
+        assert "请重启主程序" in open_page("overview").error[0].value
+
+    def test_a_file_that_is_put_in_the_place_of_the_database_is_shown_at_once(
+        self, month: Desk, empty_database: Path
+    ) -> None:
+        assert open_page("overview").metric
+        first = reading.database_at(reading.source())
+        file = month.data_dir / "tasks.db"
+        for old in (file, *month.data_dir.glob("tasks.db-*")):
+            old.rename(old.with_name(f"old-{old.name}"))
+        assert "请先启动一次主程序" in open_page("overview").error[0].value
+        shutil.copy(empty_database, file)
+        page = open_page("overview")
+        assert not page.error
+        assert not page.metric
+        assert first._kept is not None
+        assert first._kept._is_closed
+
     def test_what_nobody_expected_is_one_line_and_no_traceback(
         self, month: Desk, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -144,10 +186,80 @@ class TestFreshness:
     def test_one_that_was_pulled_lately_is_fresh(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         look_at(monkeypatch, "2025-05-20T12:00")
         with month.app.database.writing() as connection:
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY))
             connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:58:00.000000+08:00'"))
         page = open_page("ranking")
         assert not page.error
         assert "2 分钟前" in words(page)
+
+    @pytest.mark.parametrize("name", ["overview", "ranking"])
+    def test_one_that_is_on_and_was_never_pulled_is_told_in_red(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        look_at(monkeypatch, "2025-05-01T00:16")
+        page = open_page(name)
+        assert f"{SHANGHAI_MAY} 正在活动期内，却还没有成功拉取过" in page.error[0].value
+        assert "没有进行中的活动" not in words(page)
+
+    def test_where_the_configuration_has_a_fault_nobody_says_that_no_campaign_is_on(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns('"threshold": 120000', '"threshold": "viel"')
+        assert "没有进行中的活动" not in words(open_page("ranking"))
+
+
+class TestRenewal:
+    """What an open page does once there is something new."""
+
+    def pull(self, month: Desk) -> None:
+        """A contract more, and time enough for what is kept."""
+        month.run_sample(BEIJING, "2025-05-31T23:59")
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-06-01T00:05:00.000000+08:00'"))
+            connection.execute(sa.text("UPDATE performance SET amount = amount + 100"))
+        reading.forget()
+
+    def test_a_page_is_drawn_anew_after_a_pull(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview", month="2025-05")
+        before = table(page)[0]["合同金额（元）"]
+        self.pull(month)
+        renew_parts(page, monkeypatch)
+        assert table(page)[0]["合同金额（元）"] != before
+        assert asked(page) == {"month": "2025-05"}
+
+    def test_where_nothing_was_pulled_it_stands_as_it_is(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview")
+        reading.forget()
+        assert not renew_parts(page, monkeypatch).dataframe  # nothing but those parts was drawn
+
+    def test_a_figure_that_was_kept_from_before_a_pull_is_not_shown_after_it(self, month: Desk) -> None:
+        before = data.city_months("2025-05")
+        self.pull_beside(month)
+        reading._stamp.clear()  # as after its time
+        assert data.city_months("2025-05") != before
+
+    def pull_beside(self, month: Desk) -> None:
+        """Nothing of it is forgotten."""
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET revision = revision + 1"))
+            connection.execute(sa.text("UPDATE performance SET amount = amount + 100"))
+
+    def test_the_queue_asks_first(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("queue")
+        labels = [button.label for button in page.button]
+        self.pull(month)
+        renew_parts(page, monkeypatch)
+        assert [button.label for button in page.button] == ["有新数据，点此刷新", *labels]
+        page.button[0].click().run()
+        assert [button.label for button in page.button] == labels
+
+    def test_red_messages_come_and_go_by_themselves(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview")
+        assert not page.error
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 1).values(status="failed"))
+        reading.forget()
+        assert "有 1 条消息发送失败" in renew_parts(page, monkeypatch).error[0].value
 
 
 class TestOverview:
@@ -196,7 +308,32 @@ class TestOverview:
         assert "有 1 条消息发送失败、1 条待核实" in page.error[0].value
         assert links(page) == ["去通知队列处理"]
 
-    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(self, month: Desk) -> None:
+    @pytest.mark.parametrize(
+        ("moment", "closed_at"),
+        [("2025-06-04T00:00", None), ("2025-05-31T23:59", "2025-05-31T23:00:00.000000+08:00")],
+    )
+    def test_what_failed_of_a_campaign_that_is_over_or_closed_is_not_told_for_ever(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch, moment: str, closed_at: str | None
+    ) -> None:
+        look_at(monkeypatch, moment)
+        now = month.clock.now
+        row = {"contract_id": "", "reason": "r", "source": "{}", "fingerprint": "1", "first_seen_at": now}
+        run = {"slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET closed_at = :at"), {"at": closed_at})
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY, last_pull_at=parse_moment(moment)))
+            connection.execute(sa.insert(rejected_rows).values(row | {"campaign": BEIJING}))
+            for job in (BEIJING, "removed_alert"):
+                connection.execute(sa.insert(job_runs).values(run | {"job": job}))
+        page = open_page("overview")
+        assert not page.error
+        assert not page.warning
+        assert cards(open_page("status"))["上次失败的任务"] == "🔴 2"
+
+    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-05-31T23:59")
         now = month.clock.now
         found = {"key": "job:x", "seen_by": "house", "what": "消息积压 30 分钟", "since": now}
         run = {"job": BEIJING, "slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
@@ -206,12 +343,47 @@ class TestOverview:
             connection.execute(sa.insert(troubles).values(found | {"key": "old", "what": "早就好了", "ended_at": now}))
             connection.execute(sa.insert(job_runs).values(run))
             connection.execute(sa.insert(rejected_rows).values(row | {"first_seen_at": now}))
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY))
+            connection.execute(sa.update(campaigns).values(last_pull_at=parse_moment("2025-05-31T23:59")))
         page = open_page("overview")
         assert "消息积压 30 分钟" in page.error[0].value
         assert f"{BEIJING} 上次运行失败：连不上 Metabase" in page.error[1].value
         assert f"{BEIJING} 1 行" in page.warning[0].value
         assert "早就好了" not in words(page)
         assert links(page) == ["去运行状况看原因"]
+
+    def test_faults_of_the_configuration_are_said_in_red(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns('"threshold": 120000', '"threshold": "viel"')
+        page = open_page("overview")
+        assert f'REWARD_CONFIGS["{BEIJING}"].tiered_rewards.tiers[1].threshold' in page.error[0].value
+        assert links(page) == ["去运行状况看原因"]
+        assert page.metric
+
+    def test_a_file_of_campaigns_that_cannot_be_read_leads_to_the_reasons_too(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns("REWARD_CONFIGS", "REWARD_CONFIGS (")
+        page = open_page("overview")
+        assert links(page) == ["去运行状况看原因"]
+        assert not page.exception
+
+    def test_a_daemon_that_crashed_is_said_in_red_and_one_that_never_ran_here_is_not(self, month: Desk) -> None:
+        pulse = Pulse(month.app.settings)
+        pulse.start(month.clock.now)
+        page = open_page("overview")
+        assert "后台程序没有在运行：异常中断" in page.error[0].value
+        assert links(page) == ["去运行状况看原因"]
+        pulse.stop(month.clock.now)  # and no campaign is on
+        assert not open_page("overview").error
+
+    def test_a_daemon_that_was_stopped_is_missed_while_a_campaign_is_on(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-05-20T12:00")
+        Pulse(month.app.settings).stop(month.clock.now)
+        assert "被正常停止" in "".join(error.value for error in open_page("overview").error)
 
     def test_where_nothing_is_wrong_nothing_is_said(self, month: Desk) -> None:
         page = open_page("overview")
@@ -254,6 +426,13 @@ class TestRanking:
         shown = sum(int(str(row["筛选内合同"])) for row in table(page))
         assert shown == figure_of(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
         assert 0 < shown < figure_of(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert cards(page)["筛选内合同"] == f"{shown} 单"
+        counted = figure_of(month, f"SELECT SUM(performance) FROM performance WHERE {within}")  # noqa: S608
+        assert cards(page)["筛选内业绩"] == yuan(counted)
+        of_them = "', '".join(str(row["管家"]) for row in table(page))
+        whole = f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}' AND payee IN ('{of_them}')"  # noqa: S608
+        assert cards(page)["应发（整个活动）"] == yuan(figure_of(month, whole))
+        assert "合同" not in cards(page)
 
     @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
     def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
@@ -276,7 +455,25 @@ class TestHousekeeper:
         assert len(awards_shown) == figure_of(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
-        assert "接下来" in words(page)
+
+    def test_what_the_next_contract_may_win_is_told_only_while_the_campaign_is_on(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for moment, is_on in (("2025-05-31T23:59", True), ("2025-06-01T00:00", False)):
+            look_at(monkeypatch, moment)
+            shown = words(open_page("housekeeper", campaign=BEIJING, housekeeper=PERSON))
+            assert ("接下来" in shown) is ("下一个中奖的是" in shown) is is_on
+
+    def test_a_tier_that_is_still_to_be_paid_is_told_after_the_campaign(
+        self, doors: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-06-02T12:00")
+        for amount in (12_000, 15_000):  # raised after the registration: 90,000 of 80,000 yuan
+            doors.show(contracts(*range(1, 7), amount=amount))
+            doors.run()
+        shown = words(open_page("housekeeper"))
+        assert "达标奖：条件已达到，由 settle 补发" in shown
+        assert "下一个中奖的是" not in shown
 
     def test_whoever_has_but_an_adjustment_has_a_statement_and_the_best_is_shown_first(self, month: Desk) -> None:
         alone = {"payee": "孤身", "housekeeper": "孤身", "campaign": BEIJING, "kind": "人工调整", "name": "人工调整"}

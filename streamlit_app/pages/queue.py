@@ -71,7 +71,7 @@ CHOICES = (
 )
 
 
-@page("通知队列", "等着发、发不出去和要人核实的消息；操作员可以在这里重发、取消或下结论。")
+@page("通知队列", "等着发、发不出去和要人核实的消息；操作员可以在这里重发、取消或下结论。", waits=True)
 def main(viewer: Viewer) -> None:
     if DONE in st.session_state:
         st.success(plain(st.session_state.pop(DONE)), icon=":material/check:")
