@@ -23,7 +23,7 @@ _MAYBE_FORMULA = re.compile(r"""(?s)[=+\-@\t](?<![^,\n"].)|[\r\n](?<=".)(?<![^,\
 comma, a line's end or a quote. A cell that begins with a line break is quoted, and so told from the end of a line."""
 
 _ROWS_AT_ONCE = 100
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?%?")
 _ARCHIVE_STAMP = "%Y%m%d-%H%M%S"
 
 

@@ -32,10 +32,10 @@ REASONS_HEADER = (
     *("合同ID", "合同编号", "签约时间", "合同金额", "计入业绩金额"),
     *("奖励类型", "奖励名称", "奖励金额", "说明"),
 )
-Value = str | int | Decimal | datetime | None
-"""Text, a whole number, money in yuan, a time without zone, or nothing."""
+Value = str | int | Decimal | float | datetime | None
+"""Text, a whole number, money in yuan, a share (0.25 for 25 %), a time without zone, or nothing."""
 
-_FORMATS = {str: "@", int: "0", Decimal: "#,##0.00", datetime: "yyyy-mm-dd hh:mm:ss"}
+_FORMATS = {str: "@", int: "0", Decimal: "#,##0.00", float: "0.00%", datetime: "yyyy-mm-dd hh:mm:ss"}
 _NARROWEST, _WIDEST = 8, 60
 _LONGEST_NAME = 31
 _LONGEST_AS_TEXT = 255
@@ -202,6 +202,8 @@ def _width(value: Value) -> int:
         return max((sum(_letters(char) for char in line) for line in value.splitlines()), default=0)
     if isinstance(value, datetime):
         return len("2025-05-01 09:00:00")
+    if isinstance(value, float):
+        return len(f"{value:.2%}")
     return 0 if value is None else len(f"{value:,.2f}" if isinstance(value, Decimal) else str(value))
 
 

@@ -144,7 +144,7 @@ def _show_downloads(name: str, columns: Sequence[Column], whole: Whole, *, file_
 
 def csv_bytes(columns: Sequence[Column], rows: Iterable[Row]) -> bytes:
     """UTF-8 with a byte order mark; money in yuan with two decimals. Only the file itself is held in memory."""
-    cells = ([_value(column.kind, cell) for column, cell in zip(columns, row, strict=True)] for row in rows)
+    cells = ([_csv_value(column.kind, cell) for column, cell in zip(columns, row, strict=True)] for row in rows)
     file = io.BytesIO()
     file.write(codecs.BOM_UTF8)
     for part in csv_parts([column.title for column in columns], cells):
@@ -258,6 +258,11 @@ def _value(kind: Kind, cell: Cell) -> Value:
         return Decimal(cell).scaleb(-2)
     if isinstance(cell, datetime):
         return in_shanghai(cell).replace(tzinfo=None, microsecond=0)
+    return cell
+
+
+def _csv_value(kind: Kind, cell: Cell) -> Value:
+    """A CSV file knows no formats."""
     if isinstance(cell, float):
         return f"{cell:.2%}" if kind == "percent" else f"{cell:.1%}"
-    return cell
+    return _value(kind, cell)

@@ -698,6 +698,12 @@ class TestTables:
         head = load_workbook(io.BytesIO(xlsx_bytes("t", columns, [["A", 1]]))).worksheets[0]["B1"]
         assert (head.value, head.data_type, head.quotePrefix) == ("=1+1|cmd", "s", True)
 
+    def test_shares_are_numbers_in_excel_and_text_in_csv(self) -> None:
+        columns = [Column("占比", "percent"), Column("进度", "share")]
+        sheet = load_workbook(io.BytesIO(xlsx_bytes("t", columns, [[-0.125, 0.996]]))).worksheets[0]
+        assert [(cell.value, cell.number_format) for cell in sheet[2]] == [(-0.125, "0.00%"), (0.996, "0.00%")]
+        assert csv_bytes(columns, [[-0.125, 0.996]]).decode("utf-8-sig").splitlines()[1] == "-12.50%,99.6%"
+
     def test_what_names_a_task_has_no_thousands_separators(self, month: Desk) -> None:
         heads = json.loads(open_page("queue").dataframe[0].proto.columns)
         assert heads["编号"]["type_config"]["format"] == "%d"

@@ -171,6 +171,8 @@ def test_line_breaks_commas_and_quotes_stay_in_their_cell(desk: Desk) -> None:
         ("-", "'-"),
         ("-1", "-1"),
         ("+1.50", "+1.50"),
+        ("-12.50%", "-12.50%"),
+        ("-1%+1", "'-1%+1"),
         (-1.5, "-1.5"),
         (0, "0"),
         (None, ""),
