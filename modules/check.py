@@ -55,8 +55,11 @@ class Findings:
         }
 
 
-def check_everything(now: datetime, *, online: bool) -> Findings:
-    """Settings, campaigns, templates and recipients; with `online` the connections too."""
+def check_everything(now: datetime, *, online: bool, whole_database: bool = True) -> Findings:
+    """Settings, campaigns, templates and recipients; with `online` the connections too.
+
+    `whole_database`: whether a SQLite file is read from end to end, which takes seconds where it is large.
+    """
     try:
         settings = load_settings()
     except FaultsError as error:
@@ -71,7 +74,7 @@ def check_everything(now: datetime, *, online: bool) -> Findings:
     found += check_providers(settings)
     found += check_alerts(alerts, now)
     found += check_data_dir(settings)
-    found += check_changes(campaigns, settings, online=online)
+    found += check_changes(campaigns, settings, online=online, whole_database=whole_database)
     return found + check_connections(settings, now) if online else found
 
 
@@ -120,12 +123,15 @@ def check_data_dir(settings: Settings) -> Findings:
     return Findings()
 
 
-def check_changes(campaigns: Campaigns, settings: Settings, *, online: bool = False) -> Findings:
-    """What has changed in campaigns that have run. Reads the database as it is, and makes none; one that is damaged is
-    a fault, as the program does not start with it. So is, with `online`, one that can't be reached."""
+def check_changes(
+    campaigns: Campaigns, settings: Settings, *, online: bool = False, whole_database: bool = True
+) -> Findings:
+    """What has changed in campaigns that have run. Reads the database as it is, and makes none; one that is damaged
+    (looked for with `whole_database`) is a fault, as the program does not start with it. So is, with `online`, one that
+    can't be reached."""
     try:
         file = database_file(settings)
-        if file is not None and file.is_file() and (damage := damage_of(file)):
+        if whole_database and file is not None and file.is_file() and (damage := damage_of(file)):
             return Findings((Fault("数据库", damage),))
         engine = _engine_as_it_is(settings.database_url)
         if engine is None:

@@ -114,7 +114,7 @@ def counted_words(contract: ContractRecord, limits: PerformanceLimits | None, ma
 class PayeeExplanation:
     """Where a payee stands by the ledger, what it was granted, and what is missing for the next.
 
-    `position` is None where no configuration is known to count by.
+    `position` is None where no configuration is known to count by. `owed` are tiers that are reached and not granted.
     """
 
     payee: str
@@ -122,6 +122,7 @@ class PayeeExplanation:
     shows_tracks: bool
     awards: tuple[AwardExplanation, ...]
     outlook: tuple[str, ...]
+    owed: tuple[str, ...]
 
     @property
     def housekeeper(self) -> str:

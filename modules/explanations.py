@@ -202,6 +202,7 @@ def _payee(ledger: CampaignLedger, payee: str, granted: Sequence[AwardRecord]) -
         shows_tracks=campaign is not None and "sourceType" in campaign.source_columns(),
         awards=tuple(explain_award(ledger.key, campaign, award) for award in granted if award.payee == payee),
         outlook=() if is_over else outlook_of(campaign, position),
+        owed=tuple(one.name for one in standing.owed if one.payee == payee) if standing and not is_over else (),
     )
 
 

@@ -42,7 +42,7 @@ def csv_text(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
 
 def csv_parts(header: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """The same piece by piece, for one that is long."""
-    yield _encodable(_csv_lines([header]))
+    yield _encodable(_csv_lines([[excel_safe(title) for title in header]]))
     numbered = iter(rows)
     while some := list(itertools.islice(numbered, _ROWS_AT_ONCE)):
         lines = _csv_lines(some)

@@ -150,8 +150,12 @@ def _shown_configuration(app: Application) -> dict[str, object] | None:
 
 
 def daemon_configuration(settings: Settings) -> dict[str, Any] | None:
-    """What the daemon of this data folder runs by; None where none is running, or it has not said."""
-    return rereading.daemon_configuration(settings) if daemon_is_alive(settings.state_dir) else None
+    """What the daemon of this data folder runs by; None where none is running, or it has not said, or nobody knows."""
+    try:
+        is_alive = daemon_is_alive(settings.state_dir)
+    except OSError:  # who looks may lack the right to try its lock
+        return None
+    return rereading.daemon_configuration(settings) if is_alive else None
 
 
 def _running(settings: Settings, configured: Campaigns) -> dict[str, Campaign]:

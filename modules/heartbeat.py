@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 BEAT_EVERY = timedelta(seconds=15)
 SILENT_AFTER = timedelta(seconds=90)
 
-EXIT_CODES = {"running": 0, "dead": 3, "silent": 4}
+EXIT_CODES = {"running": 0, "unknown": 1, "dead": 3, "silent": 4}
 """Of `main.py status`; 1 and 2 say, as always, that the command itself could not be done."""
 
 
@@ -49,7 +49,7 @@ class Heartbeat(BaseModel):
 class DaemonState:
     """How the daemon of a data folder is. `was_asked_to_end` is said of a dead one."""
 
-    state: Literal["running", "silent", "dead"]
+    state: Literal["running", "silent", "dead", "unknown"]
     words: str
     heartbeat: Heartbeat | None
     was_asked_to_end: bool = False
@@ -63,6 +63,18 @@ def daemon_state(settings: Settings, now: datetime) -> DaemonState:
     """How the daemon of this data folder is at this moment."""
     is_alive = daemon_is_alive(settings.state_dir)
     return judge(read_heartbeat(settings.state_dir), now, is_alive=is_alive)
+
+
+def seen_daemon(settings: Settings, now: datetime) -> DaemonState:
+    """The same for who only looks, and may lack the right to try the lock: then nobody knows."""
+    try:
+        return daemon_state(settings, now)
+    except OSError as error:
+        heartbeat = read_heartbeat(settings.state_dir)
+        last = f"最后一次心跳 {format_moment(heartbeat.at)}" if heartbeat else "没有心跳"
+        reason = f"读写不了 {error.filename or settings.state_dir}（{reason_of(error)}）"
+        words = f"在不在运行，不知道：{reason}，{last}；请检查 DATA_DIR 和权限"
+        return DaemonState("unknown", words, heartbeat)
 
 
 def judge(heartbeat: Heartbeat | None, now: datetime, *, is_alive: bool) -> DaemonState:
@@ -83,6 +95,17 @@ def judge(heartbeat: Heartbeat | None, now: datetime, *, is_alive: bool) -> Daem
     if heartbeat.worker_alive is False:
         return DaemonState("silent", "发送线程已停，消息发不出去；请重新启动后台程序", heartbeat)
     return DaemonState("running", "正在运行", heartbeat)
+
+
+def is_missed(daemon: DaemonState, *, is_shared: bool, is_needed: bool) -> bool:
+    """Whether a person should see to it. Where none has ever run, it runs on another machine, or there is none yet.
+
+    One that was asked to end is missed where there is work for it (`is_needed`) that no other one can do: several
+    machines may work on one database (`is_shared`).
+    """
+    if daemon.state in ("running", "unknown") or daemon.heartbeat is None:
+        return daemon.state == "silent"
+    return not daemon.was_asked_to_end or (is_needed and not is_shared)
 
 
 def read_heartbeat(state_dir: Path) -> Heartbeat | None:

@@ -125,7 +125,7 @@ def read_awards(
         chosen = chosen.where(awards.c.contract_id == contract_id)
     if payees is not None:
         chosen = chosen.where(awards.c.payee.in_(payees))
-    return [AwardRecord(**row) for row in connection.execute(chosen.order_by(awards.c.id)).mappings()]
+    return [AwardRecord(*row) for row in connection.execute(chosen.order_by(awards.c.id))]
 
 
 def project_mates(connection: Connection, contract: ContractRecord) -> dict[str, int]:

@@ -5,6 +5,7 @@ sign-in everybody has a role: a viewer sees, an operator acts on the queue.
 """
 
 import getpass
+import hashlib
 import threading
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from modules.rewards.faults import Fault, FaultsError, faults_of, join_path
 from modules.settings_section import Section
+from streamlit_app.oidc import Provider, providers_of
 
 Role = Literal["viewer", "operator"]
 
@@ -48,11 +50,15 @@ class CrowdedError(Exception):
 
 @dataclass(frozen=True)
 class Viewer:
-    """Whoever sits before the page. `who` goes into the audit log."""
+    """Whoever sits before the page. `who` goes into the audit log.
+
+    `proof` stands for the password they came in with: it is another one once the password has changed.
+    """
 
     name: str
     who: str
     role: Role
+    proof: str = field(default="", repr=False)
 
     @property
     def may_act(self) -> bool:
@@ -75,19 +81,30 @@ class NamedUser(Section):
 
 
 class Access(Section):
-    """The section `[dashboard]` of secrets.toml: named users by login, and roles by e-mail for OIDC."""
+    """The section `[dashboard]` of secrets.toml: named users by login, and roles by e-mail for OIDC.
+
+    With a provider that serves many companies anybody can have an account with somebody else's address: an address
+    counts where the provider vouches for it (`email_verified`). Some never say; whoever runs the dashboard may take
+    their silence for good.
+    """
 
     users: Mapping[str, NamedUser] = Field(default_factory=dict)
     emails: Mapping[str, Role] = Field(default_factory=dict)
+    allow_missing_email_verified: bool = False
 
     def viewer_of(self, login: str) -> Viewer:
         """A named user; raises KeyError where there is none."""
         user = self.users[login]
-        return Viewer(user.name or login, f"看板 {login}", user.role)
+        proof = hashlib.sha256(user.password.encode()).hexdigest()
+        return Viewer(user.name or login, f"看板 {login}", user.role, proof)
 
     def knows(self, viewer: Viewer) -> bool:
-        """Whether a named user who has signed in is still one, with the same name and role."""
+        """Whether a named user who has signed in is still one, with the same name, role and password."""
         return any(self.viewer_of(login) == viewer for login in self.users)
+
+    def is_vouched_for(self, claim: object) -> bool:
+        """Whether `email_verified`, as a provider gives it (None: not at all), vouches for the address."""
+        return claim in (True, "true") or (claim is None and self.allow_missing_email_verified)
 
     def role_of(self, email: str) -> Role | None:
         """The role of an e-mail address; None for a stranger."""
@@ -99,11 +116,11 @@ class SignIn:
     """How people sign in: by OIDC (`[auth]`), by name and password, or not at all."""
 
     access: Access
-    has_oidc: bool
+    providers: tuple[Provider, ...]
 
     @property
     def is_required(self) -> bool:
-        return self.has_oidc or bool(self.access.users)
+        return bool(self.providers or self.access.users)
 
 
 def read_secrets(files: Iterable[Path]) -> dict[str, Any]:
@@ -125,12 +142,15 @@ def read_secrets(files: Iterable[Path]) -> dict[str, Any]:
 
 def sign_in_of(secrets: Mapping[str, Any]) -> SignIn:
     """What secrets.toml says. Raises AccessError."""
+    providers, faults = providers_of(secrets["auth"]) if "auth" in secrets else ((), [])
+    access = Access()
     try:
         access = Access.model_validate(secrets.get("dashboard", {}))
     except ValidationError as error:
-        faults = faults_of(error, Access, lambda location: f"secrets.toml: {join_path('dashboard', location)}")
-        raise AccessError(faults) from None  # pydantic's own error shows the values
-    return SignIn(access, has_oidc="auth" in secrets)
+        faults += faults_of(error, Access, lambda location: f"secrets.toml: {join_path('dashboard', location)}")
+    if faults:
+        raise AccessError(faults)  # not from pydantic's own error, which shows the values
+    return SignIn(access, providers)
 
 
 def is_this_machine(address: str | None) -> bool:

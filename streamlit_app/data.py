@@ -16,7 +16,7 @@ import jobs
 from modules import health, soundness
 from modules.alert_config import load_alerts
 from modules.campaign_ledger import open_ledger
-from modules.campaigns import CampaignsFile, read_campaigns_file
+from modules.campaigns import CampaignsFile, CampaignsFileError
 from modules.check import Findings, check_everything
 from modules.explanation_words import AwardExplanation, explain_award
 from modules.explanations import ContractAnswer, HousekeeperAnswer, explain_contract, explain_housekeeper
@@ -36,11 +36,12 @@ from modules.figures import (
 from modules.figures.cut import Cut, Track
 from modules.figures.freshness import Freshness, freshness_of
 from modules.figures.newest import Newest
-from modules.heartbeat import DaemonState, daemon_state
+from modules.heartbeat import DaemonState, is_missed, seen_daemon
 from modules.ledger_records import ContractRecord, read_awards, read_contracts
 from modules.payout import Payout, payout_of
 from modules.payout_workbook import sheets_of, workbook_bytes
 from modules.reconciliation import Reconciliation
+from modules.rewards.faults import Fault
 from modules.service_providers import PROVIDERS_FILE, Providers, load_providers
 from modules.simulation_bench import Bench
 from modules.task_states import Task
@@ -48,7 +49,18 @@ from modules.templates import Templates
 from modules.troubles import open_troubles as find_open_troubles
 from modules.views import ViewFault, Views
 from streamlit_app import reading
-from streamlit_app.reading import asked_now, configured, database_at, figure, now, settings, today
+from streamlit_app.reading import (
+    Source,
+    asked_now,
+    campaigns_file,
+    configured,
+    database_at,
+    figure,
+    now,
+    settings,
+    source,
+    today,
+)
 
 CHECKED_SECONDS = 60
 """How long the findings of a check are shown again."""
@@ -77,16 +89,40 @@ def what_is_wrong(connection: Connection) -> troubles.Troubles:
     return troubles.troubles_of(connection)
 
 
+def what_is_wrong_now() -> troubles.Troubles:
+    """The same, of campaigns whose time it is and of jobs that are switched on. Raises SettingsError."""
+    try:
+        known = settings()
+        fixed = jobs.fixed_jobs_of(known, load_alerts(known.campaigns_file, known.recipients))
+        return troubles.still_due(what_is_wrong(), {*freshness().active, *(job.key for job in fixed if job.enabled)})
+    except CampaignsFileError:  # which jobs there are is not known
+        return what_is_wrong()
+
+
 @figure
 def periods(connection: Connection) -> dict[str, months.Period]:
     """Every campaign with a ledger, by key."""
     return months.periods_of(connection, configured().valid)
 
 
+@figure
+def periods_due(connection: Connection, day: date) -> list[months.Period]:
+    """The same, and the campaigns that are to be pulled on a day though nothing ever came of it."""
+    return months.periods_due(connection, configured().valid, day)
+
+
 def freshness() -> Freshness:
-    """How old the newest pull is at this moment."""
+    """How old the newest pull is at this moment. Raises CampaignsFileError."""
     interval = timedelta(minutes=settings().schedule.run_jobs_serially_minutes)
-    return freshness_of(periods().values(), now(), interval)
+    return freshness_of(periods_due(today()), now(), interval)
+
+
+def campaign_faults() -> tuple[Fault, ...]:
+    """What there is to mend in the campaigns file."""
+    try:
+        return configured().faults
+    except CampaignsFileError as error:
+        return error.faults
 
 
 @figure
@@ -313,7 +349,20 @@ def tables_version(connection: Connection) -> str:
 
 def daemon() -> DaemonState:
     """How the daemon of this data folder is at this moment."""
-    return daemon_state(settings(), now())
+    return seen_daemon(settings(), now())
+
+
+def missed_daemon() -> DaemonState | None:
+    """The daemon of this data folder, where it should be running and is not."""
+    found, is_shared = daemon(), database_at(source()).is_server
+    return found if is_missed(found, is_shared=is_shared, is_needed=_may_be_needed()) else None
+
+
+def _may_be_needed() -> bool:
+    try:
+        return bool(freshness().active)
+    except CampaignsFileError:  # of which the page tells
+        return True
 
 
 def daemon_configuration() -> dict[str, Any] | None:
@@ -328,29 +377,29 @@ def backups() -> soundness.Report:
 
 def unwritten_files() -> list[ViewFault]:
     """CSV and JSON files that could not be written when it was last tried."""
-    return Views(settings(), database_at(settings().database_url)).faults()
+    return Views(settings(), database_at(source())).faults()
 
 
 def place() -> str:
     """Where the database is, without its password."""
-    return database_at(settings().database_url).place
+    return database_at(source()).place
 
 
 @st.cache_data(ttl=CHECKED_SECONDS, max_entries=4, show_spinner="正在检查配置…")
-def _findings(day: date, url: str) -> Findings:
-    return check_everything(now(), online=False)
+def _findings(day: date, place: Source) -> Findings:
+    return check_everything(now(), online=False, whole_database=False)
 
 
 def findings() -> Findings:
-    """What `main.py check` finds without going anywhere."""
-    return _findings(today(), settings().database_url)
+    """What `main.py check` finds without going anywhere and without reading the whole database."""
+    return _findings(today(), source())
 
 
 def bench(key: str) -> Bench:
     """A campaign to try changes on, kept until its ledger or its configuration changes. Raises JobRefusedError."""
-    file, present = read_campaigns_file(settings().campaigns_file), configured().valid.get(key)
+    file, present = campaigns_file(), configured().valid.get(key)
     written = (present.config_hash() if present else "", repr(file.entries.get(key)))
-    return _bench(settings().database_url, key, _revision(key), written, file)
+    return _bench(source(), key, _revision(key), written, file)
 
 
 @figure
@@ -359,6 +408,6 @@ def _revision(connection: Connection, key: str) -> int:
 
 
 @st.cache_resource(max_entries=KEPT_BENCHES, show_spinner="正在读取合同…")
-def _bench(url: str, key: str, revision: int, written: tuple[str, str], _file: CampaignsFile) -> Bench:
-    with database_at(url).reading() as connection:
+def _bench(place: Source, key: str, revision: int, written: tuple[str, str], _file: CampaignsFile) -> Bench:
+    with database_at(place).reading() as connection:
         return Bench(connection, _file, key, today())

@@ -1,12 +1,13 @@
 """The frame of every page: who may see it, title, how fresh the data is, and errors in words instead of tracebacks."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import ParamSpec
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
@@ -27,8 +28,12 @@ LOOK_EVERY_SECONDS = 30
 """How often the line about freshness is drawn anew by itself."""
 
 
-def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable[[], None]]:
+def page(title: str, says: str, *, waits: bool = False) -> Callable[[Callable[[Viewer], None]], Callable[[], None]]:
     """Makes what draws a page for a viewer into the page. `says` tells in a sentence what it shows.
+
+    Once the ledgers have moved on, the page is drawn anew by itself: what is chosen and typed stays, as widgets keep
+    it. Only an open dialog would be closed, and selected rows are lost where others stand there now: a page with
+    such things `waits` until it is told to.
 
     Nobody gets past the head without signing in, where that is needed: also not where Streamlit runs the page's file by
     itself, without app.py around it (see server.py).
@@ -41,7 +46,7 @@ def page(title: str, says: str) -> Callable[[Callable[[Viewer], None]], Callable
             show_viewer(viewer)
             st.title(title, anchor=False)
             st.caption(says)
-            _show_freshness()
+            _show_freshness(reading.stamp(), waits)
             address.read(title)
             on_top = st.container()
             with guard():
@@ -89,21 +94,34 @@ def show_nothing(words: str) -> None:
     st.info(words, icon=":material/inbox:")
 
 
+def fold(name: str, label: str) -> DeltaGenerator | None:
+    """A part of the page that is drawn when somebody opens it, so that nobody else waits for it; None while closed.
+
+    `name` tells folds of a page apart; `label` is Markdown.
+    """
+    folded = st.expander(label, key=f"fold_{name}", on_change="rerun")
+    return folded if folded.open else None
+
+
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
 @guarded
-def _show_freshness() -> None:
+def _show_freshness(drawn: Hashable, waits: bool) -> None:
+    """`drawn`: the state of the ledgers that the page was drawn with."""
+    if reading.stamp() != drawn and (not waits or st.button("有新数据，点此刷新", icon=":material/refresh:")):
+        st.rerun(scope="app")
     fresh = data.freshness()
-    if fresh.at is None:
-        st.caption(":material/schedule: 还没有成功拉取过数据")
-        return
-    age = age_words(reading.now() - fresh.at)
-    words = f"数据更新于 {format_moment(fresh.at)[:16]}（{age}）"
+    words = "还没有成功拉取过数据"
+    if fresh.at is not None:
+        words = f"数据更新于 {format_moment(fresh.at)[:16]}（{age_words(reading.now() - fresh.at)}）"
+    late = []
     if fresh.stale:
-        st.error(
-            f"{words}；{plain('、'.join(fresh.stale))} 正在活动期内，却很久没有成功拉取，"
-            "下面的数字已经过时：请看后台程序是否在运行",
-            icon=":material/sync_problem:",
-        )
+        late.append(f"{plain('、'.join(fresh.stale))} 正在活动期内，却很久没有成功拉取，下面的数字已经过时")
+    if fresh.missing:
+        late.append(f"{plain('、'.join(fresh.missing))} 正在活动期内，却还没有成功拉取过")
+    if late:
+        st.error(f"{'；'.join([words, *late])}：请看后台程序是否在运行", icon=":material/sync_problem:")
+    elif data.campaign_faults():
+        st.caption(f":material/schedule: {words}；活动配置有错，有的活动可能没有运行，请看“运行状况”")
     elif not fresh.active:
         st.caption(f":material/schedule: {words}；现在没有进行中的活动")
     else:

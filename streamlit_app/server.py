@@ -1,12 +1,14 @@
 """Serves the dashboard until it is stopped: `python -m streamlit_app.server ADDRESS PORT`, started by launch.py.
 
-Two habits of Streamlit are put off:
+Three habits of Streamlit are put off:
 
 Until a run of a page has called `st.navigation`, it takes a folder `pages/` beside app.py for the whole navigation: the
 first one to come after a start would see pages by file name, without app.py around them.
 
 When a web page from elsewhere knocks, it asks a server outside for this machine's address, to see whether the page is
 its own. Here nobody outside is asked: it is not.
+
+Where a file for download can't be made, it does not say why (downloads.py).
 """
 
 import signal
@@ -46,6 +48,7 @@ def no_external_ip() -> None:
 async def open_to_all(app: st.App, place: str) -> AsyncIterator[None]:
     """From the first answer to the last; both are told. Who comes before it waits."""
     import_parts()
+    import_module("streamlit_app.downloads").say_why()
     print(f"看板已启动：{place}（按 Ctrl-C 停止）", file=sys.stderr, flush=True)
     yield
     print("看板已停止", file=sys.stderr, flush=True)

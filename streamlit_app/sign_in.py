@@ -1,5 +1,6 @@
 """The door: who is before the page, or the form that asks."""
 
+import logging
 import time
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from streamlit_app.access import (
     read_secrets,
     sign_in_of,
 )
+from streamlit_app.oidc import Provider, trouble_with
 from streamlit_app.words import plain
+
+log = logging.getLogger(__name__)
 
 _KEPT = "viewer"
 _FAILED_TRY_SECONDS = 1.0
@@ -35,9 +39,8 @@ def require_viewer() -> Viewer:
             "看板没有设置登录，只能在本机打开（http://127.0.0.1:端口）；要让别的电脑访问，请先设置登录，见 README",
             icon=":material/lock:",
         )
-    elif sign_in.has_oidc and st.user.get("is_logged_in"):
-        email = str(st.user.get("email") or "（没有邮箱）")
-        st.error(f"账号 {plain(email)} 没有看板的权限；请联系管理员把它加进名单", icon=":material/block:")
+    elif sign_in.providers and st.user.get("is_logged_in"):
+        st.error(_refusal(sign_in.access), icon=":material/block:")
         st.button("换一个账号", on_click=st.logout)
     else:
         _ask(sign_in)
@@ -55,11 +58,30 @@ def _known_viewer(sign_in: SignIn) -> Viewer | None:
     kept = st.session_state.get(_KEPT)
     if isinstance(kept, Viewer) and sign_in.access.knows(kept):
         return kept
-    if sign_in.has_oidc and st.user.get("is_logged_in") and st.user.get("email_verified") is not False:
+    if (
+        sign_in.providers
+        and st.user.get("is_logged_in")
+        and sign_in.access.is_vouched_for(st.user.get("email_verified"))
+    ):
         email = str(st.user.get("email") or "")
         role = sign_in.access.role_of(email)
         return None if role is None else Viewer(str(st.user.get("name") or email), f"看板 {email}", role)
     return None
+
+
+def _refusal(access: Access) -> str:
+    """Why who has signed in with a company account does not get in. Not whether somebody else would."""
+    email, claim = str(st.user.get("email") or ""), st.user.get("email_verified")
+    if not email:
+        return "公司的登录系统没有给出这个账号的邮箱，看板认不出是谁；请联系管理员（登录系统要给出 email）"
+    if access.is_vouched_for(claim):
+        return f"账号 {plain(email)} 没有看板的权限；请联系管理员把它加进名单"
+    if claim is None:
+        return (
+            f"公司的登录系统没有说明 {plain(email)} 这个邮箱是否验证过，看板不能放行；"
+            f"请联系管理员（见 README 里的 {plain('allow_missing_email_verified')}）"
+        )
+    return f"公司的登录系统说 {plain(email)} 这个邮箱没有验证过，看板不能放行；请先在那里验证邮箱，再重新登录"
 
 
 def show_viewer(viewer: Viewer) -> None:
@@ -78,10 +100,30 @@ def _ask(sign_in: SignIn) -> None:
     _, middle, _ = st.columns([1, 2, 1])
     with middle:
         st.title("签约激励看板")
-        if sign_in.has_oidc:
-            st.button("用公司账号登录", on_click=st.login, type="primary", icon=":material/login:", width="stretch")
+        for provider in sign_in.providers:
+            _offer(provider, "" if len(sign_in.providers) == 1 else f"（{plain(provider.name or '默认')}）")
         if sign_in.access.users:
             _ask_name_and_password(sign_in.access)
+
+
+def _offer(provider: Provider, which: str) -> None:
+    if not st.button(
+        f"用公司账号登录{which}",
+        key=f"login_{provider.name or ''}",
+        type="primary",
+        icon=":material/login:",
+        width="stretch",
+    ):
+        return
+    trouble = trouble_with(provider)
+    if trouble is None:
+        st.login(provider.name)
+        return
+    log.warning("看板：公司的登录系统 %s 用不了（%s）", provider.metadata_url, trouble)
+    st.error(
+        f"公司的登录系统用不了（{trouble}），暂时不能用公司账号登录；请过一会儿再试，仍不行请联系管理员",
+        icon=":material/cloud_off:",
+    )
 
 
 def _ask_name_and_password(access: Access) -> None:

@@ -4,7 +4,7 @@ import codecs
 import io
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from typing import Literal
@@ -18,7 +18,7 @@ from modules.file_utils import csv_parts
 from modules.payout_workbook import Sheet, Value, sheet_names, workbook_bytes
 from streamlit_app.words import pixels_of
 
-Kind = Literal["text", "count", "yuan", "moment", "share", "percent"]
+Kind = Literal["text", "count", "number", "yuan", "moment", "share", "percent"]
 Cell = str | int | float | datetime | None
 
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
@@ -34,10 +34,10 @@ Row = Sequence[Cell]
 
 @dataclass(frozen=True)
 class Column:
-    """A column. Cells by kind: `text` str, `count` int, `yuan` fen, `moment` datetime, `share` 0 to 1 as a bar,
-    `percent` 0.25 for 25 %. `wide` is for sentences, which may be cut, at so many pixels where that is said; `help`
-    explains the head. One that is `sparse` is not shown where it is empty in all rows, so that the others are in sight;
-    downloads have it."""
+    """A column. Cells by kind: `text` str, `count` int, `number` int that names and does not count, `yuan` fen,
+    `moment` datetime, `share` 0 to 1 as a bar, `percent` 0.25 for 25 %. `wide` is for sentences, which may be cut, at
+    so many pixels where that is said; `help` explains the head. One that is `sparse` is not shown where it is empty in
+    all rows, so that the others are in sight; downloads have it."""
 
     title: str
     kind: Kind = "text"
@@ -70,15 +70,19 @@ def show_table(
     `name` tells tables of a page apart and says what it holds; `file_name` goes without an ending. Where the rows are
     only the newest of a `whole`, that is said, and the downloads have all of it.
     """
+    titles = distinct([column.title for column in columns])
     frame = pd.DataFrame(
         {
-            column.title: [_shown(column.kind, row[index]) for row in rows]
-            for index, column in enumerate(columns)
+            title: [_shown(column.kind, row[index]) for row in rows]
+            for index, (title, column) in enumerate(zip(titles, columns, strict=True))
             if not column.sparse or any(row[index] not in (None, "") for row in rows)
         }
     )
     height = min(ROW_PIXELS * (len(rows) + 1) + 3, TABLE_PIXELS)
-    config = {column.title: _config(column, [row[index] for row in rows]) for index, column in enumerate(columns)}
+    config = {
+        title: _config(replace(column, title=title), [row[index] for row in rows])
+        for index, (title, column) in enumerate(zip(titles, columns, strict=True))
+    }
     selected: list[int] = []
     if whole is None or whole.number <= len(rows):
         whole = Whole(len(rows), lambda: rows)
@@ -104,6 +108,18 @@ def show_table(
         selected = [index for index in touched if index < len(rows)]
     _show_downloads(name, columns, whole, file_name=file_name)
     return selected
+
+
+def distinct(titles: Sequence[str]) -> list[str]:
+    """A repeated one gets a number: the screen tells columns apart by their titles, and some come from the source."""
+    found: list[str] = []
+    for title in titles:
+        name, number = title, 1
+        while name in found or (number > 1 and name in titles):
+            number += 1
+            name = f"{title} ({number})"
+        found.append(name)
+    return found
 
 
 def _fingerprint(rows: Sequence[Row]) -> str:
@@ -183,6 +199,8 @@ def _config(column: Column, cells: Sequence[Cell]) -> ColumnConfig:
             return st.column_config.NumberColumn(title, help=about, format="%,.2f%%", width=width)
         case "count":
             return st.column_config.NumberColumn(title, help=about, format="localized", width=width)
+        case "number":
+            return st.column_config.NumberColumn(title, help=about, format="%d", width=width)
         case "moment":
             return st.column_config.DatetimeColumn(title, help=about, format="YYYY-MM-DD HH:mm", width=width)
         case "text":
@@ -217,6 +235,8 @@ def _written(kind: Kind, number: float) -> str:
             return f"{number / 100:,.2f}"
         case "percent":
             return f"{number:,.2%}"
+        case "number":
+            return str(number)
         case _:
             return f"{number:,}"
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 from datetime import date, datetime, time, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from argon2 import PasswordHasher
-from streamlit.testing.v1 import AppTest
+from streamlit.runtime.scriptrunner import RerunData
+from streamlit.testing.v1 import AppTest, local_script_runner
 
 from modules import service_provider_sla_monitor as monitor
 from modules.clock import SHANGHAI, parse_moment
@@ -60,6 +62,21 @@ def figure_of(desk: Desk, query: str) -> int:
     """One figure by SQL of the test's own; a sum of nothing is no figure."""
     with desk.app.database.reading() as connection:
         return int(connection.execute(sa.text(query)).scalar_one())
+
+
+def unfold(page: AppTest) -> AppTest:
+    """With all its folds opened."""
+    for folded in page.expander:
+        page.session_state[folded.proto.id.split("-", 2)[2]] = True  # $$ID-hash-key
+    return page.run()
+
+
+def renew_parts(page: AppTest, patch: pytest.MonkeyPatch) -> AppTest:
+    """The parts of the page that are drawn anew by themselves, as the browser asks for them after a while."""
+    parts = list(page._fragment_storage._fragments)  # AppTest has no way to ask for them
+    with patch.context() as asking:
+        asking.setattr(local_script_runner, "RerunData", partial(RerunData, fragment_id_queue=parts))
+        return page.run()
 
 
 def cards(page: AppTest) -> dict[str, str]:

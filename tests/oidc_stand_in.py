@@ -20,11 +20,11 @@ CLIENT_ID, CLIENT_SECRET = "dashboard", "Geheim-des-Klienten"
 
 @dataclass
 class IdentityProvider:
-    """`email` is who signs in next, `verified` whether the provider vouches for the address."""
+    """`email` is who signs in next, `verified` whether the provider vouches for the address; None: it says nothing."""
 
     url: str = ""
     email: str = ""
-    verified: bool = True
+    verified: bool | None = True
     key: RSAKey = field(default_factory=lambda: RSAKey.generate_key(2048, {"kid": "one", "use": "sig"}))
     nonces: dict[str, str] = field(default_factory=dict)
 
@@ -52,7 +52,8 @@ class IdentityProvider:
     def _token(self) -> str:
         now = int(time.time())
         claims = {"iss": self.url, "aud": CLIENT_ID, "sub": self.email, "iat": now, "exp": now + 600}
-        claims |= {"nonce": self.nonces["code"], "email": self.email, "email_verified": self.verified}
+        claims |= {"nonce": self.nonces["code"], "email": self.email}
+        claims |= {} if self.verified is None else {"email_verified": self.verified}
         return jwt.encode({"alg": "RS256", "kid": "one"}, claims, self.key)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from datetime import date, datetime
 from pathlib import Path
@@ -11,18 +13,21 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 import streamlit.config
+from openpyxl import load_workbook
 from streamlit.proto.Metric_pb2 import Metric as MetricProto
 from streamlit.runtime.state.query_params import QueryParams
 from streamlit.testing.v1 import AppTest
 
 from modules import task_acts
 from modules.clock import parse_moment
+from modules.heartbeat import Pulse
 from modules.tables import audit_log, awards, campaigns, job_runs, rejected_rows, tasks, troubles
 from modules.task_board import TaskError
 from streamlit_app import access, data, reading, sign_in
 from streamlit_app.access import Viewer
 from streamlit_app.acts import act
-from streamlit_app.tables import WIDE_PIXELS, Column, pixels
+from streamlit_app.charts import yuan
+from streamlit_app.tables import WIDE_PIXELS, Column, csv_bytes, distinct, pixels, xlsx_bytes
 from streamlit_app.words import plain
 from tests.dashboard_stage import (
     PAGES,
@@ -34,14 +39,30 @@ from tests.dashboard_stage import (
     keep_downloads,
     look_at,
     open_page,
+    renew_parts,
     table,
     words,
 )
-from tests.desk import BEIJING, Desk, contracts
+from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
 
 PERSON = "沈若川"
+
+COMPANY_SECRETS = """
+[auth]
+redirect_uri = "http://127.0.0.1/oauth2callback"
+cookie_secret = "GeheimnisGeheimnisGeheimnisGeheimnis"
+[auth.east]
+client_id = "dashboard"
+client_secret = "Geheim"
+server_metadata_url = "http://127.0.0.1:9/.well-known/openid-configuration"
+[auth.west]
+client_id = "dashboard"
+client_secret = "Geheim"
+server_metadata_url = "http://127.0.0.1:9/.well-known/openid-configuration"
+"""
+"""Two providers, of which none can be reached."""
 
 
 @pytest.fixture
@@ -53,9 +74,32 @@ def secrets(tmp_path: Path) -> Iterator[Callable[[str], None]]:
     streamlit.config.set_option("secrets.files", before)
 
 
+@pytest.fixture
+def own_campaigns(month: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[str, str], None]:
+    """Puts something else in place of some words of the campaigns file."""
+
+    def changed(old: str, new: str) -> None:
+        file, text = tmp_path / "campaigns.py", month.app.settings.campaigns_file.read_text(encoding="utf-8")
+        assert old in text
+        file.write_text(text.replace(old, new), encoding="utf-8")
+        monkeypatch.setenv("CAMPAIGNS_FILE", str(file))
+
+    return changed
+
+
 def links(page: AppTest) -> list[str]:
     """The links to other pages."""
     return [link.proto.label for link in page.get("page_link")]
+
+
+def key_of(widget: str) -> str:
+    """The key of a widget, which its id ends with."""
+    return widget.split("-", 2)[2]
+
+
+def plain_again(markdown: str) -> str:
+    """Without the marks that keep it from being read as Markdown."""
+    return markdown.replace("\\", "")
 
 
 class TestStates:
@@ -86,6 +130,31 @@ class TestStates:
         with doors.app.database.writing() as connection:
             connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
         assert "请重启主程序" in open_page("overview").error[0].value
+
+    def test_a_database_that_becomes_another_version_while_it_is_open_is_refused(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert not open_page("overview").error
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE alembic_version SET version_num = '0001'"))
+        reading._require_newest.clear()  # as after a minute
+        assert "请重启主程序" in open_page("overview").error[0].value
+
+    def test_a_file_that_is_put_in_the_place_of_the_database_is_shown_at_once(
+        self, month: Desk, empty_database: Path
+    ) -> None:
+        assert open_page("overview").metric
+        first = reading.database_at(reading.source())
+        file = month.data_dir / "tasks.db"
+        for old in (file, *month.data_dir.glob("tasks.db-*")):
+            old.rename(old.with_name(f"old-{old.name}"))
+        assert "请先启动一次主程序" in open_page("overview").error[0].value
+        shutil.copy(empty_database, file)
+        page = open_page("overview")
+        assert not page.error
+        assert not page.metric
+        assert first._kept is not None
+        assert first._kept._is_closed
 
     def test_what_nobody_expected_is_one_line_and_no_traceback(
         self, month: Desk, monkeypatch: pytest.MonkeyPatch
@@ -118,10 +187,80 @@ class TestFreshness:
     def test_one_that_was_pulled_lately_is_fresh(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
         look_at(monkeypatch, "2025-05-20T12:00")
         with month.app.database.writing() as connection:
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY))
             connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-05-20T11:58:00.000000+08:00'"))
         page = open_page("ranking")
         assert not page.error
         assert "2 分钟前" in words(page)
+
+    @pytest.mark.parametrize("name", ["overview", "ranking"])
+    def test_one_that_is_on_and_was_never_pulled_is_told_in_red(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch, name: str
+    ) -> None:
+        look_at(monkeypatch, "2025-05-01T00:16")
+        page = open_page(name)
+        assert f"{SHANGHAI_MAY} 正在活动期内，却还没有成功拉取过" in page.error[0].value
+        assert "没有进行中的活动" not in words(page)
+
+    def test_where_the_configuration_has_a_fault_nobody_says_that_no_campaign_is_on(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns('"threshold": 120000', '"threshold": "viel"')
+        assert "没有进行中的活动" not in words(open_page("ranking"))
+
+
+class TestRenewal:
+    """What an open page does once there is something new."""
+
+    def pull(self, month: Desk) -> None:
+        """A contract more, and time enough for what is kept."""
+        month.run_sample(BEIJING, "2025-05-31T23:59")
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET last_pull_at = '2025-06-01T00:05:00.000000+08:00'"))
+            connection.execute(sa.text("UPDATE performance SET amount = amount + 100"))
+        reading.forget()
+
+    def test_a_page_is_drawn_anew_after_a_pull(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview", month="2025-05")
+        before = table(page)[0]["合同金额（元）"]
+        self.pull(month)
+        renew_parts(page, monkeypatch)
+        assert table(page)[0]["合同金额（元）"] != before
+        assert asked(page) == {"month": "2025-05"}
+
+    def test_where_nothing_was_pulled_it_stands_as_it_is(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview")
+        reading.forget()
+        assert not renew_parts(page, monkeypatch).dataframe  # nothing but those parts was drawn
+
+    def test_a_figure_that_was_kept_from_before_a_pull_is_not_shown_after_it(self, month: Desk) -> None:
+        before = data.city_months("2025-05")
+        self.pull_beside(month)
+        reading._stamp.clear()  # as after its time
+        assert data.city_months("2025-05") != before
+
+    def pull_beside(self, month: Desk) -> None:
+        """Nothing of it is forgotten."""
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET revision = revision + 1"))
+            connection.execute(sa.text("UPDATE performance SET amount = amount + 100"))
+
+    def test_the_queue_asks_first(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("queue")
+        labels = [button.label for button in page.button]
+        self.pull(month)
+        renew_parts(page, monkeypatch)
+        assert [button.label for button in page.button] == ["有新数据，点此刷新", *labels]
+        page.button[0].click().run()
+        assert [button.label for button in page.button] == labels
+
+    def test_red_messages_come_and_go_by_themselves(self, month: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        page = open_page("overview")
+        assert not page.error
+        with month.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == 1).values(status="failed"))
+        reading.forget()
+        assert "有 1 条消息发送失败" in renew_parts(page, monkeypatch).error[0].value
 
 
 class TestOverview:
@@ -170,7 +309,32 @@ class TestOverview:
         assert "有 1 条消息发送失败、1 条待核实" in page.error[0].value
         assert links(page) == ["去通知队列处理"]
 
-    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(self, month: Desk) -> None:
+    @pytest.mark.parametrize(
+        ("moment", "closed_at"),
+        [("2025-06-04T00:00", None), ("2025-05-31T23:59", "2025-05-31T23:00:00.000000+08:00")],
+    )
+    def test_what_failed_of_a_campaign_that_is_over_or_closed_is_not_told_for_ever(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch, moment: str, closed_at: str | None
+    ) -> None:
+        look_at(monkeypatch, moment)
+        now = month.clock.now
+        row = {"contract_id": "", "reason": "r", "source": "{}", "fingerprint": "1", "first_seen_at": now}
+        run = {"slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
+        with month.app.database.writing() as connection:
+            connection.execute(sa.text("UPDATE campaigns SET closed_at = :at"), {"at": closed_at})
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY, last_pull_at=parse_moment(moment)))
+            connection.execute(sa.insert(rejected_rows).values(row | {"campaign": BEIJING}))
+            for job in (BEIJING, "removed_alert"):
+                connection.execute(sa.insert(job_runs).values(run | {"job": job}))
+        page = open_page("overview")
+        assert not page.error
+        assert not page.warning
+        assert cards(open_page("status"))["上次失败的任务"] == "🔴 2"
+
+    def test_what_the_watch_has_found_a_failed_run_and_unusable_rows_lead_to_the_reasons(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-05-31T23:59")
         now = month.clock.now
         found = {"key": "job:x", "seen_by": "house", "what": "消息积压 30 分钟", "since": now}
         run = {"job": BEIJING, "slot": now, "started_at": now, "outcome": "failed", "error": "连不上 Metabase"}
@@ -180,12 +344,47 @@ class TestOverview:
             connection.execute(sa.insert(troubles).values(found | {"key": "old", "what": "早就好了", "ended_at": now}))
             connection.execute(sa.insert(job_runs).values(run))
             connection.execute(sa.insert(rejected_rows).values(row | {"first_seen_at": now}))
+            connection.execute(sa.insert(campaigns).values(key=SHANGHAI_MAY))
+            connection.execute(sa.update(campaigns).values(last_pull_at=parse_moment("2025-05-31T23:59")))
         page = open_page("overview")
         assert "消息积压 30 分钟" in page.error[0].value
         assert f"{BEIJING} 上次运行失败：连不上 Metabase" in page.error[1].value
         assert f"{BEIJING} 1 行" in page.warning[0].value
         assert "早就好了" not in words(page)
         assert links(page) == ["去运行状况看原因"]
+
+    def test_faults_of_the_configuration_are_said_in_red(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns('"threshold": 120000', '"threshold": "viel"')
+        page = open_page("overview")
+        assert f'REWARD_CONFIGS["{BEIJING}"].tiered_rewards.tiers[1].threshold' in page.error[0].value
+        assert links(page) == ["去运行状况看原因"]
+        assert page.metric
+
+    def test_a_file_of_campaigns_that_cannot_be_read_leads_to_the_reasons_too(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns("REWARD_CONFIGS", "REWARD_CONFIGS (")
+        page = open_page("overview")
+        assert links(page) == ["去运行状况看原因"]
+        assert not page.exception
+
+    def test_a_daemon_that_crashed_is_said_in_red_and_one_that_never_ran_here_is_not(self, month: Desk) -> None:
+        pulse = Pulse(month.app.settings)
+        pulse.start(month.clock.now)
+        page = open_page("overview")
+        assert "后台程序没有在运行：异常中断" in page.error[0].value
+        assert links(page) == ["去运行状况看原因"]
+        pulse.stop(month.clock.now)  # and no campaign is on
+        assert not open_page("overview").error
+
+    def test_a_daemon_that_was_stopped_is_missed_while_a_campaign_is_on(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-05-20T12:00")
+        Pulse(month.app.settings).stop(month.clock.now)
+        assert "被正常停止" in "".join(error.value for error in open_page("overview").error)
 
     def test_where_nothing_is_wrong_nothing_is_said(self, month: Desk) -> None:
         page = open_page("overview")
@@ -228,6 +427,13 @@ class TestRanking:
         shown = sum(int(str(row["筛选内合同"])) for row in table(page))
         assert shown == figure_of(month, f"SELECT COUNT(*) FROM performance WHERE {within}")  # noqa: S608
         assert 0 < shown < figure_of(month, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert cards(page)["筛选内合同"] == f"{shown} 单"
+        counted = figure_of(month, f"SELECT SUM(performance) FROM performance WHERE {within}")  # noqa: S608
+        assert cards(page)["筛选内业绩"] == yuan(counted)
+        of_them = "', '".join(str(row["管家"]) for row in table(page))
+        whole = f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}' AND payee IN ('{of_them}')"  # noqa: S608
+        assert cards(page)["应发（整个活动）"] == yuan(figure_of(month, whole))
+        assert "合同" not in cards(page)
 
     @pytest.mark.parametrize("days", ["2025-04-01~2025-04-02", "2025-05-09~2025-05-01", "gestern", "~"])
     def test_days_outside_the_campaign_are_left_alone(self, month: Desk, days: str) -> None:
@@ -346,7 +552,25 @@ class TestHousekeeper:
         assert len(awards_shown) == figure_of(month, f"SELECT COUNT(*) FROM awards {own}")  # noqa: S608
         assert all(len(str(row["合同ID"])) == 19 for row in contracts_shown)
         assert all(row["为什么"] for row in awards_shown)
-        assert "接下来" in words(page)
+
+    def test_what_the_next_contract_may_win_is_told_only_while_the_campaign_is_on(
+        self, month: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for moment, is_on in (("2025-05-31T23:59", True), ("2025-06-01T00:00", False)):
+            look_at(monkeypatch, moment)
+            shown = words(open_page("housekeeper", campaign=BEIJING, person=PERSON))
+            assert ("接下来" in shown) is ("下一个中奖的是" in shown) is is_on
+
+    def test_a_tier_that_is_still_to_be_paid_is_told_after_the_campaign(
+        self, doors: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        look_at(monkeypatch, "2025-06-02T12:00")
+        for amount in (12_000, 15_000):  # raised after the registration: 90,000 of 80,000 yuan
+            doors.show(contracts(*range(1, 7), amount=amount))
+            doors.run()
+        shown = words(open_page("housekeeper"))
+        assert "达标奖：条件已达到，由 settle 补发" in shown
+        assert "下一个中奖的是" not in shown
 
     def test_a_look_at_somebody_leaves_the_ranking_whole(self, month: Desk) -> None:
         page = open_page("housekeeper", campaign=BEIJING, person=PERSON)
@@ -449,9 +673,64 @@ class TestTables:
         wide = Column("原因", wide=True)
         assert pixels(wide, ["没有管家"]) < 150 < pixels(wide, ["条件已达到" * 50]) == WIDE_PIXELS
 
+    def test_titles_that_repeat_are_told_apart(self) -> None:
+        assert distinct(["合计", "日期", "合计", "合计 (2)", "合计"]) == [
+            "合计",
+            "日期",
+            "合计 (3)",
+            "合计 (2)",
+            "合计 (4)",
+        ]
+
+    def test_a_column_with_the_title_of_another_is_shown_beside_it(self) -> None:
+        def draw() -> None:
+            from streamlit_app.tables import Column, show_table
+
+            show_table("t", [Column("合计", "count"), Column("合计", "text")], [[1, "a"], [2, "b"]], file_name="t")
+
+        page = AppTest.from_function(draw).run()
+        assert not page.exception
+        assert table(page) == [{"合计": 1, "合计 (2)": "a"}, {"合计": 2, "合计 (2)": "b"}]
+
+    def test_heads_from_the_source_are_text_in_downloads(self) -> None:
+        columns = [Column("服务商"), Column("=1+1|cmd", "count")]
+        assert csv_bytes(columns, [["A", 1]]).decode("utf-8-sig").splitlines() == ["服务商,'=1+1|cmd", "A,1"]
+        head = load_workbook(io.BytesIO(xlsx_bytes("t", columns, [["A", 1]]))).worksheets[0]["B1"]
+        assert (head.value, head.data_type, head.quotePrefix) == ("=1+1|cmd", "s", True)
+
+    def test_what_names_a_task_has_no_thousands_separators(self, month: Desk) -> None:
+        heads = json.loads(open_page("queue").dataframe[0].proto.columns)
+        assert heads["编号"]["type_config"]["format"] == "%d"
+        assert heads["已试"]["type_config"]["format"] == "localized"
+
     def test_money_below_zero_has_its_sign(self, month: Desk) -> None:
         heads = json.loads(open_page("payout", campaign=BEIJING).dataframe[0].proto.columns)
         assert heads["应发（元）"]["type_config"]["format"] == "%,.2f"
+
+
+class TestSelection:
+    def fail(self, desk: Desk, task: int) -> None:
+        """As it stands in the queue, and on the page with the next look."""
+        with desk.app.database.writing() as connection:
+            connection.execute(sa.update(tasks).where(tasks.c.id == task).values(status="failed", last_error="x"))
+        reading.forget()
+
+    def choose_first(self, page: AppTest) -> AppTest:
+        chosen = {"selection": {"rows": [0], "columns": [], "cells": []}}
+        page.session_state[key_of(page.dataframe[0].proto.id)] = chosen
+        return page.run()
+
+    def test_a_task_that_fails_between_choosing_and_acting_takes_nobodys_place(self, month: Desk) -> None:
+        self.fail(month, 3)
+        page = self.choose_first(open_page("queue", state="failed"))
+        assert "**任务 3**" in words(page)
+        assert [button.label for button in page.button if "所选" in button.label]
+        self.fail(month, 4)
+        page.button(key="act_重发").click().run()
+        assert [row["编号"] for row in table(page)] == [4, 3]
+        assert "任务 4" not in words(page)
+        assert "条消息" not in words(page)
+        assert "选中一行或几行" in words(page)
 
 
 class TestDoor:
@@ -463,7 +742,7 @@ class TestDoor:
         assert "secrets.toml" in page.error[0].value
         assert not page.dataframe
 
-    def test_with_users_a_page_shows_the_form_and_nothing_else(
+    def test_with_users_a_page_shows_the_form_and_nothing_else_also_once_the_password_changed(
         self, month: Desk, secrets: Callable[[str], None]
     ) -> None:
         secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash(PASSWORD)}"')
@@ -475,6 +754,60 @@ class TestDoor:
         page.button[0].click().run()
         assert page.metric
         assert "已登录：wang（只能查看）" in words(page)
+        secrets(f'[dashboard.users.wang]\npassword = "{QUICK.hash("anderes-Passwort")}"')
+        page.run()
+        assert not page.metric
+        assert [field.label for field in page.text_input] == ["用户名", "密码"]
+
+    def test_faults_of_the_company_sign_in_stand_at_the_door(self, month: Desk, secrets: Callable[[str], None]) -> None:
+        secrets('[auth]\ncookie_secret = "Geheimnis"')
+        page = open_page("overview")
+        assert "auth.cookie_secret: 太短" in plain_again(page.error[0].value)
+        assert "auth.client_id: 缺少这一项" in plain_again(page.error[0].value)
+        assert "Geheimnis" not in page.error[0].value
+        assert not page.button
+        assert not page.metric
+
+    def test_each_company_account_has_a_button_and_an_unreachable_provider_is_told_on_the_page(
+        self, month: Desk, secrets: Callable[[str], None]
+    ) -> None:
+        secrets(COMPANY_SECRETS)
+        page = open_page("overview")
+        assert [button.label for button in page.button] == ["用公司账号登录（east）", "用公司账号登录（west）"]
+        page.button[1].click().run()
+        assert not page.exception
+        assert page.error[0].value.startswith("公司的登录系统用不了（连不上")
+        assert not page.metric
+
+    @pytest.mark.parametrize(
+        ("claims", "allowed", "said"),
+        [
+            ({"email": "boss@example.com", "email_verified": True}, "", "已登录：boss@example.com（只能查看）"),
+            ({"email": "boss@example.com"}, "allow_missing_email_verified = true", "已登录：boss@example.com"),
+            ({"email": "boss@example.com"}, "", "没有说明 boss@example.com 这个邮箱是否验证过"),
+            (
+                {"email": "boss@example.com", "email_verified": False},
+                "allow_missing_email_verified = true",
+                "说 boss@example.com 这个邮箱没有验证过",
+            ),
+            ({"email": "li@example.com", "email_verified": True}, "", "账号 li@example.com 没有看板的权限"),
+            ({}, "allow_missing_email_verified = true", "没有给出这个账号的邮箱"),
+        ],
+    )
+    def test_a_company_account_gets_in_only_where_it_is_listed_and_vouched_for(
+        self,
+        month: Desk,
+        secrets: Callable[[str], None],
+        monkeypatch: pytest.MonkeyPatch,
+        claims: dict[str, object],
+        allowed: str,
+        said: str,
+    ) -> None:
+        secrets(f'{COMPANY_SECRETS}[dashboard]\n{allowed}\n[dashboard.emails]\n"boss@example.com" = "viewer"')
+        monkeypatch.setattr(sign_in.st, "user", {"is_logged_in": True} | claims)
+        page = open_page("overview")
+        assert said in plain_again(words(page))
+        assert bool(page.metric) == said.startswith("已登录")
 
     def test_where_too_many_sign_in_at_once_it_is_said_and_the_next_try_comes_in(
         self, month: Desk, secrets: Callable[[str], None], monkeypatch: pytest.MonkeyPatch

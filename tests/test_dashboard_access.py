@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from modules.errors import JobRefusedError
+from modules.settings import Settings
 from streamlit_app import access, launch
 from streamlit_app.access import (
     CHECKED_AT_ONCE,
@@ -30,16 +31,19 @@ from streamlit_app.access import (
     read_secrets,
     sign_in_of,
 )
+from streamlit_app.oidc import Provider, trouble_with
 from streamlit_app.place import address_words
 from tests.dashboard_stage import PASSWORD, QUICK
 from tests.desk import NOON
+from tests.oidc_stand_in import identity_provider
 from tests.tools import wait_until
 
 NOBODYS_QUICK_HASH = QUICK.hash("niemandes-Passwort")
+LIHUAS_HASH = QUICK.hash(PASSWORD)
 SECRETS = f"""
 [dashboard.users.lihua]
 name = "李华"
-password = "{QUICK.hash(PASSWORD)}"
+password = "{LIHUAS_HASH}"
 role = "operator"
 
 [dashboard.users.wang]
@@ -49,6 +53,16 @@ password = "{QUICK.hash("anderes-Passwort")}"
 "Boss@Example.com" = "viewer"
 """
 
+
+COMPANY = {
+    "client_id": "dashboard",
+    "client_secret": "Geheim",
+    "server_metadata_url": "https://accounts.example.com/.well-known/openid-configuration",
+}
+AUTH: dict[str, object] = {
+    "redirect_uri": "https://dashboard.example.com/oauth2callback",
+    "cookie_secret": "Geheimnis" * 4,
+}
 
 PLACES = CHECKED_AT_ONCE + LONGEST_QUEUE
 
@@ -111,12 +125,24 @@ class TestSettings:
 
     def test_users_or_oidc_mean_that_everybody_signs_in(self, sign_in: access.SignIn) -> None:
         assert sign_in.is_required
-        assert sign_in_of({"auth": {"client_id": "x"}}).is_required
+        assert sign_in_of({"auth": AUTH | COMPANY}).is_required
 
     def test_e_mails_are_known_whatever_their_case_and_strangers_are_not(self, sign_in: access.SignIn) -> None:
         assert sign_in.access.role_of(" boss@example.COM ") == "viewer"
         assert sign_in.access.role_of("stranger@example.com") is None
         assert sign_in.access.role_of("") is None
+
+    @pytest.mark.parametrize(
+        ("claim", "strict", "lenient"),
+        [(True, True, True), ("true", True, True), (None, False, True), (False, False, False), ("false", False, False)],
+    )
+    def test_an_address_counts_where_the_provider_vouches_for_it(
+        self, claim: object, strict: bool, lenient: bool
+    ) -> None:
+        as_shipped = sign_in_of({}).access
+        silence_passes = sign_in_of({"dashboard": {"allow_missing_email_verified": True}}).access
+        assert as_shipped.is_vouched_for(claim) == strict
+        assert silence_passes.is_vouched_for(claim) == lenient
 
     def test_a_password_in_the_clear_is_a_fault_that_does_not_show_it(self) -> None:
         with pytest.raises(AccessError) as refused:
@@ -131,6 +157,70 @@ class TestSettings:
         assert read_secrets([tmp_path / "absent.toml"]) == {}
         with pytest.raises(AccessError, match=r"secrets\.toml"):
             read_secrets([tmp_path / "absent.toml", broken])
+
+
+def auth_faults(auth: object) -> str:
+    with pytest.raises(AccessError) as refused:
+        sign_in_of({"auth": auth})
+    return str(refused.value)
+
+
+class TestCompanySettings:
+    """`[auth]`, as Streamlit reads it, before anybody presses the button."""
+
+    def test_a_provider_stands_in_it_or_has_a_name_below_it_or_both(self) -> None:
+        named = {"okta": COMPANY, "work": COMPANY | {"client_kwargs": {"prompt": "login"}}}
+        assert [one.name for one in sign_in_of({"auth": AUTH | COMPANY}).providers] == [None]
+        assert [one.name for one in sign_in_of({"auth": AUTH | named}).providers] == ["okta", "work"]
+        assert [one.name for one in sign_in_of({"auth": AUTH | COMPANY | named}).providers] == [None, "okta", "work"]
+
+    @pytest.mark.parametrize("missing", [*AUTH, *COMPANY])
+    def test_what_is_missing_is_named(self, missing: str) -> None:
+        auth = {key: value for key, value in (AUTH | COMPANY).items() if key != missing}
+        assert auth_faults(auth) == f"secrets.toml: auth.{missing}: 缺少这一项，请补上"
+
+    @pytest.mark.parametrize("missing", COMPANY)
+    def test_also_in_a_provider_with_a_name(self, missing: str) -> None:
+        okta = {key: value for key, value in COMPANY.items() if key != missing}
+        assert auth_faults(AUTH | {"okta": okta}) == f"secrets.toml: auth.okta.{missing}: 缺少这一项，请补上"
+
+    @pytest.mark.parametrize(
+        ("changed", "words"),
+        [
+            ({"redirect_uri": "https://dashboard.example.com"}, "auth.redirect_uri: 应是看板的地址加 /oauth2callback"),
+            ({"cookie_secret": "Geheimnis"}, "auth.cookie_secret: 太短，应是至少 32 个随机字符"),
+            ({"client_id": ""}, "auth.client_id: （内容不显示） 不能为空"),
+            ({"client_secret": 4711}, "auth.client_secret: （内容不显示） 不是文字，请加引号写成文字"),
+            ({"server_metadata_url": "accounts.example.com"}, "auth.server_metadata_url: 应以 https:// 开头"),
+            ({"client_secrt": "Geheimnis"}, "auth.client_secrt: 未知的键，是否想写 client_secret？"),
+            ({"our_okta": COMPANY}, "auth.our_okta: 名字里不能有下划线"),
+        ],
+    )
+    def test_what_is_wrong_is_named_without_the_value(self, changed: dict[str, object], words: str) -> None:
+        faults = auth_faults(AUTH | COMPANY | changed)
+        assert faults.startswith(f"secrets.toml: {words}")
+        assert len(faults.splitlines()) == 1
+        assert "Geheim" not in faults
+        assert "4711" not in faults
+
+    @pytest.mark.parametrize("auth", [{}, "Geheimnis", ["Geheimnis"]])
+    def test_one_that_says_nothing_is_a_fault_and_no_sign_in(self, auth: object) -> None:
+        assert "auth" in auth_faults(auth)
+        assert "Geheimnis" not in auth_faults(auth)
+
+    def test_its_faults_and_those_of_users_are_told_together(self) -> None:
+        with pytest.raises(AccessError) as refused:
+            sign_in_of({"auth": AUTH, "dashboard": {"users": {"wang": {"password": "offen-lesbar"}}}})
+        assert "auth.client_id" in str(refused.value)
+        assert "dashboard.users.wang.password" in str(refused.value)
+
+    def test_a_provider_that_cannot_be_reached_or_is_none_is_known_before_anybody_is_led_there(self) -> None:
+        with identity_provider() as running:
+            described = f"{running.url}/.well-known/openid-configuration"
+            assert trouble_with(Provider(None, described)) is None
+            assert "HTTP 200" in (trouble_with(Provider(None, f"{running.url}/elsewhere")) or "")
+        assert "连不上" in (trouble_with(Provider(None, described)) or "")
+        assert "连不上" in (trouble_with(Provider(None, "https://[::1")) or "")
 
 
 class TestDoorkeeper:
@@ -180,11 +270,21 @@ class TestDoorkeeper:
             keeper.admit(sign_in.access, f"name{number}", "falsch", NOON)
         assert len(keeper._tries) == REMEMBERED_NAMES
 
-    def test_a_user_whose_role_changed_is_not_known_any_more(self, sign_in: access.SignIn) -> None:
+    @pytest.mark.parametrize(
+        ("before", "after"), [("operator", "viewer"), ("李华", "李华二"), (LIHUAS_HASH, QUICK.hash("neues-Passwort"))]
+    )
+    def test_a_user_whose_role_name_or_password_changed_is_not_known_any_more(
+        self, sign_in: access.SignIn, before: str, after: str
+    ) -> None:
         viewer = Doorkeeper().admit(sign_in.access, "lihua", PASSWORD, NOON)
         assert viewer is not None
-        changed = sign_in_of(tomllib.loads(SECRETS.replace("operator", "viewer"))).access
-        assert not changed.knows(viewer)
+        assert sign_in_of(tomllib.loads(SECRETS)).access.knows(viewer)
+        assert not sign_in_of(tomllib.loads(SECRETS.replace(before, after))).access.knows(viewer)
+
+    def test_what_a_session_keeps_shows_nothing_of_the_password(self, sign_in: access.SignIn) -> None:
+        viewer = Doorkeeper().admit(sign_in.access, "lihua", PASSWORD, NOON)
+        assert LIHUAS_HASH not in str(vars(viewer))
+        assert repr(viewer) == "Viewer(name='李华', who='看板 lihua', role='operator')"
 
     def test_what_hash_password_makes_is_taken(self) -> None:
         stored = access.password_hash(PASSWORD)
@@ -297,6 +397,18 @@ class TestLaunch:
                 launch.require_safe(address, nobody)
             launch.require_safe(address, sign_in)
         launch.require_safe("127.0.0.1", nobody)
+
+    def test_a_sign_in_that_is_not_complete_does_not_start(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        secrets = tmp_path / "secrets.toml"
+        secrets.write_text('[auth]\ncookie_secret = "Geheimnis"\n', encoding="utf-8")
+        monkeypatch.setattr(launch, "SECRETS", (secrets,))
+        with pytest.raises(
+            JobRefusedError, match=r"登录设置有错，看板拒绝启动：[\s\S]*auth\.client_id: 缺少"
+        ) as refused:
+            launch.serve(Settings(), demo=False, port=None)
+        assert "Geheimnis" not in str(refused.value)
 
     def test_a_port_that_is_taken_is_refused_in_words(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as other:

@@ -263,6 +263,7 @@ def test_a_row_of_the_ranking_leads_to_the_housekeeper(opened: Window) -> None:
     opened.page.wait_for_url("**/housekeeper?**")
     opened.settle()
     assert opened.page.inner_text("h1") == "管家详情"
+    assert opened.page.get_attribute("html", "lang") == "zh"
     assert f"campaign={BEIJING}" in opened.page.url
     opened.pick_row(0)
     opened.page.get_by_text("全额计入").first.wait_for()
@@ -313,6 +314,18 @@ def test_the_download_of_the_queue_has_more_than_the_page_shows(opened: Window, 
         assert [row["内容"] for row in csv.DictReader(file)] == [row["message"] for row in reversed(sent)]
     workbook = load_workbook(opened.download("Excel", tmp_path))
     assert len([row for row in workbook.worksheets[0].iter_rows(min_row=2) if row[0].value]) == len(sent)
+
+
+def test_below_a_button_whose_file_cannot_be_made_stands_why(opened: Window, desk: Desk) -> None:
+    opened.open("payout", month="2025-05", campaign=BEIJING)
+    settings = Path(desk.environ["SETTINGS_FILE"])
+    as_before = settings.read_text(encoding="utf-8")
+    settings.write_text("dashboard: {", encoding="utf-8")
+    try:
+        opened.page.get_by_role("button", name="下载应发表").click()
+        opened.page.get_by_text(re.compile(f"文件没有生成：.*{re.escape(settings.name)}")).wait_for()
+    finally:
+        settings.write_text(as_before, encoding="utf-8")
 
 
 def test_the_payout_sheet_is_downloaded_and_the_source_is_asked_anew(
@@ -590,11 +603,12 @@ def company_url(desk: Desk, provider: IdentityProvider, tmp_path_factory: pytest
         ("boss@example.com", True, "已登录：boss@example.com（只能查看）"),
         ("lihua@example.com", True, "已登录：lihua@example.com（可操作）"),
         ("stranger@example.com", True, "账号 stranger@example.com 没有看板的权限"),
-        ("boss@example.com", False, "账号 boss@example.com 没有看板的权限"),
+        ("boss@example.com", False, "公司的登录系统说 boss@example.com 这个邮箱没有验证过"),
+        ("boss@example.com", None, "公司的登录系统没有说明 boss@example.com 这个邮箱是否验证过"),
     ],
 )
 def test_a_company_account_gets_in_only_where_it_is_listed_and_vouched_for(
-    browser: Browser, company_url: str, provider: IdentityProvider, email: str, verified: bool, seen: str
+    browser: Browser, company_url: str, provider: IdentityProvider, email: str, verified: bool | None, seen: str
 ) -> None:
     provider.email, provider.verified = email, verified
     with window(browser, company_url) as shown:

@@ -18,7 +18,7 @@ from modules.figures.newest import Newest, newest_of
 from modules.tables import audit_log, job_runs, rejected_rows, sla_days, sla_violations, tasks
 from streamlit_app import data, tables
 from streamlit_app.tables import Column, csv_bytes, xlsx_bytes
-from tests.dashboard_stage import keep_downloads, open_page, table, words
+from tests.dashboard_stage import keep_downloads, open_page, table, unfold, words
 from tests.desk import BEIJING, NOON, Desk
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
@@ -110,7 +110,7 @@ class TestWhole:
     ) -> None:
         offered = keep_downloads(monkeypatch)
         fill(doors, limit + 7)
-        page = open_page(name)
+        page = unfold(open_page(name))
         assert not page.exception
         (shown,) = [
             rows for rows in (table(page, one) for one in range(len(page.dataframe))) if rows and title in rows[0]

@@ -7,19 +7,23 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import sqlalchemy as sa
 from openpyxl import load_workbook
 from streamlit.testing.v1 import AppTest
 
 from modules import adjustments
 from modules.adjustments import Wish
+from modules.campaign_ledger import open_ledger
 from modules.clock import parse_moment
 from modules.closing import close
 from modules.ledger_records import read_awards
+from modules.rewards.money import format_yuan
 from modules.sandbox.metabase import Fault
-from modules.tables import audit_log, awards, performance
+from modules.tables import audit_log, awards, campaigns, performance
 from modules.task_board import TaskError
-from streamlit_app import acts, data, sign_in
+from streamlit_app import acts, charts, data, sign_in
 from streamlit_app.access import Viewer
 from tests.dashboard_stage import asked, cards, figure_of, look_at, open_page, table, words
 from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts, lasting_desk
@@ -58,6 +62,97 @@ def cents(shown: object) -> int:
     return round(float(str(shown)) * 100)
 
 
+class TestOverview:
+    def test_the_cities_together_are_compared_only_where_each_has_the_month_before(self, sold: Desk) -> None:
+        beijing, shanghai, both = table(open_page("overview"))
+        assert (beijing["城市"], shanghai["城市"], both["城市"]) == ("北京", "上海", "合计")
+        assert float(str(beijing["比上月同期"])) != 0
+        assert pd.isna(shanghai["比上月同期"])
+        assert pd.isna(both["比上月同期"])
+        with sold.app.database.writing() as connection:
+            connection.execute(sa.insert(campaigns).values(key="SH-2025-04", revision=1))
+        data.close()
+        assert float(str(table(open_page("overview"))[2]["比上月同期"])) > float(str(beijing["比上月同期"]))
+
+    def test_a_ledger_that_was_taken_over_and_never_pulled_is_a_whole_month(
+        self, sold: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with sold.app.database.writing() as connection:
+            connection.execute(sa.update(campaigns).values(last_pull_at=None))
+        look_at(monkeypatch, "2025-06-10T12:00")
+        page = open_page("overview")
+        assert "数据只到" not in words(page)
+        assert "预计到月底" not in cards(page)
+        assert float(str(table(page)[0]["比上月同期"])) != 0
+        assert "整个活动期" in [one.help for one in open_page("trends", campaign=BEIJING).metric]
+
+    def test_what_changed_contracts_come_to_now_is_what_the_ranking_adds_up_to(self, sold: Desk) -> None:
+        ours = f"campaign = '{BEIJING}' AND sequence"
+        with sold.app.database.writing() as connection:
+            connection.execute(sa.text(f"UPDATE performance SET source_amount = 1 WHERE {ours} = 3"))  # noqa: S608
+            gone = f"UPDATE performance SET loss_accepted_at = registered_at WHERE {ours} = 5"  # noqa: S608
+            connection.execute(sa.text(gone))
+        page = open_page("overview")
+        with sold.app.database.reading() as connection:
+            ledger = open_ledger(connection, sold.app.campaigns, BEIJING)
+        assert ledger.standing is not None
+        live = sum(position.performance_total for position in ledger.standing.positions.values())
+        registered = figure_of(sold, f"SELECT SUM(performance) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
+        assert 0 < live < registered
+        fewer = f"计入业绩是 {format_yuan(live)} 元，少 {format_yuan(registered - live)} 元"
+        assert f"有 2 个合同改了金额或已消失；上面是登记时的数字；按现在的金额{fewer}" in words(page)
+        ranks = table(open_page("ranking", campaign=BEIJING))
+        assert sum(cents(row["累计业绩（元）"]) for row in ranks) == live
+
+
+class TestPeople:
+    """In May of Shanghai some sign for two providers: one person, two payees."""
+
+    def both(self, desk: Desk) -> tuple[int, int]:
+        """Payees and persons."""
+        own = f"FROM performance WHERE campaign = '{SHANGHAI_MAY}'"
+        payees = figure_of(desk, f"SELECT COUNT(DISTINCT payee) {own}")
+        persons = figure_of(desk, f"SELECT COUNT(DISTINCT housekeeper) {own}")
+        assert persons < payees
+        return payees, persons
+
+    def test_every_page_counts_persons_where_it_says_so(self, sold: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+        payees, persons = self.both(sold)
+        own = f"FROM awards WHERE campaign = '{SHANGHAI_MAY}'"
+        paid = figure_of(sold, f"SELECT COUNT(DISTINCT housekeeper) {own} AND amount > 0")
+        ranking, rewards, payout, simulation = (
+            open_page(name, campaign=SHANGHAI_MAY) for name in ("ranking", "rewards", "payout", "simulation")
+        )
+        (card,) = [one for one in ranking.metric if one.label == "管家"]
+        assert (card.value, card.delta) == (f"{persons} 人", f"奖励按 {payees} 份算")
+        assert "每家各算一份奖励" in card.help
+        assert cards(rewards)["得奖管家"] == cards(payout)["有应发的管家"] == f"{paid} 人"
+        (card,) = [one for one in simulation.metric if one.label == "得奖的管家"]
+        assert f"共 {persons} 人签约" in card.help
+        assert int(card.value.split()[0]) <= persons
+        with sold.app.database.writing() as connection:
+            connection.execute(sa.update(campaigns).values(last_pull_at=parse_moment("2025-06-02T08:00")))
+        data.close()
+        assert cards(open_page("overview"))["签约管家"]
+        signed = [one.value for one in open_page("overview").metric if one.label == "签约管家"]
+        assert signed[1] == f"{persons} 人"
+
+    @pytest.mark.parametrize("name", ["ranking", "payout"])
+    def test_every_bar_is_one_payee(self, sold: Desk, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        drawn: list[tuple[str, list[str]]] = []
+        monkeypatch.setattr(
+            charts, "show_bars", lambda says, rows, **_kw: drawn.append((says, [row[0] for row in rows]))
+        )
+        monkeypatch.setattr(charts, "show_stacks", lambda says, *_rows, names, **_kw: drawn.append((says, names)))
+        open_page(name, campaign=SHANGHAI_MAY)
+        ((says, names),) = drawn
+        assert len(names) == len(set(names))
+        assert all(one.endswith("）") for one in names)
+        persons = len({one.partition("（")[0] for one in names})
+        assert (f"{persons} 位管家" if persons == len(names) else f"{len(names)} 份（{persons} 位管家）") in says
+        assert persons < len(names) or name == "payout"  # where the few who won are all different
+
+
 class TestRewards:
     def test_every_award_is_there_with_what_it_came_to(self, sold: Desk) -> None:
         page = open_page("rewards", campaign=BEIJING)
@@ -68,7 +163,7 @@ class TestRewards:
             own = [one for one in granted if (one["kind"], one["name"]) == name]
             assert cents(row["金额（元）"]) == sum(one["amount"] for one in own)
             assert row["个数"] == len(own)
-            assert row["得奖管家"] == len({one["payee"] for one in own})
+            assert row["得奖管家"] == len({one["housekeeper"] for one in own})
         assert cents(rows["人工调整", "人工调整"]["其中补发和调整（元）"]) == -5_850
 
     def test_providers_add_up_to_the_whole_and_each_is_that_of_the_contracts(self, sold: Desk) -> None:
@@ -102,6 +197,21 @@ class TestRewards:
         for key in (BEIJING, SHANGHAI_MAY):
             total = cards(open_page("rewards", campaign=key))["奖金合计"]
             assert total == cards(open_page("payout", campaign=key))["应发合计"]
+
+    def test_an_adjustment_long_after_stands_in_a_last_column_of_its_own(
+        self, sold: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        drawn: list[list[str]] = []
+        monkeypatch.setattr(charts, "show_stacks", lambda says, _rows, names, **_kw: drawn.append([says, *names]))
+        open_page("rewards", campaign=BEIJING)
+        sold.clock.now = parse_moment("2025-08-15T09:00")
+        adjustments.adjust(sold.app, Wish(BEIJING, PERSON, None, "300", "补贴"), "王", dry_run=False)
+        data.close()
+        open_page("rewards", campaign=BEIJING)
+        (says, *before), (says_after, *after) = drawn
+        assert after == [*before, "活动期后"]
+        assert before == [f"05-{day:02d}" for day in range(1, 21)]
+        assert says_after == says.replace("。", "；活动期后补发和人工调整的 300 元另列在最后一栏，不算进平均。")
 
     def test_where_nothing_was_won_it_says_so(self, doors: Desk) -> None:
         doors.show(contracts(1, amount=100))
@@ -138,6 +248,17 @@ class TestRewards:
             assert cents(row["达到再得（元）"]) == 20_000
             assert "活动到 5 月 31 日为止" in words(page)
 
+    def test_whoever_has_reached_a_tier_and_was_not_granted_it_is_no_near_miss(self, doors: Desk) -> None:
+        for amount in (12_000, 21_000):  # raised after the registration: 126,000 yuan, two tiers of 200 and 400
+            doors.show(contracts(*range(1, 7), amount=amount))
+            doors.run()
+        page = open_page("rewards")
+        assert "没有管家离下一档" in words(page)
+        assert "有 1 位管家，共 600 元，还没有算进应发：随下一个新合同发放，或由 settle 补发" in words(page)
+        (row,) = table(page, len(page.dataframe) - 1)
+        assert (row["管家"], row["已达到"], row["待补发（元）"]) == (PERSON, "优秀奖、达标奖", 600)
+        assert cards(open_page("ranking"))["离下一档不远"] == "0 人"
+
 
 class TestTrends:
     def test_every_day_is_there_and_they_add_up_to_the_ledger(self, sold: Desk) -> None:
@@ -162,6 +283,23 @@ class TestTrends:
         now = figure_of(sold, f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608
         (card,) = [one for one in page.metric if one.label == "合同"]
         assert (card.value, card.delta) == (f"{now} 单", f"{now / before - 1:+.1%}")
+
+    def test_the_last_seven_days_are_whole_ones_whatever_the_hour_of_the_pull(self, sold: Desk) -> None:
+        shown = []
+        for pulled in ("2025-05-20T00:10", "2025-05-20T23:59"):
+            with sold.app.database.writing() as connection:
+                connection.execute(sa.update(campaigns).values(last_pull_at=parse_moment(pulled)))
+            data.close()
+            page = open_page("trends", campaign=BEIJING)
+            assert "只算整天，到 5 月 19 日为止；5 月 20 日的数据还不全，不算在内" in words(page)
+            shown.append([(one.value, one.delta) for one in page.metric if one.label.startswith(("最近", "平均每天"))])
+        assert shown[0] == shown[1]
+        own = f"SELECT COUNT(*) FROM performance WHERE campaign = '{BEIJING}' AND signed_at"  # noqa: S608
+        week = figure_of(sold, f"{own} >= '2025-05-13' AND signed_at < '2025-05-20'")
+        before = figure_of(sold, f"{own} >= '2025-05-06' AND signed_at < '2025-05-13'")
+        assert shown[0][0] == (f"{week} 单", f"{week / before - 1:+.1%}")
+        whole = figure_of(sold, f"{own} < '2025-05-20'")
+        assert shown[0][1][0] == f"{whole / 19:.1f} 单"
 
     def test_without_a_month_before_it_says_so(self, sold: Desk) -> None:
         page = open_page("trends", campaign=SHANGHAI_MAY)

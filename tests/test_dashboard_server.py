@@ -9,12 +9,12 @@ import sys
 import pytest
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Message
 
 from modules.settings import ROOT
-from streamlit_app.served import HEADERS, hardened
+from streamlit_app.served import CHINESE, ENGLISH, HEADERS, hardened, uncompressed
 
 
 async def greet(request: Request) -> Response:
@@ -25,7 +25,15 @@ async def fail(request: Request) -> Response:
     raise RuntimeError("boom")
 
 
-SITE = Starlette(routes=[Route("/", greet), Route("/fails", fail)])
+async def show(request: Request) -> Response:
+    return HTMLResponse(ENGLISH)
+
+
+async def give(request: Request) -> Response:
+    return PlainTextResponse(ENGLISH)
+
+
+SITE = Starlette(routes=[Route("/", greet), Route("/fails", fail), Route("/page", show), Route("/file", give)])
 
 
 def answer_to(path: str) -> tuple[int, list[tuple[str, str]], bytes]:
@@ -53,6 +61,19 @@ def test_an_answer_has_each_of_them_once_whatever_it_is(path: str, status: int) 
     assert answered == status
     for name, value in HEADERS.items():
         assert [held for key, held in headers if key == name.lower()] == [value]
+
+
+def test_a_page_says_that_it_is_in_chinese_and_a_file_stays_as_it_is() -> None:
+    assert len(CHINESE) == len(ENGLISH)
+    assert answer_to("/page")[2] == CHINESE
+    assert answer_to("/file")[2] == ENGLISH
+
+
+def test_what_asks_for_a_page_gets_it_uncompressed_and_all_else_as_it_asks() -> None:
+    page = [(b"accept", b"text/html,*/*"), (b"accept-encoding", b"gzip"), (b"cookie", b"a=b")]
+    assert uncompressed({"type": "http", "headers": page})["headers"] == [page[0], page[2]]
+    for other in ({"type": "http", "headers": [(b"accept", b"*/*"), page[1]]}, {"type": "websocket"}):
+        assert uncompressed(other) is other
 
 
 def test_all_else_is_passed_on_as_it_is() -> None:

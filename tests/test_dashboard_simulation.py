@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 from modules.rewards.changes import ChangeError, parse_change
 from modules.simulation import Request, run_simulation
 from streamlit_app import charts, data, reading
-from tests.dashboard_stage import asked, cards, figure_of, open_page, table, words
+from tests.dashboard_stage import asked, cards, figure_of, open_page, table, unfold, words
 from tests.desk import BEIJING, Desk
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
@@ -63,7 +63,7 @@ class TestPage:
         page = open_page("simulation", campaign=BEIJING)
         lever(page, "达标奖 门槛（元）").set_value(60_000)
         lever(page, "接好运 奖金（元）").set_value(30).run()
-        entry = ast.literal_eval(f"{{{page.code[0].value}}}")[BEIJING]
+        entry = ast.literal_eval(f"{{{unfold(page).code[0].value}}}")[BEIJING]
         assert entry["tiered_rewards"]["tiers"][0]["threshold"] == 60_000
         assert entry["awards_mapping"]["接好运"] == 30
         entry["tiered_rewards"]["tiers"][0]["threshold"] = 80_000

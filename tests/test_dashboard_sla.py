@@ -18,7 +18,7 @@ from modules.sla_settings import SlaSettings
 from modules.tables import sla_violations, spent_keys, tasks
 from modules.templates import Templates
 from streamlit_app import data, reading
-from tests.dashboard_stage import asked, cards, figure_of, open_page, run_violations, slot_after, table, words
+from tests.dashboard_stage import asked, cards, figure_of, open_page, run_violations, slot_after, table, unfold, words
 from tests.desk import Desk, lasting_desk
 
 pytestmark = pytest.mark.usefixtures("nothing_kept")
@@ -115,10 +115,25 @@ class TestDaysWithoutData:
         assert "没有服务违规" in words(page)
 
 
+class TestFolds:
+    def test_violations_one_by_one_are_read_once_somebody_opens_them(
+        self, may: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        looks: list[object] = []
+        read = data.sla_lines
+        monkeypatch.setattr(data, "sla_lines", lambda *asked: (looks.append(asked), read(*asked))[1])
+        page = open_page("sla")
+        total = figure_of(may, "SELECT COUNT(*) FROM sla_violations")
+        assert page.expander[0].label == f"逐条查看（{total:,} 条）"
+        assert not looks
+        assert len(table(unfold(page), 1)) == total
+        assert looks
+
+
 class TestTexts:
     def test_what_was_sent_stands_there_word_by_word_with_its_state(self, may: Desk) -> None:
         may.drain()
-        page = open_page("sla", week=str(MONDAY))
+        page = unfold(open_page("sla", week=str(MONDAY)))
         sent = may.table(tasks)
         keys = {
             row["group_key"]
@@ -131,13 +146,13 @@ class TestTexts:
         assert any("已发送" in one.label for one in page.expander)
 
     def test_a_week_that_is_not_over_is_shown_as_it_would_be_told(self, may: Desk) -> None:
-        page = open_page("sla", week=str(NEXT_MONDAY))
+        page = unfold(open_page("sla", week=str(NEXT_MONDAY)))
         assert "还没有发" in words(page)
         assert all(f"{NEXT_MONDAY} 至 2025-05-25" in text for text in texts(page))
         assert any("2025-05-28 18:00" in text for text in texts(page))  # appeals count from the day it will be told
 
     def test_a_message_that_was_purged_is_written_anew_and_said_to_be(self, may: Desk) -> None:
-        before = texts(open_page("sla", week=str(MONDAY)))
+        before = texts(unfold(open_page("sla", week=str(MONDAY))))
         with may.app.database.writing() as connection:
             keys = connection.scalars(
                 sa.select(tasks.c.group_key).where(tasks.c.group_key.startswith("sla-")).distinct()
@@ -146,7 +161,7 @@ class TestTexts:
             connection.execute(sa.insert(spent_keys), gone)
             connection.execute(sa.delete(tasks))
         reading.forget()
-        page = open_page("sla", week=str(MONDAY))
+        page = unfold(open_page("sla", week=str(MONDAY)))
         assert "原文已清理" in "".join(one.label for one in page.expander)
         reports = [text for text in before if not text.startswith("⚠️")]
         assert reports

@@ -135,8 +135,36 @@ class TestDaemon:
         assert cards(page)["后台程序"] == "⚪ 没有运行"
         assert "被正常停止" in "".join(warning.value for warning in page.warning)
 
+    def test_where_its_lock_can_not_be_tried_nobody_knows_and_the_rest_is_shown(self, busy: Desk) -> None:
+        state = busy.app.settings.state_dir
+        state.rename(state.with_name("elsewhere"))
+        state.write_text("no folder")  # root may write everywhere
+        page = open_page("status")
+        state.unlink()
+        state.with_name("elsewhere").rename(state)
+        assert cards(page)["后台程序"] == "❔ 不知道"
+        (error,) = page.error
+        assert f"后台程序在不在运行，不知道：读写不了 {state}" in error.value
+        assert len(table(page, JOBS)) > 1
+        assert "数据表的版本" in {row["项目"] for row in table(page, 3)}
+
 
 class TestConfiguration:
+    def test_a_typo_in_the_file_of_campaigns_leaves_the_other_sections(
+        self, busy: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "campaigns.py"
+        file.write_text("REWARD_CONFIGS = {,}", encoding="utf-8")
+        monkeypatch.setenv("CAMPAIGNS_FILE", str(file))
+        page = open_page("status")
+        assert not page.exception
+        assert "要改正（1 处）" in words(page)
+        assert cards(page)["上次失败的任务"] == "🔴 1"
+        failures, rejected, versions = (table(page, number) for number in range(3))
+        assert failures[0]["错误"]
+        assert rejected[0]["原因"]
+        assert versions[0]["项目"] == "看板"
+
     def test_a_fault_is_told_with_its_path(self, busy: Desk, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         file = tmp_path / "campaigns.py"
         own = busy.app.settings.campaigns_file.read_text(encoding="utf-8")

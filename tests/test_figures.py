@@ -7,23 +7,27 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from modules import ledger
 from modules.campaign_ledger import open_ledger
-from modules.campaigns import load_badge_lists
+from modules.campaigns import SHIPPED_FILE, load_badge_lists, load_campaigns
 from modules.clock import SHANGHAI, parse_moment
 from modules.database import Database, DatabaseError
 from modules.figures import months, queue, ranking
 from modules.figures.freshness import age_words, freshness_of
+from modules.figures.live import live_performance
 from modules.figures.months import Period, Totals, forecast_of, totals_of
-from modules.figures.troubles import FailedRun, troubles_of
+from modules.figures.troubles import FailedRun, Troubles, still_due, troubles_of
 from modules.ledger_records import read_awards
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.rules import Tiers
-from modules.tables import audit_log, awards, job_runs, rejected_rows, tasks
+from modules.rewards.standing import standing_of
+from modules.tables import audit_log, awards, job_runs, performance, rejected_rows, tasks
 from modules.task_states import COMPLETED, STATUSES
 from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts
+from tests.engine_desk import campaign_of
 from tests.ledger_rows import PULLED as NOW
 from tests.ledger_rows import put_award, put_campaign, put_contract
 
@@ -58,7 +62,7 @@ class TestTotals:
         put_award(any_database, -200)
         with any_database.reading() as connection:
             assert totals_of(connection, BEIJING) == Totals(
-                contracts=3, amount=30_000, performance=36_000, bonus_pool=60, payout=300, payees=2, changed=2
+                contracts=3, amount=30_000, performance=36_000, bonus_pool=60, payout=300, people=2, changed=2
             )
 
     def test_up_to_a_moment_awards_go_with_their_contract_and_others_with_their_grant(
@@ -73,6 +77,53 @@ class TestTotals:
         with any_database.reading() as connection:
             found = totals_of(connection, BEIJING, parse_moment("2025-05-10T00:00"))
         assert (found.contracts, found.payout) == (1, 101)
+
+
+LIMITS = st.sampled_from([None, 0, 100, 250])
+ROWS = st.lists(
+    st.tuples(st.sampled_from(["", "P1", "P2"]), st.booleans(), st.booleans(), st.booleans(), st.integers(0, 30_000)),
+    max_size=8,
+)
+
+
+class TestLivePerformance:
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+    @example(limits={"single_project_limit": 100}, rows=[("", False, False, False, 9_000)] * 2)
+    @example(limits={"single_project_limit": 100}, rows=[("P1", False, False, False, 9_000)] * 2)
+    @example(limits={"single_project_limit": 100}, rows=[("P1", own, False, False, 9_000) for own in (False, True)])
+    @example(limits={"enable_cap": True, "single_contract_cap": 100}, rows=[("P1", False, True, False, 30_000)])
+    @given(
+        limits=st.fixed_dictionaries(
+            {"enable_cap": st.booleans()},
+            optional=dict.fromkeys(
+                (
+                    "single_contract_cap",
+                    "single_project_limit",
+                    "self_referral_contract_cap",
+                    "self_referral_project_limit",
+                ),
+                LIMITS,
+            ),
+        ),
+        rows=ROWS,
+    )
+    def test_it_is_what_the_frame_comes_to_whatever_the_limits(
+        self, any_database: Database, limits: dict[str, Any], rows: list[tuple[str, bool, bool, bool, int]]
+    ) -> None:
+        campaign = campaign_of({"performance_limits": limits}, {})
+        with any_database.writing() as connection:
+            connection.execute(sa.delete(performance))
+        for number, (project, own, historical, is_lost, amount) in enumerate(rows, 1):
+            numbers = {"sequence": None, "personal_sequence": None} if historical else {}
+            tracks = {"project": project, "self_referral": own, "historical": historical}
+            lost = {"loss_accepted_at": NOW if is_lost else None}
+            put_contract(any_database, number, source_amount=amount, **tracks, **lost, **numbers)
+        with any_database.reading() as connection:
+            opened = ledger.read(connection, BEIJING)
+            found = live_performance(connection, BEIJING, campaign.performance_limits)
+        shown = frozenset(opened.state.registered["contract_id"]) - opened.accepted_losses
+        positions = standing_of(campaign, opened.state, shown).positions.values()
+        assert found == sum(position.performance_total for position in positions)
 
 
 class TestMonths:
@@ -107,6 +158,18 @@ class TestMonths:
         assert found.before.contracts == 1
         assert found.forecast == found.totals
 
+    def test_a_month_that_was_taken_over_and_never_pulled_is_held_against_the_whole_month_before(
+        self, any_database: Database
+    ) -> None:
+        put_campaign(any_database, BEIJING, last_pull_at=None)
+        put_campaign(any_database, "BJ-2025-04", last_pull_at=None)
+        put_contract(any_database, 1)
+        put_contract(any_database, 2, campaign="BJ-2025-04", signed_at=parse_moment("2025-04-30T23:59"))
+        with any_database.reading() as connection:
+            (found,) = months.city_months(connection, {}, "2025-05")
+        assert found.before is not None
+        assert (found.before.contracts, found.forecast) == (1, found.totals)
+
     def test_without_a_month_before_there_is_nothing_to_compare(self, any_database: Database) -> None:
         put_campaign(any_database, BEIJING)
         with any_database.reading() as connection:
@@ -121,16 +184,19 @@ class TestMonths:
 class TestForecast:
     def test_half_the_campaign_promises_twice_as_much(self) -> None:
         half = period(end=date(2025, 5, 30))  # 15 of 30 days
-        found = forecast_of(Totals(contracts=10, amount=1_000, payout=7, payees=3), half)
-        assert found == Totals(contracts=20, amount=2_000, payout=14, payees=3)
+        found = forecast_of(Totals(contracts=10, amount=1_000, payout=7, people=3), half)
+        assert found == Totals(contracts=20, amount=2_000, payout=14, people=3)
 
     @pytest.mark.parametrize(("pulled", "is_known"), [("2025-05-03T23:59", False), ("2025-05-04T00:00", True)])
     def test_the_first_three_days_promise_nothing(self, pulled: str, is_known: bool) -> None:
         found = forecast_of(Totals(contracts=1), period(last_pull_at=parse_moment(pulled)))
         assert (found is not None) == is_known
 
-    def test_never_pulled_promises_nothing(self) -> None:
-        assert forecast_of(Totals(), period(last_pull_at=None)) is None
+    def test_a_ledger_that_was_taken_over_and_never_pulled_is_whole(self) -> None:
+        taken_over = period(last_pull_at=None)
+        assert taken_over.is_over
+        assert taken_over.as_of == parse_moment("2025-06-01T00:00")
+        assert forecast_of(Totals(contracts=3), taken_over) == Totals(contracts=3)
 
     @given(
         contracts=st.integers(0, 10**6),
@@ -154,8 +220,29 @@ class TestFreshness:
             period(campaign="GZ-2025-05", last_pull_at=None),
         ]
         found = freshness_of(known, NOW, timedelta(minutes=3))
-        assert found.stale == ("SH-2025-05", "GZ-2025-05")
+        assert (found.stale, found.missing) == (("SH-2025-05",), ("GZ-2025-05",))
         assert found.at == just
+
+    def test_one_that_has_just_begun_is_given_time_for_its_first_pull(self) -> None:
+        known, begins = [period(last_pull_at=None)], parse_moment("2025-05-01T00:00")
+        assert freshness_of(known, begins + timedelta(minutes=15), timedelta(minutes=3)).missing == ()
+        assert freshness_of(known, begins + timedelta(minutes=16), timedelta(minutes=3)).missing == (BEIJING,)
+
+    def test_campaigns_that_are_to_be_pulled_count_though_nothing_ever_came_of_them(
+        self, any_database: Database
+    ) -> None:
+        day, configured = date(2025, 5, 20), load_campaigns(SHIPPED_FILE, date(2025, 5, 20)).valid
+
+        def due() -> dict[str, datetime | None]:
+            with any_database.reading() as connection:
+                found = months.periods_due(connection, configured, day)
+            return {one.campaign: one.last_pull_at for one in found if one.closed_at is None}
+
+        assert due() == {BEIJING: None, SHANGHAI_MAY: None}
+        put_campaign(any_database, "BJ-2025-04", last_pull_at=NOW)
+        put_campaign(any_database, BEIJING, last_pull_at=NOW, revision=0)  # of an empty pull
+        put_campaign(any_database, SHANGHAI_MAY, last_pull_at=None, revision=0, closed_at=NOW)
+        assert due() == {"BJ-2025-04": NOW, BEIJING: NOW}
 
     def test_one_that_is_closed_or_past_its_settle_days_is_not(self) -> None:
         long_ago = NOW - timedelta(days=9)
@@ -202,6 +289,20 @@ class TestTroubles:
         assert (found.failed, found.uncertain, found.rejected) == (1, 1, {BEIJING: 2})
         assert found.failed_runs == (FailedRun("b", "连不上"), FailedRun("c", "连不上"))
 
+    def test_what_nobody_waits_for_is_left_out(self) -> None:
+        runs = (FailedRun("b", "e"), FailedRun("removed", "e"))
+        found = still_due(Troubles(2, 1, {BEIJING: 1, "BJ-2025-04": 3}, runs), {BEIJING, "b"})
+        assert found == Troubles(2, 1, {BEIJING: 1}, runs[:1])
+
+    def test_a_slot_that_was_run_again_counts_from_then(self, any_database: Database) -> None:
+        later = NOW + timedelta(hours=1)
+        with any_database.writing() as connection:
+            for started, outcome in ((later, "failed"), (NOW, "ok")):  # the older row was tried again last
+                run = {"job": "a", "slot": NOW, "started_at": started, "outcome": outcome, "error": "连不上"}
+                connection.execute(sa.insert(job_runs).values(run))
+        with any_database.reading() as connection:
+            assert troubles_of(connection).failed_runs == (FailedRun("a", "连不上"),)
+
 
 class TestRanking:
     def ranked(self, desk: Desk) -> ranking.Ranking:
@@ -237,7 +338,7 @@ class TestRanking:
 
     @pytest.mark.parametrize(
         ("near", "contracts_missing", "fen"),
-        [(True, 0, 100), (False, 0, 101), (True, 1, 0), (True, 1, 100), (False, 2, 0)],
+        [(True, 0, 100), (False, 0, 101), (False, 0, 0), (True, 1, 0), (True, 1, 100), (False, 2, 0)],
     )
     def test_near_is_within_a_tenth_of_the_threshold_and_one_contract(
         self, near: bool, contracts_missing: int, fen: int

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 
 from modules.clock import parse_moment
 from modules.database import Database
+from modules.figures.award_days import award_days
 from modules.figures.composition import Composition, DayPart, Part, ProviderPart, composition_of
 from modules.figures.course import Course, Day, course_of, running
 from modules.figures.cut import Cut
+from modules.figures.days import axis_words, days_between
 from modules.figures.distribution import MOST_STEPS, Step, distribution_of
 from modules.figures.months import Period
 from modules.figures.stages import Stage, stage_of
@@ -157,6 +159,36 @@ class TestComposition:
             assert composition_of(connection, Cut(APRIL)) == Composition(0, 0, (), (), (), {})
 
 
+class TestAwardDays:
+    PERIOD = Period(BEIJING, "北京", "2025-05", date(2025, 5, 1), date(2025, 5, 31), date(2025, 6, 3), None, None)
+
+    def test_what_was_granted_outside_the_campaign_stands_apart_and_moves_neither_axis_nor_average(self) -> None:
+        parts = [
+            DayPart(date(2025, 4, 30), "人工调整", 70),
+            DayPart(date(2025, 5, 1), "幸运数字", 3_000),
+            DayPart(date(2025, 5, 1), "节节高", 100),
+            DayPart(date(2025, 5, 31), "幸运数字", 3_100),
+            DayPart(date(2025, 6, 2), "节节高", 20_000),
+            DayPart(date(2025, 6, 2), "人工调整", -300),
+            DayPart(date(2026, 5, 1), "人工调整", 500),
+        ]
+        found = award_days(parts, self.PERIOD, date(2025, 5, 1), date(2025, 5, 20))
+        assert (found.days[0], found.days[-1], len(found.days)) == (date(2025, 5, 1), date(2025, 5, 31), 31)
+        assert found.sums == {date(2025, 5, 1): 3_100, date(2025, 5, 31): 3_100}
+        assert found.average == 200
+        assert (found.before, found.after) == ({"人工调整": 70}, {"节节高": 20_000, "人工调整": 200})
+
+    def test_days_that_are_chosen_are_the_axis(self) -> None:
+        found = award_days([], self.PERIOD, date(2025, 5, 3), date(2025, 5, 4))
+        assert (found.days, found.average) == ((date(2025, 5, 3), date(2025, 5, 4)), 0)
+
+    def test_no_two_days_are_called_alike(self) -> None:
+        first, last = date(2025, 5, 1), date(2026, 6, 1)
+        names = axis_words(list(days_between(first, last)))
+        assert len(set(names.values())) == len(names) == 397
+        assert axis_words([first]) == {first: "05-01"}
+
+
 class TestCourse:
     def test_every_day_up_to_the_last_pull_stands_there_also_the_empty_ones(self, book: Book) -> None:
         book.campaign(pulled="2025-05-04T12:00")
@@ -197,6 +229,24 @@ class TestCourse:
         book.campaign(pulled=None)
         book.contract("2025-05-20T09:00")
         assert len(book.course().days) == 31
+
+    @pytest.mark.parametrize(
+        ("pulled", "last", "whole"),
+        [
+            ("2025-05-15T00:10", 15, 14),
+            ("2025-05-15T23:59", 15, 14),
+            ("2025-05-16T00:00", 16, 15),
+            ("2025-05-01T12:00", 1, 0),
+            ("2025-05-31T23:59", 31, 30),
+            ("2025-06-01T00:00", 31, 31),
+            (None, 31, 31),
+        ],
+    )
+    def test_a_day_is_whole_once_it_is_over(self, book: Book, pulled: str | None, last: int, whole: int) -> None:
+        book.campaign(pulled=pulled)
+        book.contract("2025-05-01T09:00")
+        found = book.course()
+        assert (len(found.days), len(found.whole_days)) == (last, whole)
 
     def test_a_track_leaves_out_the_other(self, book: Book) -> None:
         book.campaign()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from modules.heartbeat import Heartbeat, Pulse, daemon_state, judge, read_heartbeat
+from modules.heartbeat import Heartbeat, Pulse, daemon_state, is_missed, judge, read_heartbeat
 from modules.pace import Pace
 from modules.process_lock import daemon_lock
 from modules.settings import Settings
@@ -42,6 +42,28 @@ def test_the_lock_tells_of_the_process_and_the_heartbeat_of_what_it_does(
     assert (found.state, found.exit_code) == (state, code)
     assert words in found.words
     assert found.was_asked_to_end == ("正常" in words)
+
+
+STOPPED, CRASHED = beat(5, stopped=True), beat(5)
+
+
+@pytest.mark.parametrize(
+    ("heartbeat", "is_alive", "is_shared", "is_needed", "missed"),
+    [
+        (CRASHED, False, True, False, True),
+        (STOPPED, False, False, True, True),
+        (STOPPED, False, False, False, False),  # nothing to do for it
+        (STOPPED, False, True, True, False),  # another machine may do it
+        (None, False, False, True, False),  # none has ever run here
+        (None, True, False, False, True),
+        (CRASHED, True, False, False, False),  # it runs
+    ],
+)
+def test_whether_it_is_missed(
+    heartbeat: Heartbeat | None, is_alive: bool, is_shared: bool, is_needed: bool, missed: bool
+) -> None:
+    found = judge(heartbeat, NOON, is_alive=is_alive)
+    assert is_missed(found, is_shared=is_shared, is_needed=is_needed) == missed
 
 
 @pytest.fixture

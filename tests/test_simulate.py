@@ -255,7 +255,7 @@ def test_after_each_campaign_somebody_is_told() -> None:
 def paying(by_payee: dict[str, int], *changes: str) -> Simulated:
     """A result of which only the payees matter."""
     names, payouts = np.array(list(by_payee), dtype=object), np.array(list(by_payee.values()), dtype=np.int64)
-    return Simulated(0, 0, 0, 0, 0, 0, (), campaign(*changes), names, payouts)
+    return Simulated(0, 0, 0, 0, 0, 0, (), campaign(*changes), names, payouts, 0, 0)
 
 
 def test_those_who_gain_or_lose_most_come_first_and_equals_by_name() -> None:

@@ -15,17 +15,19 @@ from sqlalchemy.engine import Connection
 from modules.explanation_words import provider_of
 from modules.figures.cut import WITH_CONTRACT, Cut, moment_of_award
 from modules.figures.days import day_of
+from modules.rewards.frame import housekeeper_of
 from modules.tables import awards, performance
 
 
 @dataclass(frozen=True)
 class Part:
-    """What one award came to. `corrections` is what of the amount was granted without a contract."""
+    """What one award came to. `people` are the housekeepers, each once; `corrections` is what of the amount was granted
+    without a contract."""
 
     kind: str
     name: str
     number: int
-    payees: int
+    people: int
     amount: int
     corrections: int
 
@@ -68,6 +70,13 @@ class Composition:
     def payout(self) -> int:
         return sum(part.amount for part in self.parts)
 
+    def by_person(self) -> dict[str, int]:
+        """The payouts of each housekeeper together, for how many providers they sign."""
+        sums: dict[str, int] = defaultdict(int)
+        for payee, amount in self.payouts.items():
+            sums[housekeeper_of(payee)] += amount
+        return dict(sums)
+
     def kinds(self) -> dict[str, int]:
         """What each kind came to, the largest first."""
         sums: dict[str, int] = defaultdict(int)
@@ -92,13 +101,13 @@ def composition_of(connection: Connection, cut: Cut) -> Composition:
 def _parts_of(connection: Connection, cut: Cut) -> tuple[Part, ...]:
     amount = sa.func.sum(awards.c.amount)
     without_contract = amount.filter(awards.c.contract_id.is_(None))
-    payees = sa.func.count(sa.distinct(awards.c.payee))
-    chosen = sa.select(awards.c.kind, awards.c.name, sa.func.count(), payees, amount, without_contract)
+    people = sa.func.count(sa.distinct(awards.c.housekeeper))
+    chosen = sa.select(awards.c.kind, awards.c.name, sa.func.count(), people, amount, without_contract)
     chosen = chosen.select_from(WITH_CONTRACT).where(*cut.awards()).group_by(awards.c.kind, awards.c.name)
     ordered = chosen.order_by(amount.desc(), awards.c.kind, awards.c.name)
     return tuple(
-        Part(kind, name, number, payees, int(total), int(corrections or 0))
-        for kind, name, number, payees, total, corrections in connection.execute(ordered)
+        Part(kind, name, number, people, int(total), int(corrections or 0))
+        for kind, name, number, people, total, corrections in connection.execute(ordered)
     )
 
 

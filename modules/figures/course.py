@@ -46,6 +46,13 @@ class Course:
         """Contracts and amount so far."""
         return _total(self.days)
 
+    @property
+    def whole_days(self) -> tuple[Day, ...]:
+        """Those that were over at the last good pull."""
+        if self.period.is_over:
+            return self.days
+        return tuple(one for one in self.days if one.day < self.period.as_of.date())
+
 
 def course_of(connection: Connection, configured: Mapping[str, Campaign], key: str, track: Track) -> Course | None:
     """None where the campaign has no ledger."""
@@ -60,7 +67,7 @@ def course_of(connection: Connection, configured: Mapping[str, Campaign], key: s
         return Course(period, days, "", (), (0, 0))
     before = _signed(connection, earlier.campaign, track)
     so_far = before
-    if not _is_whole(period):
+    if not period.is_over:
         so_far = _signed(connection, earlier.campaign, track, period.same_moment_in(earlier))
     every_day = _every_day(earlier, before, max([earlier.end, *before]))
     return Course(period, days, earlier.campaign, every_day, _total(so_far.values()))
@@ -87,13 +94,8 @@ def _every_day(period: Period, signed: Mapping[date, Day], last: date) -> tuple[
     return tuple(signed.get(day, Day(day, 0, 0)) for day in days_between(period.start, last))
 
 
-def _is_whole(period: Period) -> bool:
-    """Also where nothing was ever pulled: such a ledger was taken over as a whole."""
-    return period.is_over or period.last_pull_at is None
-
-
 def _last_day(period: Period) -> date:
-    return period.end if _is_whole(period) else period.as_of.date()
+    return period.end if period.is_over else period.as_of.date()
 
 
 def _total(days: Iterable[Day]) -> tuple[int, int]:

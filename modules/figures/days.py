@@ -1,6 +1,6 @@
 """Days in Asia/Shanghai, as SQL counts by them and as people read them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
@@ -32,6 +32,12 @@ def days_between(first: date, last: date) -> Iterator[date]:
 def day_words(day: date | datetime) -> str:
     """`5 月 1 日`."""
     return f"{day.month} 月 {day.day} 日"
+
+
+def axis_words(days: Sequence[date]) -> dict[date, str]:
+    """What an axis calls days in order: `05-01`, across years `2025-12-31`, so that no two are alike."""
+    form = "%m-%d" if not days or days[0].year == days[-1].year else "%Y-%m-%d"
+    return {day: day.strftime(form) for day in days}
 
 
 def weekday_words(day: date) -> str:

@@ -12,10 +12,12 @@ PATIENCE = timedelta(minutes=15)
 
 @dataclass(frozen=True)
 class Freshness:
-    """`at`: the last good pull of any campaign; `stale`: campaigns that are on and were not pulled for too long."""
+    """`at`: the last good pull of any campaign. Of those that are on (`active`), `stale` were not pulled for too long,
+    and `missing` never, though they began so long ago."""
 
     at: datetime | None
     stale: tuple[str, ...]
+    missing: tuple[str, ...]
     active: tuple[str, ...]
 
 
@@ -24,9 +26,14 @@ def freshness_of(periods: Iterable[Period], now: datetime, interval: timedelta) 
     known = list(periods)
     active = [one for one in known if one.closed_at is None and one.start <= now.date() <= one.last_settle_day]
     limit = max(PATIENCE, 3 * interval)
-    stale = [one.campaign for one in active if one.last_pull_at is None or now - one.last_pull_at > limit]
+    late = [one for one in active if now - (one.last_pull_at or one.begins) > limit]
     pulls = [one.last_pull_at for one in known if one.last_pull_at is not None]
-    return Freshness(max(pulls, default=None), tuple(stale), tuple(one.campaign for one in active))
+    return Freshness(
+        at=max(pulls, default=None),
+        stale=tuple(one.campaign for one in late if one.last_pull_at is not None),
+        missing=tuple(one.campaign for one in late if one.last_pull_at is None),
+        active=tuple(one.campaign for one in active),
+    )
 
 
 def age_words(age: timedelta) -> str:

@@ -7,13 +7,15 @@ import calendar
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Self
+from typing import Self
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Connection
 
+from modules.campaign_ledger import worked_by
 from modules.figures.cut import WITH_CONTRACT, moment_of_award
 from modules.figures.days import midnight
+from modules.figures.live import live_performance
 from modules.rewards.campaign import Campaign
 from modules.tables import awards, campaigns, performance
 
@@ -23,14 +25,17 @@ FORECAST_FROM = timedelta(days=3)
 
 @dataclass(frozen=True)
 class Totals:
-    """What a ledger adds up to; historical contracts count as performance only, as everywhere."""
+    """What a ledger adds up to; historical contracts count as performance only, as everywhere.
+
+    `people` are the housekeepers, each once, for how many providers they sign.
+    """
 
     contracts: int = 0
     amount: int = 0
     performance: int = 0
     bonus_pool: int = 0
     payout: int = 0
-    payees: int = 0
+    people: int = 0
     changed: int = 0
 
 
@@ -58,12 +63,15 @@ class Period:
 
     @property
     def as_of(self) -> datetime:
-        """Up to when the ledger tells of the campaign: the last good pull, at most the end."""
-        return max(min(self.last_pull_at or self.begins, self.ends), self.begins)
+        """Up to when the ledger tells of the campaign: the last good pull, at most the end.
+
+        The end also where nothing was ever pulled: such a ledger was taken over as a whole.
+        """
+        return max(min(self.last_pull_at or self.ends, self.ends), self.begins)
 
     @property
     def is_over(self) -> bool:
-        """Whether the last pull came after its last day."""
+        """Whether the last pull came after its last day, or the ledger was taken over and never pulled."""
         return self.as_of == self.ends
 
     def same_moment_in(self, earlier: Self) -> datetime:
@@ -76,6 +84,8 @@ class CityMonth:
     """A campaign's month. `before`: the month before up to the same day and hour, None where there was none.
 
     `forecast`: contracts, amount, performance, bonus pool and payout at the end if it goes on as so far; None early on.
+    `live_performance`: what counts by the amounts of now, where contracts have changed; None where none has, or no
+    configuration says how to count.
     """
 
     period: Period
@@ -83,6 +93,7 @@ class CityMonth:
     before: Totals | None
     before_key: str
     forecast: Totals | None
+    live_performance: int | None
 
 
 def months_of(periods: Iterable[Period]) -> list[str]:
@@ -115,7 +126,7 @@ def city_months(connection: Connection, configured: Mapping[str, Campaign], mont
     """Every campaign of a month that has a ledger, by city."""
     periods = periods_of(connection, configured)
     return [
-        _city_month(connection, period, period_before(periods, period))
+        _city_month(connection, period, period_before(periods, period), configured.get(period.campaign))
         for period in periods.values()
         if period.month == month
     ]
@@ -124,7 +135,22 @@ def city_months(connection: Connection, configured: Mapping[str, Campaign], mont
 def periods_of(connection: Connection, configured: Mapping[str, Campaign]) -> dict[str, Period]:
     """Every campaign with a ledger, by key in order; one that the configuration lacks gets its calendar month."""
     rows = connection.execute(sa.select(campaigns).where(campaigns.c.revision > 0).order_by(campaigns.c.key)).all()
-    return {row.key: _period(row, configured.get(row.key)) for row in rows}
+    return {row.key: _period(row.key, configured.get(row.key), row.last_pull_at, row.closed_at) for row in rows}
+
+
+def periods_due(connection: Connection, configured: Mapping[str, Campaign], day: date) -> list[Period]:
+    """Those with a ledger, and every campaign that is to be pulled on this day, also where nothing ever came of it."""
+    found = periods_of(connection, configured)
+    due = {key: campaign for key, campaign in configured.items() if key not in found and campaign.is_pulled(day)}
+    rows = connection.execute(sa.select(campaigns).where(campaigns.c.key.in_(due))).all()
+    noted = {row.key: (row.last_pull_at, row.closed_at) for row in rows}
+    return [*found.values(), *(_period(key, due[key], *noted.get(key, (None, None))) for key in sorted(due))]
+
+
+def stamp_of(connection: Connection) -> tuple[tuple[str, int, datetime | None, datetime | None], ...]:
+    """Names the state of all ledgers: another one after each pull, correction and closing."""
+    chosen = sa.select(campaigns.c.key, campaigns.c.revision, campaigns.c.last_pull_at, campaigns.c.closed_at)
+    return tuple(tuple(row) for row in connection.execute(chosen.order_by(campaigns.c.key)))
 
 
 def period_before(periods: Mapping[str, Period], period: Period) -> Period | None:
@@ -150,7 +176,7 @@ def totals_of(connection: Connection, key: str, until: datetime | None = None) -
             _sum(performance.c.amount, numbered).label("amount"),
             _sum(performance.c.performance, sa.true()).label("performance"),
             _sum(performance.c.bonus_pool, numbered).label("bonus_pool"),
-            sa.func.count(sa.distinct(performance.c.payee)).label("payees"),
+            sa.func.count(sa.distinct(performance.c.housekeeper)).label("people"),
             sa.func.count().filter(has_changed).label("changed"),
         ).where(*own)
     ).one()
@@ -167,7 +193,7 @@ def forecast_of(totals: Totals, period: Period) -> Totals | None:
     if passed < min(FORECAST_FROM, whole / 2):
         return None
     growing = ("contracts", "amount", "performance", "bonus_pool", "payout")
-    return Totals(payees=totals.payees, **{name: round(getattr(totals, name) * (whole / passed)) for name in growing})
+    return Totals(people=totals.people, **{name: round(getattr(totals, name) * (whole / passed)) for name in growing})
 
 
 def change(now: int, before: int) -> float | None:
@@ -181,28 +207,37 @@ def total_of(parts: Iterable[Totals]) -> Totals:
     return Totals(**{name: sum(getattr(one, name) for one in found) for name in Totals.__dataclass_fields__})
 
 
-def _city_month(connection: Connection, period: Period, before: Period | None) -> CityMonth:
+def _city_month(connection: Connection, period: Period, before: Period | None, campaign: Campaign | None) -> CityMonth:
     totals = totals_of(connection, period.campaign)
     earlier = None
     if before is not None:
         until = None if period.is_over else period.same_moment_in(before)
         earlier = totals_of(connection, before.campaign, until)
-    return CityMonth(period, totals, earlier, before.campaign if before else "", forecast_of(totals, period))
+    live = _live_performance(connection, period, campaign) if totals.changed else None
+    return CityMonth(period, totals, earlier, before.campaign if before else "", forecast_of(totals, period), live)
 
 
-def _period(row: sa.Row[Any], campaign: Campaign | None) -> Period:
-    month = month_of(row.key)
+def _live_performance(connection: Connection, period: Period, present: Campaign | None) -> int | None:
+    """By the configuration that the ranking goes by."""
+    campaign = present
+    if campaign is None or period.closed_at is not None:
+        campaign = worked_by(connection, period.campaign) or present
+    return live_performance(connection, period.campaign, campaign.performance_limits) if campaign else None
+
+
+def _period(key: str, campaign: Campaign | None, last_pull_at: datetime | None, closed_at: datetime | None) -> Period:
+    month = month_of(key)
     first = date.fromisoformat(f"{month}-01")
     last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
     return Period(
-        campaign=row.key,
-        city=campaign.city if campaign else city_code(row.key),
+        campaign=key,
+        city=campaign.city if campaign else city_code(key),
         month=month,
         start=campaign.start if campaign else first,
         end=campaign.end if campaign else last,
         last_settle_day=campaign.last_settle_day if campaign else last,
-        last_pull_at=row.last_pull_at,
-        closed_at=row.closed_at,
+        last_pull_at=last_pull_at,
+        closed_at=closed_at,
     )
 
 

@@ -40,8 +40,8 @@ class NextTier:
 
     @property
     def is_near(self) -> bool:
-        """At most one contract and a tenth of the threshold are missing."""
-        return self.contracts <= 1 and self.fen * 10 <= self.threshold
+        """At most one contract and a tenth of the threshold are missing, and yet something is."""
+        return bool(self.contracts or self.fen) and self.contracts <= 1 and self.fen * 10 <= self.threshold
 
     @property
     def missing(self) -> str:
@@ -55,7 +55,8 @@ class NextTier:
 class Rank:
     """One payee. `contracts` are all with a number, `performance` that of the standing ones; money in fen.
 
-    `awards` are the names with how often each was granted.
+    `awards` are the names with how often each was granted; `owed` are the tiers that are reached and not yet granted,
+    with what each pays.
     """
 
     place: int
@@ -67,6 +68,7 @@ class Rank:
     next_tier: NextTier | None
     awards: Mapping[str, int]
     payout: int
+    owed: Mapping[str, int]
 
     @property
     def is_near(self) -> bool:
@@ -108,6 +110,9 @@ def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking
     for award in awards:
         of_payee = granted.setdefault(award.payee, {})
         of_payee[award.name] = of_payee.get(award.name, 0) + 1
+    owed: dict[str, dict[str, int]] = {}
+    for one in standing.owed if standing else ():
+        owed.setdefault(one.payee, {})[one.name] = one.amount
     lines = sorted(lines_of(names, positions, awards), key=lambda line: (-line.performance_total, -line.contracts))
     ranks = []
     for place, line in enumerate(lines, 1):
@@ -123,6 +128,7 @@ def ranking_of(ledger: CampaignLedger, awards: Sequence[AwardRecord]) -> Ranking
                 next_tier=next_tier(campaign, line.payee, position),
                 awards=granted.get(line.payee, {}),
                 payout=line.to_pay,
+                owed=owed.get(line.payee, {}),
             )
         )
     return Ranking(

@@ -67,11 +67,16 @@ class Payout:
 
 @dataclass(frozen=True)
 class Simulated(Payout):
-    """What one campaign would have paid. `payout_of` runs over `names`, the payees; fen."""
+    """What one campaign would have paid. `payout_of` runs over `names`, the payees; fen.
+
+    `people` and `rewarded_people` count the persons among the payees that `payees` and `rewarded` count.
+    """
 
     campaign: Campaign
     names: TextArray
     payout_of: IntArray
+    people: int
+    rewarded_people: int
 
     @cached_property
     def by_payee(self) -> dict[str, int]:
@@ -183,18 +188,25 @@ def _summed(campaign: Campaign, frame: Frame, decided: Decision) -> Simulated:
     payee = frame.payee[decided.awards["row"].to_numpy()]
     payout_of = _sums(payee, amount, len(frame.payees))
     numbered = frame.is_numbered
+    signed, rewarded = pd.unique(frame.payee[numbered]), pd.unique(payee)
     return Simulated(
         contracts=int(np.count_nonzero(numbered)),
         historical=int(np.count_nonzero(frame.historical)),
-        payees=int(np.count_nonzero(np.bincount(frame.payee[numbered], minlength=1))),
-        rewarded=int(np.count_nonzero(np.bincount(payee, minlength=1))),
+        payees=len(signed),
+        rewarded=len(rewarded),
         amount=int(frame.amount[numbered].sum()),
         bonus_pool=int(decided.figures["bonus_pool"][numbered].sum()),
         awards=_award_sums(decided, grant, amount),
         campaign=campaign,
         names=frame.payees,
         payout_of=payout_of,
+        people=_people(frame.payees[signed]),
+        rewarded_people=_people(frame.payees[rewarded]),
     )
+
+
+def _people(payees: Iterable[str]) -> int:
+    return len(set(map(housekeeper_of, payees)))
 
 
 def _award_sums(decided: Decision, grant: IntArray, amount: IntArray) -> tuple[AwardSum, ...]:

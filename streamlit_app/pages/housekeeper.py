@@ -4,9 +4,10 @@ import streamlit as st
 
 from modules.explanation_words import PayeeExplanation
 from modules.explanations import BY_THE_LEDGER, ContractExplanation
+from modules.figures.stages import stage_of
 from modules.ledger_records import ContractRecord
 from modules.rewards.money import format_yuan
-from streamlit_app import charts, data, filters
+from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.data import Statement
@@ -15,7 +16,7 @@ from streamlit_app.tables import XLSX, Cell, Column, show_table, workbook_of
 from streamlit_app.words import plain
 
 CONTRACTS = (
-    Column("序号", "count", help="活动期内第几单；历史合同没有"),
+    Column("序号", "number", help="活动期内第几单；历史合同没有"),
     Column("合同ID"),
     Column("合同编号"),
     Column("签约时间", "moment"),
@@ -47,13 +48,14 @@ def main(viewer: Viewer) -> None:
     with bar:
         housekeeper = filters.choose("person", "管家", known, default=known[0])
     statement = data.statement(key, housekeeper)
+    is_on = stage_of(period, reading.today()) == "open"
     for note in statement.answer.notes:
         st.caption(f":material/info: {plain(note)}")
     for payee in statement.answer.payees:
-        _show_payee(payee)
+        _show_payee(payee, is_on=is_on)
     st.download_button(
         "下载对账单（.xlsx）",
-        lambda: _workbook(statement),
+        lambda: _workbook(statement, is_on=is_on),
         f"对账单-{key}-{housekeeper}.xlsx",
         XLSX,
         key="download_statement",
@@ -66,7 +68,7 @@ def main(viewer: Viewer) -> None:
     st.caption(BY_THE_LEDGER)
 
 
-def _show_payee(payee: PayeeExplanation) -> None:
+def _show_payee(payee: PayeeExplanation, *, is_on: bool) -> None:
     if payee.provider is not None:
         st.subheader(plain(payee.provider), anchor=False)
     position = payee.position
@@ -80,8 +82,14 @@ def _show_payee(payee: PayeeExplanation) -> None:
         ]
     show_cards(cards)
     st.markdown(plain(payee.figures))
-    if payee.outlook:
-        st.markdown("**接下来**\n" + "\n".join(f"- {plain(sentence)}" for sentence in payee.outlook))
+    ahead = _ahead(payee, is_on=is_on)
+    if ahead:
+        st.markdown("**接下来**\n" + "\n".join(f"- {plain(sentence)}" for sentence in ahead))
+
+
+def _ahead(payee: PayeeExplanation, *, is_on: bool) -> tuple[str, ...]:
+    """What the next contracts may win; once the campaign's days are over only what is still to be paid."""
+    return payee.outlook if is_on else tuple(f"{name}：条件已达到，由 settle 补发" for name in payee.owed)
 
 
 def _show_contracts(key: str, statement: Statement) -> None:
@@ -160,12 +168,12 @@ def _award_rows(statement: Statement) -> list[list[Cell]]:
     ]
 
 
-def _workbook(statement: Statement) -> bytes:
+def _workbook(statement: Statement, *, is_on: bool) -> bytes:
     answer = statement.answer
     amount = format_yuan(sum(payee.amount for payee in answer.payees))
     head = f"{answer.campaign} {answer.title}　{answer.housekeeper}　应发 {amount} 元"
     figures = [payee.figures for payee in answer.payees]
-    notes = [sentence for payee in answer.payees for sentence in payee.outlook]
+    notes = [sentence for payee in answer.payees for sentence in _ahead(payee, is_on=is_on)]
     return workbook_of(
         ("对账单", (head, *figures, *notes, *answer.notes), AWARDS, _award_rows(statement)),
         ("合同", (head,), CONTRACTS, _contract_rows(statement)),

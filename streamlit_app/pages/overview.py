@@ -1,16 +1,19 @@
 """总览: the chosen month by city, against the month before, to its end; and what is wrong, in red."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
 
 from modules.clock import format_moment
 from modules.figures.months import CityMonth, Period, Totals, change, total_of
+from modules.rewards.faults import Fault
+from modules.rewards.money import format_yuan
 from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, Colour, show_cards
-from streamlit_app.frame import NOTHING_PULLED, page, show_fault, show_nothing
+from streamlit_app.frame import LOOK_EVERY_SECONDS, NOTHING_PULLED, guarded, page, show_fault, show_nothing
+from streamlit_app.payees import PER_PROVIDER
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import headed, month_words, plain
 
@@ -31,6 +34,8 @@ COLUMNS = (
     Column("奖金/奖金池", "percent"),
     Column("登记后有变动", "count", help="登记后源数据改了金额、或经确认已消失的合同数；上面的数字是登记时的"),
 )
+FAULTS_NAMED = 3
+"""Of the configuration; the others stand on 运行状况."""
 
 
 @page("总览", "一个月里各城市签了多少、要发多少奖金、和上月同期相比怎样、照此到月底会怎样。")
@@ -55,14 +60,21 @@ def main(viewer: Viewer) -> None:
     show_table("总览", [COLUMNS[place] for place in shown], rows, file_name=f"总览-{month}")
 
 
+@st.fragment(run_every=LOOK_EVERY_SECONDS)
+@guarded
 def _show_troubles() -> None:
-    wrong, found = data.what_is_wrong(), data.open_troubles()
+    wrong, found, faults = data.what_is_wrong_now(), data.open_troubles(), data.campaign_faults()
+    daemon = data.missed_daemon()
     if wrong.failed or wrong.uncertain:
         with _beside("queue", "去通知队列处理", state="failed" if wrong.failed else "uncertain"):
             st.error(f"有 {wrong.failed} 条消息发送失败、{wrong.uncertain} 条待核实", icon=":material/outgoing_mail:")
-    if not (found or wrong.failed_runs or wrong.rejected):
+    if not (daemon or faults or found or wrong.failed_runs or wrong.rejected):
         return
     with _beside("status", "去运行状况看原因"):
+        if daemon is not None:
+            show_fault(f"后台程序{plain(daemon.words)}")
+        if faults:
+            show_fault(_faults_words(faults))
         for one in found:
             show_fault(f"{format_moment(one['since'])[:16]} 起：{plain(one['what'])}")
         for run in wrong.failed_runs:
@@ -70,6 +82,11 @@ def _show_troubles() -> None:
         if wrong.rejected:
             parts = "，".join(f"{key} {number} 行" for key, number in wrong.rejected.items())
             st.warning(f"源数据里有不能用的行：{parts}", icon=":material/rule:")
+
+
+def _faults_words(faults: Sequence[Fault]) -> str:
+    listed = "\n".join(f"- `{fault.path}`　{plain(fault.text)}" for fault in faults[:FAULTS_NAMED])
+    return f"活动配置有 {len(faults)} 处要改正，有的活动可能没有运行：\n\n{listed}"
 
 
 @contextmanager
@@ -102,7 +119,18 @@ def _show_city(one: CityMonth) -> None:
         ]
     )
     if now.changed:
-        st.caption(f":material/edit_note: 登记之后有 {now.changed} 个合同改了金额或已消失；上面是登记时的数字")
+        words = f"登记之后有 {now.changed:,} 个合同改了金额或已消失；上面是登记时的数字"
+        st.caption(f":material/edit_note: {words}{_live_words(now.performance, one.live_performance)}")
+
+
+def _live_words(registered: int, live: int | None) -> str:
+    """What they come to now, exactly: people hold it against the ranking."""
+    if live is None:
+        return ""
+    if live == registered:
+        return "；按现在的金额，计入业绩合计不变"
+    moved = f"{'多' if live > registered else '少'} {format_yuan(abs(live - registered))} 元"
+    return f"；按现在的金额计入业绩是 {format_yuan(live)} 元，{moved}，排行榜和发放都按这个算"
 
 
 def _state(period: Period) -> str:
@@ -125,7 +153,7 @@ def _pool_card(one: CityMonth) -> Card:
 
 def _forecast_card(one: CityMonth) -> Card:
     if one.period.is_over:
-        return Card("签约管家", f"{one.totals.payees} 人", "登记过合同的管家；活动按服务商分开算的，同一人在两家算两个")
+        return Card("签约管家", f"{one.totals.people:,} 人", f"登记过合同的管家；{PER_PROVIDER}")
     if one.forecast is None:
         return Card("预计到月底", "尚早", "活动开始满 3 天后才估计")
     words = f"照目前的速度，到月底合同金额 {charts.yuan(round(one.forecast.amount, -2))}"
@@ -153,7 +181,8 @@ def _rows(found: list[CityMonth]) -> Iterator[list[Cell]]:
     if len(found) > 1:
         known = [one.forecast for one in found if one.forecast is not None]
         forecast = total_of(known) if len(known) == len(found) else None
-        before = total_of(one.before for one in found if one.before is not None)
+        earlier = [one.before for one in found if one.before is not None]
+        before = total_of(earlier) if len(earlier) == len(found) else None  # else unlike cities would be compared
         yield _row("合计", "", total_of(one.totals for one in found), before, forecast)
 
 

@@ -18,6 +18,7 @@ from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.differences import show_differences
 from streamlit_app.frame import page, show_fault, show_nothing
+from streamlit_app.payees import counted, payee_words, people, people_card
 from streamlit_app.tables import XLSX, Cell, Column, show_table
 from streamlit_app.words import plain
 
@@ -80,10 +81,11 @@ def _stage_words(period: Period, stage: Stage) -> str:
 
 def _show_payout(payout: Payout) -> None:
     total, paid = payout.total, [line for line in payout.lines if line.to_pay]
+    everybody = f"{people(line.payee for line in payout.lines):,}"
     show_cards(
         [
             Card("应发合计", charts.yuan(total.to_pay), "各奖励 + 补发 + 人工调整"),
-            Card("有应发的管家", f"{len(paid):,} 人", f"共 {len(payout.lines):,} 人登记过合同或有过奖励、调整"),
+            people_card("有应发的管家", (line.payee for line in paid), f"共 {everybody} 人登记过合同或有过奖励、调整"),
             Card("签约得到的奖励", charts.yuan(sum(total.awards.values()))),
             Card("补发", charts.yuan(total.corrections), "settle 补发的节节高，没有对应的新合同"),
             Card("人工调整", charts.yuan(total.adjustments), "adjust 记下的多发和少发"),
@@ -144,7 +146,7 @@ def _show_best(payout: Payout) -> None:
     if not lines:
         return
     amount = sum(line.to_pay for line in lines)
-    names = [" ".join(payout.who(line)).strip() for line in lines]
+    names, who = [payee_words(line.payee) for line in lines], counted(line.payee for line in lines)
     parts = [
         (name, kind, fen)
         for name, line in zip(names, lines, strict=True)
@@ -158,8 +160,8 @@ def _show_best(payout: Payout) -> None:
     others = sum(line.to_pay for line in payout.lines if line.to_pay > 0) - amount
     of_all = f"，占全部的 {amount / (amount + others):.0%}" if others else ""
     charts.show_stacks(
-        f"{'应发最多' if others else '有应发'}的 {len(lines)} 位共 {charts.yuan(amount)}{of_all}；"
-        f"最多的是{lines[0].housekeeper}，{charts.yuan(lines[0].to_pay)}。",
+        f"{'应发最多' if others else '有应发'}的 {who}共 {charts.yuan(amount)}{of_all}；"
+        f"最多的是{names[0]}，{charts.yuan(lines[0].to_pay)}。",
         parts,
         of="奖励",
         order=[name for name in (*payout.names, "补发", "人工调整") if name in {kind for _, kind, _ in parts}],

@@ -28,7 +28,7 @@ DONE = "queue_done"
 """What an act came to, to be told after the page is drawn anew."""
 
 COLUMNS = (
-    Column("编号", "count"),
+    Column("编号", "number"),
     Column("原因", wide=TEXT_PIXELS, sparse=True, help="为什么失败、待核实，或在等什么"),
     Column("内容", wide=TEXT_PIXELS),
     Column("收件人"),
@@ -71,7 +71,7 @@ CHOICES = (
 )
 
 
-@page("通知队列", "等着发、发不出去和要人核实的消息；操作员可以在这里重发、取消或下结论。")
+@page("通知队列", "等着发、发不出去和要人核实的消息；操作员可以在这里重发、取消或下结论。", waits=True)
 def main(viewer: Viewer) -> None:
     if DONE in st.session_state:
         st.success(plain(st.session_state.pop(DONE)), icon=":material/check:")

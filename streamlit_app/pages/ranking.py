@@ -1,6 +1,6 @@
 """排行榜: the housekeepers of a campaign, best first; a selected row leads to the housekeeper."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import streamlit as st
 
@@ -9,6 +9,7 @@ from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
+from streamlit_app.payees import counted, payee_words, people_card
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import plain
 
@@ -43,15 +44,8 @@ def main(viewer: Viewer) -> None:
 def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | None) -> None:
     """`signed`: what each signed within the chosen days and track; None where neither is chosen."""
     shows_provider = any(one.provider for one in ranking.ranks)
-    near = [one for one in ranks if one.is_near]
-    show_cards(
-        [
-            Card("管家", f"{len(ranks):,} 人"),
-            Card("合同", f"{sum(one.contracts for one in ranks):,} 单"),
-            Card("应发合计", charts.yuan(sum(one.payout for one in ranks))),
-            Card("离下一档不远", f"{len(near)} 人", "业绩最多差一成，合同最多差一单"),
-        ]
-    )
+    best = ranks[:TOP]
+    show_cards(_cards(ranks, [signed[one.payee] for one in ranks] if signed is not None else None))
     columns = _columns(shows_provider=shows_provider, has_tiers=ranking.has_tiers, shows_signed=signed is not None)
     rows = [
         _row(ranking, one, signed[one.payee] if signed is not None else None, shows_provider=shows_provider)
@@ -62,11 +56,30 @@ def _show(ranking: Ranking, ranks: list[Rank], signed: Mapping[str, Signed] | No
     for picked in show_table("排行榜", columns, rows, file_name=f"排行榜-{ranking.campaign}", select="one"):
         filters.open_housekeeper(ranking.campaign, ranks[picked].housekeeper)
     charts.show_bars(
-        f"累计业绩最高的 {min(len(ranks), TOP)} 位管家（元），颜色是已得奖金的多少。",
-        [(one.housekeeper, one.performance / 100, one.payout / 100) for one in ranks[:TOP]],
+        f"累计业绩（元）最高的 {counted(one.payee for one in best)}，颜色是已得奖金的多少。",
+        [(payee_words(one.payee), one.performance / 100, one.payout / 100) for one in best],
         what="累计业绩（元）",
         colour="奖金（元）",
     )
+
+
+def _cards(ranks: list[Rank], signed: list[Signed] | None) -> Iterator[Card]:
+    """Of days and track contracts and performance are told as far as they lie within; all else is the campaign's."""
+    payout = charts.yuan(sum(one.payout for one in ranks))
+    near = people_card(
+        "离下一档不远", (one.payee for one in ranks if one.is_near), "业绩最多差一成，合同最多差一单；看整个活动"
+    )
+    yield people_card("管家", (one.payee for one in ranks))
+    if signed is None:
+        yield Card("合同", f"{sum(one.contracts for one in ranks):,} 单")
+        yield Card("累计业绩", charts.yuan(sum(one.performance for one in ranks)), "仍然有效的合同，按现在的金额")
+        yield Card("应发合计", payout)
+    else:
+        within = "所选日期和渠道里签的合同，按登记时的金额"
+        yield Card("筛选内合同", f"{sum(one.contracts for one in signed):,} 单", within)
+        yield Card("筛选内业绩", charts.yuan(sum(one.performance for one in signed)), within)
+        yield Card("应发（整个活动）", payout, "这些管家在整个活动里的应发，不受日期和渠道影响")
+    yield near
 
 
 def _show_notes(ranking: Ranking) -> None:

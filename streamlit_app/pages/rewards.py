@@ -5,9 +5,10 @@ from datetime import date
 
 import streamlit as st
 
+from modules.figures.award_days import AwardDays, award_days
 from modules.figures.composition import Composition, ProviderPart
 from modules.figures.cut import Cut
-from modules.figures.days import day_words, days_between
+from modules.figures.days import axis_words, day_words
 from modules.figures.distribution import Distribution, distribution_of
 from modules.figures.months import Period
 from modules.figures.ranking import Rank, Ranking
@@ -16,14 +17,17 @@ from streamlit_app import charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
+from streamlit_app.payees import PER_PROVIDER, counted
 from streamlit_app.tables import Cell, Column, show_table
 
+BEFORE, AFTER = "活动期前", "活动期后"
+"""Where awards stand that were granted outside the campaign's days."""
 NO_PROVIDER = "（不属于服务商）"
 PARTS = (
     Column("奖励"),
     Column("类型"),
     Column("个数", "count"),
-    Column("得奖管家", "count"),
+    Column("得奖管家", "count", help="人数；在几家服务商得这个奖的只算一人"),
     Column("金额（元）", "yuan"),
     Column("占比", "percent"),
     Column("其中补发和调整（元）", "yuan", help="没有对应的合同：settle 补发的奖励，或人工调整"),
@@ -53,18 +57,28 @@ def main(viewer: Viewer) -> None:
         _show(period, found, days or (period.start, min(period.end, max(period.as_of.date(), period.start))))
     else:
         show_nothing("这些条件下没有登记合同，也没有奖励；请放宽日期或渠道")
-    _show_near(period, data.ranking_of(period.campaign))
+    ranking = data.ranking_of(period.campaign)
+    _show_near(period, ranking)
+    _show_owed(ranking)
 
 
 def _show(period: Period, found: Composition, days: tuple[date, date]) -> None:
-    spread = distribution_of(list(found.payouts.values()))
+    spread = distribution_of(list(found.by_person().values()))
     share = found.payout / found.amount if found.amount else None
     show_cards(
         [
             Card("奖金合计", charts.yuan(found.payout), "所选日期和渠道的全部奖励；不选时和“发放”的应发合计一致"),
             Card("奖励", f"{sum(part.number for part in found.parts):,} 个"),
-            Card("得奖管家", f"{spread.paid:,} 人", f"另有 {spread.none + spread.negative:,} 人签了合同、没有奖金"),
-            Card("中位数", charts.yuan(spread.median), "在得奖的管家里：一半拿得比这多，一半比这少"),
+            Card(
+                "得奖管家",
+                f"{spread.paid:,} 人",
+                f"另有 {spread.none + spread.negative:,} 人签了合同、没有奖金；{PER_PROVIDER}",
+            ),
+            Card(
+                "中位数",
+                charts.yuan(spread.median),
+                "在得奖的管家里：一半拿得比这多，一半比这少；在几家服务商得的奖合在一起",
+            ),
             Card("奖金 / 合同金额", "—" if share is None else f"{share:.2%}"),
         ]
     )
@@ -72,7 +86,7 @@ def _show(period: Period, found: Composition, days: tuple[date, date]) -> None:
         show_nothing("有合同，但还没有产生奖励")
         return
     _show_parts(period, found)
-    _show_days(found, days)
+    _show_days(period, found, days)
     _show_providers(period, found)
     _show_spread(found, spread)
 
@@ -99,7 +113,7 @@ def _show_parts(period: Period, found: Composition) -> None:
             part.name,
             part.kind,
             part.number,
-            part.payees,
+            part.people,
             part.amount,
             part.amount / found.payout if found.payout else None,
             part.corrections,
@@ -109,22 +123,36 @@ def _show_parts(period: Period, found: Composition) -> None:
     show_table("按奖励", PARTS, rows, file_name=f"奖励构成-{period.campaign}")
 
 
-def _show_days(found: Composition, days: tuple[date, date]) -> None:
-    st.subheader("按天", anchor=False, help="合同签约的那一天；补发和人工调整算在发放的那一天")
-    sums: dict[date, int] = {}
-    for part in found.days:
-        sums[part.day] = sums.get(part.day, 0) + part.amount
-    best = max(sums, key=lambda day: (sums[day], day))
-    shown = list(days_between(min(days[0], *sums), max(days[1], *sums)))
+def _show_days(period: Period, found: Composition, days: tuple[date, date]) -> None:
+    about = f"合同签约的那一天；补发和人工调整算在发放的那一天，不在活动期内的另列在“{AFTER}”（或“{BEFORE}”）"
+    st.subheader("按天", anchor=False, help=about)
+    by_day = award_days(found.days, period, *days)
+    names = axis_words(by_day.days)
+    bars = [(names[part.day], part.kind, part.amount) for part in by_day.within]
+    bars = [(BEFORE, kind, fen) for kind, fen in by_day.before.items()] + bars
+    bars += [(AFTER, kind, fen) for kind, fen in by_day.after.items()]
     charts.show_stacks(
-        f"奖金最多的是 {day_words(best)}（{charts.yuan(sums[best])}）；"
-        f"{len(shown)} 天里有 {len(sums)} 天产生了奖金，平均每天 {charts.yuan(round(found.payout / len(shown)))}。",
-        [(f"{part.day:%m-%d}", part.kind, part.amount) for part in found.days],
+        f"{'；'.join(_days_words(by_day))}。",
+        bars,
         of="类型",
         order=list(found.kinds()),
-        names=[f"{day:%m-%d}" for day in shown],
+        names=[*([BEFORE] if by_day.before else []), *names.values(), *([AFTER] if by_day.after else [])],
         flat=False,
     )
+
+
+def _days_words(by_day: AwardDays) -> Iterator[str]:
+    sums, number = by_day.sums, len(by_day.days)
+    if sums:
+        best = max(sums, key=lambda day: (sums[day], day))
+        yield f"奖金最多的是 {day_words(best)}（{charts.yuan(sums[best])}）"
+        yield f"{number} 天里有 {len(sums)} 天产生了奖金，平均每天 {charts.yuan(by_day.average)}"
+    else:
+        yield f"{number} 天里没有产生奖金"
+    for name, place, kinds in ((BEFORE, "最前", by_day.before), (AFTER, "最后", by_day.after)):
+        if kinds:
+            amount = charts.yuan(sum(kinds.values()))
+            yield f"{name}补发和人工调整的 {amount}另列在{place}一栏，不算进平均"
 
 
 def _show_providers(period: Period, found: Composition) -> None:
@@ -158,7 +186,7 @@ def _show_spread(found: Composition, spread: Distribution) -> None:
         show_nothing("还没有管家得到奖金")
         return
     everybody = spread.paid + spread.none + spread.negative
-    top = _percent(spread.top_amount, sum(one for one in found.payouts.values() if one > 0))
+    top = _percent(spread.top_amount, sum(one for one in found.by_person().values() if one > 0))
     charts.show_columns(
         f"{everybody:,} 位管家里 {spread.paid:,} 位有奖金，中位数 {charts.yuan(spread.median)}；"
         f"拿得最多的 {spread.top:,} 位共得 {charts.yuan(spread.top_amount)}，占 {top}。",
@@ -191,7 +219,9 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     worth = sum(one.next_tier.worth for one in near if one.next_tier)
     is_on = stage_of(period, reading.today()) == "open"
     then = f"活动到 {day_words(period.end)}为止" if is_on else "活动期已过，这些是差一点的人"
-    st.caption(f"有 {len(near):,} 位；如果都达到，再发 {charts.yuan(worth)}。{then}。点一行看管家详情。")
+    st.caption(
+        f"有 {counted(one.payee for one in near)}；如果都达到，再发 {charts.yuan(worth)}。{then}。点一行看管家详情。"
+    )
     shows_provider = any(one.provider for one in near)
     columns = [
         Column("管家"),
@@ -206,6 +236,38 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     rows = [list(_near_row(one, shows_provider=shows_provider)) for one in near]
     for picked in show_table("快到下一档", columns, rows, file_name=f"快到下一档-{period.campaign}", select="one"):
         filters.open_housekeeper(period.campaign, near[picked].housekeeper)
+
+
+def _show_owed(ranking: Ranking) -> None:
+    owed = [one for one in ranking.ranks if one.owed]
+    if not owed:
+        return
+    st.subheader("已达到、待补发", anchor=False, help="条件已经达到、还没有发的节节高；看整个活动，不受日期和渠道影响")
+    worth = charts.yuan(sum(sum(one.owed.values()) for one in owed))
+    then = (
+        "随下一个新合同发放，或由 settle 补发" if ranking.closed_at is None else "活动已结账，要发请用 adjust 人工调整"
+    )
+    st.caption(f"有 {counted(one.payee for one in owed)}，共 {worth}，还没有算进应发：{then}。点一行看管家详情。")
+    shows_provider = any(one.provider for one in owed)
+    columns = [
+        Column("管家"),
+        *([Column("服务商")] if shows_provider else []),
+        Column("已达到"),
+        Column("待补发（元）", "yuan"),
+        Column("已应发（元）", "yuan"),
+    ]
+    rows: list[list[Cell]] = [
+        [
+            one.housekeeper,
+            *([one.provider] if shows_provider else []),
+            "、".join(one.owed),
+            sum(one.owed.values()),
+            one.payout,
+        ]
+        for one in owed
+    ]
+    for picked in show_table("待补发", columns, rows, file_name=f"待补发-{ranking.campaign}", select="one"):
+        filters.open_housekeeper(ranking.campaign, owed[picked].housekeeper)
 
 
 def _near_row(one: Rank, *, shows_provider: bool) -> Iterator[Cell]:

@@ -16,8 +16,9 @@ from modules.simulation_bench import Bench, Trial
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import page, show_fault, show_nothing
+from streamlit_app.frame import fold, page, show_fault, show_nothing
 from streamlit_app.levers import turn_levers
+from streamlit_app.payees import PER_PROVIDER, counted, payee_words, people
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import plain
 
@@ -85,10 +86,14 @@ def _show_cards(bench: Bench, after: Simulated, moved: Sequence[Mover]) -> None:
     if bench.paid is not None:
         cards.append(Card("实发", charts.yuan(bench.paid.payout), "台账里已发的全部奖励、补发和人工调整"))
     cards.append(
-        Card("得奖的管家", f"{after.rewarded} 人", f"共 {after.payees} 人签约；原配置 {before.rewarded} 人得奖")
+        Card(
+            "得奖的管家",
+            f"{after.rewarded_people:,} 人",
+            f"共 {after.people:,} 人签约；原配置 {before.rewarded_people:,} 人得奖；{PER_PROVIDER}",
+        )
     )
     if is_changed:
-        cards.append(Card("多得 / 少得", f"{len(more)} / {len(less)} 人", "改后比原配置"))
+        cards.append(Card("多得 / 少得", f"{_people(more)} / {_people(less)} 人", f"改后比原配置；{PER_PROVIDER}"))
     cards.append(Card("占合同金额", _per_cent(after), f"原配置 {_per_cent(before)}"))
     show_cards(cards)
 
@@ -113,7 +118,7 @@ def _show_awards(bench: Bench, after: Simulated) -> None:
             color=alt.Color(
                 "按:N", sort=[PAID, BASELINE, AFTER], title=None, legend=charts.legend_of(row[1] for row in rows)
             ),
-            tooltip=["奖励:N", "按:N", alt.Tooltip("奖金（元）:Q", format=",.2f")],
+            tooltip=[alt.Tooltip("奖励:N"), alt.Tooltip("按:N"), alt.Tooltip("奖金（元）:Q", format=",.2f")],
         )
         .properties(height=14 * len(rows) + 14 * len({row[0] for row in rows}) + 70)
     )
@@ -139,12 +144,12 @@ def _show_movers(moved: Sequence[Mover]) -> None:
         return
     more, less = _more_and_less(moved)
     shown = sorted(moved[:MOST_BARS], key=lambda one: -one.difference)
-    rows = [(_who(one.payee), one.difference / 100, "多得" if one.difference > 0 else "少得") for one in shown]
+    rows = [(payee_words(one.payee), one.difference / 100, "多得" if one.difference > 0 else "少得") for one in shown]
     gained, lost = sum(one.difference for one in more), sum(one.difference for one in less)
-    parts = [f"{len(more)} 人多得，共 {charts.yuan(gained)}"] if more else []
-    parts += [f"{len(less)} 人少得，共 {charts.yuan(-lost)}"] if less else []
+    parts = [f"{_people(more)} 人多得，共 {charts.yuan(gained)}"] if more else []
+    parts += [f"{_people(less)} 人少得，共 {charts.yuan(-lost)}"] if less else []
     most = moved[0]
-    words = f"{'；'.join(parts)}；变化最大的是{_who(most.payee)}（{_signed(most.difference)}）"
+    words = f"{'；'.join(parts)}；变化最大的是{payee_words(most.payee)}（{_signed(most.difference)}）"
     chart = (
         alt.Chart(pd.DataFrame(rows, columns=["管家", "相差（元）", "增减"]))
         .mark_bar(cornerRadiusEnd=3)
@@ -157,11 +162,11 @@ def _show_movers(moved: Sequence[Mover]) -> None:
                 title=None,
                 legend=charts.legend_of(GAIN_OR_LOSS),
             ),
-            tooltip=["管家:N", alt.Tooltip("相差（元）:Q", format="+,.2f")],
+            tooltip=[alt.Tooltip("管家:N"), alt.Tooltip("相差（元）:Q", format="+,.2f")],
         )
         .properties(height=24 * len(rows) + 140)
     )
-    cut = f"（画出变化最大的 {len(shown)} 人）" if len(moved) > len(shown) else ""
+    cut = f"（画出变化最大的 {counted(one.payee for one in shown)}）" if len(moved) > len(shown) else ""
     charts.show_chart(f"{words}{cut}。", chart)
 
 
@@ -185,10 +190,12 @@ def _show_entry(bench: Bench, trial: Trial, changes: Sequence[Change]) -> None:
         show_nothing("还没有改动；改了以后，这里是可以直接贴进 modules/config.py 的一项")
         return
     st.caption(
-        f"已检查，没有错。复制下面这一项，替换 modules/config.py 里 REWARD_CONFIGS 的 {bench.campaign.key}"
+        f"已检查，没有错。打开下面这一项，复制它，替换 modules/config.py 里 REWARD_CONFIGS 的 {bench.campaign.key}"
         "（那里的注释会丢），或改一个编号作为新活动；然后运行 check。已经在跑的活动改规则，只影响以后的合同。"
     )
-    st.code(entry_text(bench.campaign.key, trial.entry), language="python")
+    folded = fold("entry", "配置里的这一项")  # what colours it is 1.5 MB of script
+    if folded is not None:
+        folded.code(entry_text(bench.campaign.key, trial.entry), language="python")
 
 
 # -- figures ---------------------------------------------------------------------------------------------------------
@@ -244,17 +251,16 @@ def _more_and_less(moved: Sequence[Mover]) -> tuple[list[Mover], list[Mover]]:
     return [one for one in moved if one.difference > 0], [one for one in moved if one.difference < 0]
 
 
+def _people(moved: Iterable[Mover]) -> str:
+    return f"{people(one.payee for one in moved):,}"
+
+
 def _more_or_less(fen: int) -> str:
     return f"{'多' if fen > 0 else '少'} {charts.yuan(abs(fen))}" if fen else "不多不少"
 
 
 def _signed(fen: int) -> str:
     return f"{'+' if fen > 0 else '-'}{charts.yuan(abs(fen))}"
-
-
-def _who(payee: str) -> str:
-    provider = provider_of(payee)
-    return f"{housekeeper_of(payee)}（{provider}）" if provider else housekeeper_of(payee)
 
 
 def _per_cent(payout: Payout) -> str:

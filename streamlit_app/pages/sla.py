@@ -17,7 +17,7 @@ from modules.task_states import STATUS_WORDS
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import page, show_nothing
+from streamlit_app.frame import fold, page, show_nothing
 from streamlit_app.tables import Cell, Column, Whole, show_table
 from streamlit_app.words import headed, recipient_name
 
@@ -58,7 +58,7 @@ def main(viewer: Viewer) -> None:
     if found:
         _show_providers(found)
         _show_table(found, before, first, last)
-        _show_lines(first, last, provider)
+        _show_lines(_total(found), first, last, provider)
     elif any(one.is_known for one in days):
         show_nothing(f"{first:%m-%d} 到 {last:%m-%d} 没有服务违规")
     _show_weeks(provider)
@@ -102,10 +102,10 @@ def _show_calendar(days: Sequence[Day]) -> None:
         }
     )
     gap = alt.Scale(paddingInner=0.08)
-    base = alt.Chart(frame).encode(
+    base = alt.Chart().encode(
         x=alt.X("周:O", sort=alt.SortField("顺序"), title="一周的开始（周一）", axis=alt.Axis(labelAngle=0), scale=gap),
         y=alt.Y("星期:O", sort=list(WEEKDAYS), title=None, scale=gap),
-        tooltip=["日期:N", "星期:N", "说明:N"],
+        tooltip=[alt.Tooltip("日期:N"), alt.Tooltip("星期:N"), alt.Tooltip("说明:N")],
     )
     counted = base.mark_rect(cornerRadius=3).encode(
         color=alt.Color("违规（条）:Q", title="违规（条）", legend=alt.Legend(orient="top", padding=0, offset=10))
@@ -114,7 +114,7 @@ def _show_calendar(days: Sequence[Day]) -> None:
         text="✕", fontSize=14, color="gray"
     )  # the theme has no colour for text: this is seen on both
     known, unknown = (alt.FieldEqualPredicate(field="有数据", equal=is_known) for is_known in (True, False))
-    calendar = alt.layer(counted.transform_filter(known), crossed.transform_filter(unknown))
+    calendar = alt.layer(counted.transform_filter(known), crossed.transform_filter(unknown), data=frame)
     charts.show_chart(_calendar_words(days), calendar.properties(height=330))
 
 
@@ -143,8 +143,8 @@ def _show_providers(found: Sequence[Count]) -> None:
             y=alt.Y("服务商:N", sort=shown, title=None, axis=alt.Axis(labelLimit=160)),
             x=alt.X("条数:Q", title="违规（条）", axis=alt.Axis(tickMinStep=1)),
             color=alt.Color("违规:N", sort=list(kinds), title=None, legend=charts.legend_of(kinds)),
-            order="顺序:Q",
-            tooltip=["服务商:N", "违规:N", "条数:Q"],
+            order=alt.Order("顺序:Q"),
+            tooltip=[alt.Tooltip("服务商:N"), alt.Tooltip("违规:N"), alt.Tooltip("条数:Q")],
         )
         .properties(height=26 * len(shown) + 170)
     )
@@ -186,9 +186,12 @@ def _show_table(found: Sequence[Count], before: Sequence[Count] | None, first: d
     show_table("按服务商", columns, rows, file_name=f"服务商违规-{first}-{last}")
 
 
-def _show_lines(first: date, last: date, provider: str) -> None:
+def _show_lines(number: int, first: date, last: date, provider: str) -> None:
+    folded = fold("lines", f"逐条查看（{number:,} 条）")
+    if folded is None:
+        return
     found = data.sla_lines(first, last, provider, LINES_SHOWN)
-    with st.expander(f"逐条查看（{found.number:,} 条）"):
+    with folded:
         whole = Whole(found.number, lambda: map(_line_row, data.every_sla_line(first, last, provider)))
         file_name = f"违规明细-{first}-{last}"
         show_table("违规明细", LINES, [*map(_line_row, found.rows)], file_name=file_name, whole=whole)
@@ -227,7 +230,7 @@ def _show_weeks(provider: str) -> None:
     if not texts:
         show_nothing("这一周没有要发给服务商的消息")
     for one in texts:
-        _show_text(one)
+        _show_text(chosen, one)
 
 
 def _week_words(week: Week) -> str:
@@ -242,10 +245,11 @@ def _told_words(week: Week, texts: Sequence[WeekText]) -> str:
     return f"{format_moment(week.reported_at)[:16]} 放进队列：{numbers}。"
 
 
-def _show_text(one: WeekText) -> None:
-    name = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{one.provider}"
-    with st.expander(headed(name, *_state_words(one))):
-        st.code(one.text, language=None, wrap_lines=True)
+def _show_text(week: Week, one: WeekText) -> None:
+    title = f"{'🌟 表扬' if one.is_praise else '📊 周报'}　{one.provider}"
+    folded = fold(f"{week.monday}_{title}", headed(title, *_state_words(one)))
+    if folded is not None:
+        folded.code(one.text, language=None, wrap_lines=True)
 
 
 def _state_words(one: WeekText) -> tuple[str, ...]:

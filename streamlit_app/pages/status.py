@@ -18,12 +18,13 @@ from modules.version import version
 from streamlit_app import charts, data, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
-from streamlit_app.frame import guarded, page, show_fault, show_nothing
+from streamlit_app.frame import guard, guarded, page, show_fault, show_nothing
 from streamlit_app.tables import Cell, Column, Whole, show_table
 from streamlit_app.words import OUTCOMES, plain
 
 LOOK_EVERY_SECONDS = 15
 DAYS_SHOWN = 7
+DAEMON_WORDS = {"running": "🟢 正在运行", "silent": "🔴 没有反应", "dead": "⚪ 没有运行", "unknown": "❔ 不知道"}
 FAILURES_SHOWN, REJECTED_SHOWN = 100, 1000
 
 JOBS = (
@@ -51,16 +52,25 @@ VERSIONS = (Column("项目"), Column("现在", wide=True))
 
 @page("运行状况", "后台程序在不在运行，各个任务上次和下次什么时候跑，出了什么错，数据和配置有什么要改。只能看。")
 def main(viewer: Viewer) -> None:
-    states = data.job_states()
-    _show_now()
-    _show_troubles()
-    _show_jobs(states)
-    _show_runs(states)
-    _show_failures(states)
-    _show_rejected()
+    data.place()  # without a database there is nothing to show
+    states: Sequence[JobState] = ()
     running = data.daemon_configuration() or {}
-    _show_findings(running)
-    _show_versions(running)
+    _show_now()
+    with guard():
+        _show_troubles()
+    with guard():
+        states = data.job_states()
+        _show_jobs(states)
+    with guard():
+        _show_runs(states)
+    with guard():
+        _show_failures(states)
+    with guard():
+        _show_rejected()
+    with guard():
+        _show_findings(running)
+    with guard():
+        _show_versions(running)
 
 
 @st.fragment(run_every=LOOK_EVERY_SECONDS)
@@ -75,7 +85,7 @@ def _show_now() -> None:
         [
             Card(
                 "后台程序",
-                "🟢 正在运行" if is_running else "🔴 没有反应" if daemon.state == "silent" else "⚪ 没有运行",
+                DAEMON_WORDS[daemon.state],
             ),
             Card("最近的心跳", age, format_moment(beat.at) if beat else "后台程序每 10 秒写一次；没有写过"),
             Card("没解决的问题", _marked(troubles)),
@@ -84,7 +94,9 @@ def _show_now() -> None:
             Card("用不了的数据行", _marked(sum(wrong.rejected.values()))),
         ]
     )
-    if daemon.state == "silent" or (daemon.state == "dead" and beat is not None and not daemon.was_asked_to_end):
+    if daemon.state in ("silent", "unknown") or (
+        daemon.state == "dead" and beat is not None and not daemon.was_asked_to_end
+    ):
         show_fault(f"后台程序{plain(daemon.words)}")
     elif not is_running:
         st.warning(
@@ -167,7 +179,7 @@ def _show_runs(states: Sequence[JobState]) -> None:
                 title=None,
                 legend=charts.legend_of(row[1] for row in rows),
             ),
-            tooltip=["任务:N", "结果:N", "次数:Q"],
+            tooltip=[alt.Tooltip("任务:N"), alt.Tooltip("结果:N"), alt.Tooltip("次数:Q")],
         )
         .properties(height=26 * len({one.job for one in found}) + 130)
     )
@@ -222,7 +234,9 @@ def _rejected_row(one: RejectedRow) -> list[Cell]:
 
 def _show_findings(running: Mapping[str, Any]) -> None:
     """`running`: what the daemon runs by, empty where none is running."""
-    st.subheader("配置检查", anchor=False, help="和 check 命令一样，但不连 Metabase 和企业微信；每分钟重查")
+    st.subheader(
+        "配置检查", anchor=False, help="和 check 命令一样，但不连 Metabase 和企业微信，也不通读数据库；每分钟重查"
+    )
     found = data.findings()
     changed, kept = running.get("settings_changed") or [], running.get("kept") or {}
     if changed:

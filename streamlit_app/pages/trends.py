@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 
 import streamlit as st
 
-from modules.clock import format_moment
 from modules.figures.course import Course, Day, running
-from modules.figures.days import day_words, weekday_words
+from modules.figures.days import axis_words, day_words, weekday_words
 from modules.figures.months import change, month_of
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
@@ -38,23 +37,26 @@ def main(viewer: Viewer) -> None:
 def _show_cards(course: Course) -> None:
     (contracts, amount), (contracts_before, amount_before) = course.total, course.before_so_far
     against = "比上月" if course.period.is_over else "比上月同期"
-    week, week_before = _sums(course.days[-WEEK:]), _sums(course.days[-2 * WEEK : -WEEK])
-    has_weeks = len(course.days) >= 2 * WEEK
+    whole = course.whole_days
+    week, week_before = _sums(whole[-WEEK:]), _sums(whole[-2 * WEEK : -WEEK])
+    has_weeks, about = len(whole) >= 2 * WEEK, _until(course)
 
     def weekly(title: str, value: str, figure: int) -> Card:
         grown = change(week[figure], week_before[figure]) if has_weeks else None
-        return Card(title, value, _until(course), grown, "比前 7 天")
+        return Card(title, value if whole else "—", about, grown, "比前 7 天")
 
     show_cards(
         [
             Card("合同", f"{contracts:,} 单", None, change(contracts, contracts_before), against),
             weekly("最近 7 天合同", f"{week[0]:,} 单", 0),
-            Card("平均每天", f"{contracts / len(course.days):.1f} 单", _until(course)),
+            Card("平均每天", f"{_sums(whole)[0] / len(whole):.1f} 单" if whole else "—", about),
             Card("合同金额", charts.yuan(amount), None, change(amount, amount_before), against),
             weekly("最近 7 天金额", charts.yuan(week[1]), 1),
             Card("平均每单", charts.yuan(round(amount / contracts)) if contracts else "—"),
         ]
     )
+    if len(whole) < len(course.days):
+        st.caption(f":material/today: 最近 7 天和平均每天：{about}")
 
 
 def _show_sums(course: Course) -> None:
@@ -83,22 +85,24 @@ def _show_days(course: Course) -> None:
     st.subheader("按天", anchor=False)
     unit, size = charts.unit_of(one.amount for one in course.days)
     most, largest = max(course.days, key=lambda one: one.contracts), max(course.days, key=lambda one: one.amount)
-    empty = sum(1 for one in course.days if not one.contracts)
+    whole = course.whole_days
+    empty = sum(1 for one in whole if not one.contracts)
+    names = axis_words([one.day for one in course.days])
     left, right = st.columns(2)
     with left:
-        average = round(course.total[1] / len(course.days))
+        average = f"，平均每天 {charts.yuan(round(_sums(whole)[1] / len(whole)))}" if whole else ""
         charts.show_columns(
-            f"金额最多的是 {day_words(largest.day)}（{weekday_words(largest.day)}）：{charts.yuan(largest.amount)}，"
-            f"平均每天 {charts.yuan(average)}。",
-            [(f"{one.day:%m-%d}", one.amount / size) for one in course.days],
+            f"金额最多的是 {day_words(largest.day)}（{weekday_words(largest.day)}）："
+            f"{charts.yuan(largest.amount)}{average}。",
+            [(names[one.day], one.amount / size) for one in course.days],
             what=f"金额（{unit}）",
             by="签约日期",
         )
     with right:
-        none = f"有 {empty} 天没有签约" if empty else "每天都有签约"
+        none = f"，有 {empty} 天没有签约" if empty else "，每天都有签约" if whole else ""
         charts.show_columns(
-            f"合同最多的是 {day_words(most.day)}（{weekday_words(most.day)}）：{most.contracts:,} 单，{none}。",
-            [(f"{one.day:%m-%d}", one.contracts) for one in course.days],
+            f"合同最多的是 {day_words(most.day)}（{weekday_words(most.day)}）：{most.contracts:,} 单{none}。",
+            [(names[one.day], one.contracts) for one in course.days],
             what="合同（单）",
             by="签约日期",
         )
@@ -130,7 +134,13 @@ def _compared(course: Course, figure: int) -> str:
 
 
 def _until(course: Course) -> str:
-    return f"截至 {format_moment(course.period.as_of)[:16]}" if not course.period.is_over else "整个活动期"
+    """Up to which day the figures of whole days go."""
+    if course.period.is_over:
+        return "整个活动期"
+    partly = f"{day_words(course.days[-1].day)}的数据还不全，不算在内"
+    if not course.whole_days:
+        return f"只算整天；{partly}"
+    return f"只算整天，到 {day_words(course.whole_days[-1].day)}为止；{partly}"
 
 
 def _columns(course: Course) -> list[Column]:
