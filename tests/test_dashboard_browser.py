@@ -31,7 +31,7 @@ from modules.clock import parse_moment, shanghai_now
 from modules.ledger_records import read_contracts
 from modules.sandbox.sample_contracts import SampleMonth
 from modules.settings import ROOT
-from modules.tables import audit_log, job_runs, performance, tasks
+from modules.tables import audit_log, job_runs, performance, tasks, troubles
 from streamlit_app.served import HEADERS
 from tests.dashboard_browser import SHOTS, Window, chromium, serving, window
 from tests.dashboard_stage import PASSWORD, QUICK, run_violations
@@ -181,16 +181,15 @@ def test_the_pictures_of_the_readme(opened: Window) -> None:
 
 def test_an_image_in_an_error_is_told_and_not_fetched(opened: Window, desk: Desk) -> None:
     error = "Metabase 说：![图](http://203.0.113.9/x.png) $x$ <b>502</b>"
-    ended = parse_moment("2025-06-01T00:00")
-    run = {"job": BEIJING, "slot": ended, "started_at": ended, "ended_at": ended, "counts": "{}", "outcome": "failed"}
+    found = {"key": "check:image", "seen_by": "house", "what": error, "since": shanghai_now()}
     with desk.app.database.writing() as connection:
-        (number,) = connection.execute(sa.insert(job_runs).values(error=error, failures=1, **run)).inserted_primary_key
+        (number,) = connection.execute(sa.insert(troubles).values(found)).inserted_primary_key
     try:
         opened.open()
         opened.alert("![图](http://203.0.113.9/x.png) $x$ <b>502</b>")
     finally:
         with desk.app.database.writing() as connection:
-            connection.execute(sa.delete(job_runs).where(job_runs.c.id == number))
+            connection.execute(sa.delete(troubles).where(troubles.c.id == number))
 
 
 def test_the_first_to_come_sees_the_navigation_and_not_file_names(browser: Browser, desk: Desk, tmp_path: Path) -> None:
@@ -254,7 +253,8 @@ def test_a_plan_is_shown_at_once_and_can_be_shared(browser: Browser, url: str, l
         shown.page.reload()
         shown.settle()
         expect(threshold).to_have_value("60000")
-        assert '{"name": "达标奖", "threshold": 60000},' in shown.text()
+        shown.page.get_by_text("配置里的这一项").click()
+        shown.page.get_by_text('{"name": "达标奖", "threshold": 60000},').wait_for()
 
 
 def test_a_row_of_the_ranking_leads_to_the_housekeeper(opened: Window) -> None:
