@@ -271,7 +271,9 @@ class TestDoorkeeper:
         assert len(keeper._tries) == REMEMBERED_NAMES
 
     @pytest.mark.parametrize(
-        ("before", "after"), [("operator", "viewer"), ("李华", "李华二"), (LIHUAS_HASH, QUICK.hash("neues-Passwort"))]
+        ("before", "after"),
+        [("operator", "viewer"), ("李华", "李华二"), (LIHUAS_HASH, QUICK.hash("neues-Passwort"))],
+        ids=["role", "name", "password"],  # a hash is another each time, and each worker would know other tests
     )
     def test_a_user_whose_role_name_or_password_changed_is_not_known_any_more(
         self, sign_in: access.SignIn, before: str, after: str
