@@ -14,7 +14,7 @@ from pathlib import Path
 
 import jobs
 from benchmarks import dashboard_browser
-from benchmarks.dashboard_year import FIRST_DAY, KEY, LAST_DAY, SIZES, Year, make_year
+from benchmarks.dashboard_year import FIRST_DAY, KEY, LAST_DAY, MONDAY, SIZES, Year, make_year
 from benchmarks.timing import REPEATS, seconds, timed
 from modules import health
 from modules.alert_config import load_alerts
@@ -26,8 +26,10 @@ from modules.figures import months, queue, ranking, runs, sla, troubles
 from modules.figures.composition import composition_of
 from modules.figures.course import course_of
 from modules.figures.cut import Cut
+from modules.figures.sla_texts import Writer, week_texts
 from modules.ledger_records import read_awards
 from modules.settings import ROOT, load_settings
+from modules.templates import Templates
 
 Row = dict[str, object]
 
@@ -56,6 +58,7 @@ def _queries(database: Database, year: Year) -> Iterator[Row]:
     """Each question that a page asks, without what is kept."""
     campaigns, now = year.campaigns, shanghai_now()
     settings = load_settings(environ=year.environment)
+    told_on, writer = MONDAY + timedelta(days=7), Writer(settings.sla, Templates.read(), ())
     fixed = jobs.fixed_jobs_of(settings, load_alerts(settings.campaigns_file, settings.recipients))
     with database.reading() as connection:
         someone = ranking.ranking_of(open_ledger(connection, campaigns, KEY), read_awards(connection, KEY)).ranks[0]
@@ -71,6 +74,7 @@ def _queries(database: Database, year: Year) -> Iterator[Row]:
             "服务商SLA: a year by provider and kind": lambda: sla.counts(connection, FIRST_DAY, LAST_DAY),
             "服务商SLA: a year by day": lambda: sla.days(connection, FIRST_DAY, LAST_DAY),
             "服务商SLA: weeks": lambda: sla.weeks(connection),
+            "服务商SLA: what was told of a week": lambda: week_texts(connection, MONDAY, told_on, writer, is_done=True),
             "运行状况: jobs": lambda: health.states_of(connection, settings, campaigns, now, fixed),
             "运行状况: runs of a week": lambda: runs.tallies(connection, now - timedelta(days=7)),
             "运行状况: last errors": lambda: runs.failures(connection, 100),

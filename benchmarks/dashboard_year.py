@@ -36,6 +36,7 @@ CITIES = ("BJ", "SH", "GZ", "SZ")
 MONTHS = tuple(f"2025-{number:02d}" for number in range(1, 13))
 KEY = "BJ-2025-12"
 FIRST_DAY, LAST_DAY = date(2025, 1, 1), date(2025, 12, 31)
+MONDAY = date(2025, 12, 22)
 MAY = np.datetime64("2025-05-01", "us")
 
 RUNS_KEPT, RUN_EVERY = timedelta(days=90), timedelta(minutes=3)

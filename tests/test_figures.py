@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from modules.campaign_ledger import open_ledger
 from modules.campaigns import SHIPPED_FILE, load_badge_lists, load_campaigns
 from modules.clock import SHANGHAI, parse_moment
 from modules.database import Database, DatabaseError
-from modules.figures import months, queue, ranking
+from modules.figures import months, queue, ranking, sla_texts
 from modules.figures.freshness import age_words, freshness_of
 from modules.figures.live import live_performance
 from modules.figures.months import Period, Totals, forecast_of, totals_of
@@ -24,12 +26,20 @@ from modules.ledger_records import read_awards
 from modules.rewards.frame import PAYEE_SEPARATOR
 from modules.rewards.rules import Tiers
 from modules.rewards.standing import standing_of
+from modules.sla_settings import SlaSettings
 from modules.tables import audit_log, awards, job_runs, performance, rejected_rows, tasks
 from modules.task_states import COMPLETED, STATUSES
+from modules.templates import Templates
 from tests.desk import BEIJING, SHANGHAI_MAY, Desk, contracts
 from tests.engine_desk import campaign_of
 from tests.ledger_rows import PULLED as NOW
 from tests.ledger_rows import put_award, put_campaign, put_contract
+
+
+def texts_of_a_week(connection: sa.Connection) -> object:
+    """What providers were told of it."""
+    writer = sla_texts.Writer(SlaSettings(), Templates.read(), ())
+    return sla_texts.week_texts(connection, date(2025, 5, 5), date(2025, 5, 12), writer, is_done=True)
 
 
 def period(**values: Any) -> Period:
@@ -461,6 +471,28 @@ class TestQueue:
             index = {"failed": "given_up", "uncertain": "given_up"}.get(status, status)
             assert any(f"ix_tasks_{index}" in step for step in plan), (status, plan)
         assert not [step for step in plan if "Seq Scan" in step or step == "SCAN tasks"], plan
+
+
+class TestLargeTables:
+    """Of these a year leaves a hundred thousand rows: no page goes through all of them."""
+
+    @pytest.mark.parametrize("ask", [troubles_of, texts_of_a_week], ids=["troubles", "texts of a week"])
+    def test_are_asked_along_their_indexes(self, empty_database: Path, ask: Callable[[sa.Connection], object]) -> None:
+        database = Database(f"sqlite:///{empty_database}", read_only=True)
+        asked: list[tuple[str, Any]] = []
+        sa.event.listen(
+            database.engine,
+            "before_cursor_execute",
+            lambda _c, _cursor, said, values, *_: asked.append((said, values)),
+        )
+        with database.reading() as connection:
+            ask(connection)
+            questions = [one for one in asked if one[0].startswith(("SELECT", "WITH"))]
+            plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}", values) for said, values in questions]
+            steps = [str(row[-1]) for plan in plans for row in plan]
+        database.close()
+        assert any("job_runs" in step or "tasks" in step for step in steps)
+        assert not [step for step in steps if step.startswith(("SCAN tasks", "SCAN job_runs"))]
 
 
 class TestReadOnly:

@@ -33,6 +33,10 @@ Origin = Literal["task", "purged", "preview"]
 was told, and this is how it would read."""
 
 
+LAST = "\U0010ffff"
+"""Comes after all that is written."""
+
+
 @dataclass(frozen=True)
 class WeekText:
     """One text to one provider; status, recipient and time are those of the task."""
@@ -92,14 +96,25 @@ def _previews(week: Period, told_on: date, writer: Writer) -> list[WeekText]:
 
 def _of_kind(connection: Connection, start: str, *, is_praise: bool) -> list[WeekText]:
     columns = (tasks.c.group_key, tasks.c.message, tasks.c.status, tasks.c.recipient, tasks.c.updated_at)
-    queued = sa.select(*columns).where(tasks.c.group_key.startswith(start, autoescape=True)).order_by(tasks.c.id)
+    of_queue = _begins(connection, tasks.c.group_key, tasks.c.dedup_key, start)  # all parts of a message begin alike
+    queued = sa.select(*columns).where(of_queue).order_by(tasks.c.id)
     parts: dict[str, list[Any]] = {}
     for row in connection.execute(queued):
         parts.setdefault(row.group_key, []).append(row)
     found = [_of_task(key.removeprefix(start), rows, is_praise=is_praise) for key, rows in parts.items()]
-    gone = sa.select(spent_keys.c.group_key).where(spent_keys.c.group_key.startswith(start, autoescape=True))
+    of_gone = _begins(connection, spent_keys.c.group_key, spent_keys.c.group_key, start)
+    gone = sa.select(spent_keys.c.group_key).where(of_gone)
     found += [WeekText(key.removeprefix(start), is_praise, "", "purged", COMPLETED) for key in connection.scalars(gone)]
     return sorted(found, key=lambda one: one.provider)
+
+
+def _begins(connection: Connection, key: sa.Column[Any], indexed: sa.Column[Any], start: str) -> sa.ColumnElement[bool]:
+    """Whether a key begins so; `indexed` begins as it does.
+
+    SQLite orders text byte by byte, so that an index finds it, which LIKE does not use; PostgreSQL as its locale says.
+    """
+    begins = key.startswith(start, autoescape=True)
+    return begins & indexed.between(start, start + LAST) if connection.dialect.name == "sqlite" else begins
 
 
 def _of_task(provider: str, rows: Sequence[Any], *, is_praise: bool) -> WeekText:
