@@ -9,10 +9,10 @@ from modules import ledger
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import normalise_name
 from modules.clock import format_moment
-from modules.corrections import payee_words, yuan_words
+from modules.corrections import yuan_words
 from modules.database import record_act
 from modules.errors import JobRefusedError
-from modules.explanation_words import ADJUSTMENT, provider_of
+from modules.explanation_words import ADJUSTMENT, payee_words, provider_of
 from modules.explanations import no_such_housekeeper
 from modules.ledger_records import AwardRecord, read_awards
 from modules.reconciliation import payee_json

@@ -19,13 +19,12 @@ from modules.campaign_ledger import worked_by
 from modules.campaign_pull import CampaignPull, fetch, hold_against_ledger, require_belief, retry_when_overtaken
 from modules.database import in_words, record_act
 from modules.errors import PULL_ERRORS, JobRefusedError
-from modules.explanation_words import provider_of
+from modules.explanation_words import payee_words
 from modules.ledger_records import AwardRecord, read_awards
 from modules.outbox import count_tasks, enqueue
 from modules.reconciliation import BookedContract, Reconciliation, award_json, reconcile
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Award
-from modules.rewards.frame import housekeeper_of
 from modules.rewards.money import format_yuan, plain_yuan
 from modules.tables import performance
 
@@ -152,12 +151,6 @@ def _settle(app: "Application", campaign: Campaign, as_of: datetime, who: str, *
 def _signed(award: Award, who: str) -> Award:
     """The award with the person who had it granted in its reason."""
     return replace(award, reason={**award.reason, "who": who})
-
-
-def payee_words(payee: str) -> str:
-    """`许听澜`, or with a provider `许听澜（上海浦江春装饰）`."""
-    provider = provider_of(payee)
-    return housekeeper_of(payee) if provider is None else f"{housekeeper_of(payee)}（{provider}）"
 
 
 def _listed(granted: Sequence[Award]) -> str:

@@ -180,6 +180,12 @@ def provider_of(payee: str) -> str | None:
     return provider if separator else None
 
 
+def payee_words(payee: str) -> str:
+    """`许听澜`, or with a provider `许听澜（上海浦江春装饰）`: different for every payee of a campaign."""
+    provider = provider_of(payee)
+    return housekeeper_of(payee) if provider is None else f"{housekeeper_of(payee)}（{provider}）"
+
+
 def outlook_of(campaign: Campaign | None, position: Position | None) -> tuple[str, ...]:
     """What is missing for the next award of every kind that is switched on."""
     if campaign is None or position is None:

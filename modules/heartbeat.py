@@ -71,7 +71,7 @@ def seen_daemon(settings: Settings, now: datetime) -> DaemonState:
         return daemon_state(settings, now)
     except OSError as error:
         heartbeat = read_heartbeat(settings.state_dir)
-        last = f"最后一次心跳 {format_moment(heartbeat.at)}" if heartbeat else "没有心跳"
+        last = _last_words(heartbeat)
         reason = f"读写不了 {error.filename or settings.state_dir}（{reason_of(error)}）"
         words = f"在不在运行，不知道：{reason}，{last}；请检查 DATA_DIR 和权限"
         return DaemonState("unknown", words, heartbeat)
@@ -79,7 +79,7 @@ def seen_daemon(settings: Settings, now: datetime) -> DaemonState:
 
 def judge(heartbeat: Heartbeat | None, now: datetime, *, is_alive: bool) -> DaemonState:
     """The same from what was found. A heartbeat from the future is an old one: the clock was set back."""
-    last = f"最后一次心跳 {format_moment(heartbeat.at)}" if heartbeat else "没有心跳"
+    last = _last_words(heartbeat)
     if not is_alive:
         if heartbeat is None:
             return DaemonState("dead", "没有在运行，请启动", None)
@@ -95,6 +95,10 @@ def judge(heartbeat: Heartbeat | None, now: datetime, *, is_alive: bool) -> Daem
     if heartbeat.worker_alive is False:
         return DaemonState("silent", "发送线程已停，消息发不出去；请重新启动后台程序", heartbeat)
     return DaemonState("running", "正在运行", heartbeat)
+
+
+def _last_words(heartbeat: Heartbeat | None) -> str:
+    return f"最后一次心跳 {format_moment(heartbeat.at)}" if heartbeat else "没有心跳"
 
 
 def is_missed(daemon: DaemonState, *, is_shared: bool, is_needed: bool) -> bool:

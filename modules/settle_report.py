@@ -10,9 +10,10 @@ import sqlalchemy as sa
 from modules.application import Application
 from modules.clock import format_moment, in_shanghai
 from modules.config_guard import ConfigNotAcceptedError
-from modules.corrections import award_words, look, payee_words, yuan_words
+from modules.corrections import award_words, look, yuan_words
 from modules.database import in_words
 from modules.errors import PULL_ERRORS, JobFailedError, JobRefusedError
+from modules.explanation_words import payee_words
 from modules.job_runs import Writing
 from modules.ledger import closed
 from modules.outbox import enqueue, known_keys

@@ -9,7 +9,8 @@ from rich.table import Column, Table
 from modules.adjustments import Adjustment
 from modules.clock import format_moment
 from modules.closing import Closing
-from modules.corrections import Settlement, payee_words
+from modules.corrections import Settlement
+from modules.explanation_words import payee_words
 from modules.reconciliation import BookedContract, Reconciliation
 from modules.rewards.engine import Award
 from modules.rewards.explain import why

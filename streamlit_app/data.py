@@ -14,7 +14,6 @@ from sqlalchemy.engine import Connection
 
 import jobs
 from modules import health, soundness
-from modules.alert_config import load_alerts
 from modules.campaign_ledger import open_ledger
 from modules.campaigns import CampaignsFile, CampaignsFileError
 from modules.check import Findings, check_everything
@@ -51,6 +50,7 @@ from modules.views import ViewFault, Views
 from streamlit_app import reading
 from streamlit_app.reading import (
     Source,
+    alerts,
     asked_now,
     campaigns_file,
     configured,
@@ -92,8 +92,7 @@ def what_is_wrong(connection: Connection) -> troubles.Troubles:
 def what_is_wrong_now() -> troubles.Troubles:
     """The same, of campaigns whose time it is and of jobs that are switched on. Raises SettingsError."""
     try:
-        known = settings()
-        fixed = jobs.fixed_jobs_of(known, load_alerts(known.campaigns_file, known.recipients))
+        fixed = jobs.fixed_jobs_of(settings(), alerts())
         return troubles.still_due(what_is_wrong(), {*freshness().active, *(job.key for job in fixed if job.enabled)})
     except CampaignsFileError:  # which jobs there are is not known
         return what_is_wrong()
@@ -303,8 +302,7 @@ def providers() -> Providers:
 def job_states(connection: Connection) -> list[health.JobState]:
     """Every campaign and every fixed job, with its last run and its next."""
     known = settings()
-    fixed = jobs.fixed_jobs_of(known, load_alerts(known.campaigns_file, known.recipients))
-    return health.states_of(connection, known, configured(), now(), fixed)
+    return health.states_of(connection, known, configured(), now(), jobs.fixed_jobs_of(known, alerts()))
 
 
 @figure

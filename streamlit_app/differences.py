@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from modules.corrections import payee_words
+from modules.explanation_words import payee_words
 from modules.reconciliation import BookedContract, Reconciliation
 from modules.rewards.explain import why
 from streamlit_app.tables import Cell, Column, show_table

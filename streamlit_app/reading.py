@@ -13,7 +13,8 @@ import sqlalchemy as sa
 import streamlit as st
 from sqlalchemy.engine import Connection
 
-from modules.campaigns import BADGES_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
+from modules.alert_config import Alerts, load_alerts
+from modules.campaigns import BADGES_FILE, SHIPPED_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
 from modules.clock import shanghai_now
 from modules.database import Database
 from modules.figures.months import stamp_of
@@ -47,9 +48,15 @@ def campaigns_file() -> CampaignsFile:
     return _campaigns_file(file, *_changed(file))
 
 
+def alerts() -> Alerts:
+    """The alerts of the configuration as it stands. Raises CampaignsFileError."""
+    known = settings()
+    return _alerts(known.campaigns_file, tuple(known.recipients), *_changed(known.campaigns_file))
+
+
 def _changed(file: Path) -> list[int]:
-    """Names the state of a campaigns file and of what is read with it."""
-    return [one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE)]
+    """Names the state of a campaigns file and of what is read with it, or in its place."""
+    return [one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE, SHIPPED_FILE)]
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -62,6 +69,12 @@ def _campaigns(file: Path, day: date, *changed: int) -> Campaigns:
 def _campaigns_file(file: Path, *changed: int) -> CampaignsFile:
     """Read once for each state of the files."""
     return read_campaigns_file(file)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _alerts(file: Path, recipients: tuple[str, ...], *changed: int) -> Alerts:
+    """Read once for each state of the files and of the known recipients."""
+    return load_alerts(file, recipients)
 
 
 def now() -> datetime:
@@ -170,3 +183,4 @@ def close() -> None:
     _opened.clear()
     _campaigns.clear()
     _campaigns_file.clear()
+    _alerts.clear()

@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pandas as pd
 import streamlit as st
 from streamlit.elements.lib.column_types import ColumnConfig
 
 from modules.clock import in_shanghai
+from modules.figures.newest import Newest
 from modules.file_utils import csv_parts
 from modules.payout_workbook import Sheet, Value, sheet_names, workbook_bytes
 from streamlit_app.words import pixels_of
@@ -30,6 +31,7 @@ MOST_IN_WORKBOOK = 100_000
 """Rows of an .xlsx file: it is made whole in memory, and nobody waits minutes for it. A CSV file has no limit."""
 
 Row = Sequence[Cell]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -108,6 +110,22 @@ def show_table(
         selected = [index for index in touched if index < len(rows)]
     _show_downloads(name, columns, whole, file_name=file_name)
     return selected
+
+
+def show_newest(
+    name: str,
+    columns: Sequence[Column],
+    found: Newest[T],
+    row_of: Callable[[T], Row],
+    every: Callable[[], Iterable[T]],
+    *,
+    file_name: str,
+    select: Literal["none", "one", "many"] = "none",
+) -> list[int]:
+    """The same for the newest of a list, each of which makes a row; `every` reads the whole list for a download."""
+    whole = Whole(found.number, lambda: map(row_of, every()))
+    rows = [*map(row_of, found.rows)]
+    return show_table(name, columns, rows, file_name=file_name, select=select, whole=whole)
 
 
 def distinct(titles: Sequence[str]) -> list[str]:

@@ -36,6 +36,30 @@ from tests.ledger_rows import PULLED as NOW
 from tests.ledger_rows import put_award, put_campaign, put_contract
 
 
+def plans_of(database: Database, ask: Callable[[sa.Connection], object]) -> list[list[str]]:
+    """The steps by which the database answers each question that is asked of it.
+
+    A server is kept from reading tables whole: small ones it would, whatever indexes there are.
+    """
+    asked: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, said: str, values: object, *_: object) -> None:
+        asked.append((said, values))
+
+    sa.event.listen(database.engine, "before_cursor_execute", note)
+    try:
+        with database.reading() as connection:
+            ask(connection)
+            questions = list(asked)
+            if database.is_server:
+                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
+            explain = "EXPLAIN " if database.is_server else "EXPLAIN QUERY PLAN "
+            plans = [connection.exec_driver_sql(explain + said, values) for said, values in questions]
+            return [[str(row[-1]).strip() for row in plan] for plan in plans]
+    finally:
+        sa.event.remove(database.engine, "before_cursor_execute", note)
+
+
 def texts_of_a_week(connection: sa.Connection) -> object:
     """What providers were told of it."""
     writer = sla_texts.Writer(SlaSettings(), Templates.read(), ())
@@ -454,19 +478,7 @@ class TestQueue:
     def test_counting_reads_the_indexes_and_of_the_tasks_only_the_first_of_each_state(
         self, any_database: Database
     ) -> None:
-        asked: list[tuple[str, Any]] = []
-        sa.event.listen(
-            any_database.engine,
-            "before_cursor_execute",
-            lambda _c, _cursor, said, values, *_: asked.append((said, values)),
-        )
-        with any_database.reading() as connection:
-            queue.by_status(connection)
-            ((question, values),) = asked
-            if any_database.is_server:  # which reads a small table whole, whatever indexes there are
-                connection.exec_driver_sql("SET LOCAL enable_seqscan = off")
-            explain = "EXPLAIN " if any_database.is_server else "EXPLAIN QUERY PLAN "
-            plan = [str(row[-1]).strip() for row in connection.exec_driver_sql(explain + question, values)]
+        (plan,) = plans_of(any_database, queue.by_status)
         for status in set(STATUSES) - {COMPLETED}:
             index = {"failed": "given_up", "uncertain": "given_up"}.get(status, status)
             assert any(f"ix_tasks_{index}" in step for step in plan), (status, plan)
@@ -479,17 +491,7 @@ class TestLargeTables:
     @pytest.mark.parametrize("ask", [troubles_of, texts_of_a_week], ids=["troubles", "texts of a week"])
     def test_are_asked_along_their_indexes(self, empty_database: Path, ask: Callable[[sa.Connection], object]) -> None:
         database = Database(f"sqlite:///{empty_database}", read_only=True)
-        asked: list[tuple[str, Any]] = []
-        sa.event.listen(
-            database.engine,
-            "before_cursor_execute",
-            lambda _c, _cursor, said, values, *_: asked.append((said, values)),
-        )
-        with database.reading() as connection:
-            ask(connection)
-            questions = [one for one in asked if one[0].startswith(("SELECT", "WITH"))]
-            plans = [connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {said}", values) for said, values in questions]
-            steps = [str(row[-1]) for plan in plans for row in plan]
+        steps = [step for plan in plans_of(database, ask) for step in plan]
         database.close()
         assert any("job_runs" in step or "tasks" in step for step in steps)
         assert not [step for step in steps if step.startswith(("SCAN tasks", "SCAN job_runs"))]

@@ -7,6 +7,7 @@ from datetime import date
 from modules.figures.composition import DayPart
 from modules.figures.days import days_between
 from modules.figures.months import Period
+from modules.figures.sums import summed
 
 
 @dataclass(frozen=True)
@@ -24,10 +25,7 @@ class AwardDays:
     @property
     def sums(self) -> dict[date, int]:
         """What came together on each day with an award."""
-        found: dict[date, int] = {}
-        for part in self.within:
-            found[part.day] = found.get(part.day, 0) + part.amount
-        return found
+        return summed((part.day, part.amount) for part in self.within)
 
     @property
     def average(self) -> int:
@@ -40,13 +38,6 @@ def award_days(parts: Iterable[DayPart], period: Period, first: date, last: date
     known = list(parts)
     within = tuple(part for part in known if period.start <= part.day <= period.end)
     days = days_between(first, max([last, *(part.day for part in within)]))
-    before = _by_kind(part for part in known if part.day < period.start)
-    after = _by_kind(part for part in known if part.day > period.end)
+    before = summed((part.kind, part.amount) for part in known if part.day < period.start)
+    after = summed((part.kind, part.amount) for part in known if part.day > period.end)
     return AwardDays(tuple(days), within, before, after)
-
-
-def _by_kind(parts: Iterable[DayPart]) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for part in parts:
-        sums[part.kind] = sums.get(part.kind, 0) + part.amount
-    return sums

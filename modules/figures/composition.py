@@ -4,7 +4,6 @@ A day is that on which the winning contract was signed; of what was granted with
 adjustments) that on which it was granted.
 """
 
-from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -15,6 +14,7 @@ from sqlalchemy.engine import Connection
 from modules.explanation_words import provider_of
 from modules.figures.cut import WITH_CONTRACT, Cut, moment_of_award
 from modules.figures.days import day_of
+from modules.figures.sums import summed
 from modules.rewards.frame import housekeeper_of
 from modules.tables import awards, performance
 
@@ -72,16 +72,11 @@ class Composition:
 
     def by_person(self) -> dict[str, int]:
         """The payouts of each housekeeper together, for how many providers they sign."""
-        sums: dict[str, int] = defaultdict(int)
-        for payee, amount in self.payouts.items():
-            sums[housekeeper_of(payee)] += amount
-        return dict(sums)
+        return summed((housekeeper_of(payee), amount) for payee, amount in self.payouts.items())
 
     def kinds(self) -> dict[str, int]:
         """What each kind came to, the largest first."""
-        sums: dict[str, int] = defaultdict(int)
-        for part in self.parts:
-            sums[part.kind] += part.amount
+        sums = summed((part.kind, part.amount) for part in self.parts)
         return dict(sorted(sums.items(), key=lambda kind: -kind[1]))
 
 

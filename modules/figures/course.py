@@ -44,7 +44,7 @@ class Course:
     @property
     def total(self) -> tuple[int, int]:
         """Contracts and amount so far."""
-        return _total(self.days)
+        return sums_of(self.days)
 
     @property
     def whole_days(self) -> tuple[Day, ...]:
@@ -70,7 +70,7 @@ def course_of(connection: Connection, configured: Mapping[str, Campaign], key: s
     if not period.is_over:
         so_far = _signed(connection, earlier.campaign, track, period.same_moment_in(earlier))
     every_day = _every_day(earlier, before, max([earlier.end, *before]))
-    return Course(period, days, earlier.campaign, every_day, _total(so_far.values()))
+    return Course(period, days, earlier.campaign, every_day, sums_of(so_far.values()))
 
 
 def running(days: Iterable[Day]) -> list[Day]:
@@ -78,6 +78,12 @@ def running(days: Iterable[Day]) -> list[Day]:
     return list(
         accumulate(days, lambda sofar, one: Day(one.day, sofar.contracts + one.contracts, sofar.amount + one.amount))
     )
+
+
+def sums_of(days: Iterable[Day]) -> tuple[int, int]:
+    """Contracts and amount of some days together."""
+    found = list(days)
+    return sum(one.contracts for one in found), sum(one.amount for one in found)
 
 
 def _signed(connection: Connection, key: str, track: Track, until: datetime | None = None) -> dict[date, Day]:
@@ -96,8 +102,3 @@ def _every_day(period: Period, signed: Mapping[date, Day], last: date) -> tuple[
 
 def _last_day(period: Period) -> date:
     return period.end if period.is_over else period.as_of.date()
-
-
-def _total(days: Iterable[Day]) -> tuple[int, int]:
-    found = list(days)
-    return sum(one.contracts for one in found), sum(one.amount for one in found)

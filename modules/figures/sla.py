@@ -12,6 +12,7 @@ from sqlalchemy.engine import Connection
 
 from modules.figures.days import days_between
 from modules.figures.newest import Newest, newest_of
+from modules.figures.sums import summed
 from modules.sla_store import DATA
 from modules.tables import sla_days, sla_violations, sla_weeks
 
@@ -132,10 +133,7 @@ def by_kind(found: Sequence[Count]) -> dict[str, int]:
 
 
 def _most_first(numbers: Iterable[tuple[str, int]]) -> dict[str, int]:
-    sums: dict[str, int] = {}
-    for name, number in numbers:
-        sums[name] = sums.get(name, 0) + number
-    return dict(sorted(sums.items(), key=lambda item: (-item[1], item[0])))
+    return dict(sorted(summed(numbers).items(), key=lambda item: (-item[1], item[0])))
 
 
 def _within(first: date, last: date, provider: str) -> list[sa.ColumnElement[bool]]:

@@ -4,7 +4,7 @@ See docs/reward-rules.md, "Numbers are frozen, money is live". Texts become numb
 of rules or amounts of awards, so that many variants of a campaign (`simulate`) can share one.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -189,6 +189,11 @@ def payee_of(campaign: Campaign, housekeeper: str, provider: str) -> str:
 def housekeeper_of(payee: str) -> str:
     """The person behind a payee."""
     return payee.split(PAYEE_SEPARATOR, 1)[0]
+
+
+def number_of_people(payees: Iterable[str]) -> int:
+    """How many persons payees are."""
+    return len(set(map(housekeeper_of, payees)))
 
 
 def frame_of(campaign: Campaign, ledger: LedgerState, shown: Collection[str], contracts: pd.DataFrame) -> Frame:

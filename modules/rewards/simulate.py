@@ -15,7 +15,7 @@ import pandas as pd
 
 from modules.rewards.campaign import Campaign
 from modules.rewards.engine import Decision, decide
-from modules.rewards.frame import Frame, housekeeper_of, limits_in_force, replayed
+from modules.rewards.frame import Frame, housekeeper_of, limits_in_force, number_of_people, replayed
 from modules.rewards.totals import IntArray, TextArray
 
 ContractsOf = Callable[[Campaign], pd.DataFrame]
@@ -200,13 +200,9 @@ def _summed(campaign: Campaign, frame: Frame, decided: Decision) -> Simulated:
         campaign=campaign,
         names=frame.payees,
         payout_of=payout_of,
-        people=_people(frame.payees[signed]),
-        rewarded_people=_people(frame.payees[rewarded]),
+        people=number_of_people(frame.payees[signed]),
+        rewarded_people=number_of_people(frame.payees[rewarded]),
     )
-
-
-def _people(payees: Iterable[str]) -> int:
-    return len(set(map(housekeeper_of, payees)))
 
 
 def _award_sums(decided: Decision, grant: IntArray, amount: IntArray) -> tuple[AwardSum, ...]:

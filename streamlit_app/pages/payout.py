@@ -7,18 +7,18 @@ import streamlit as st
 
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
-from modules.explanation_words import ADJUSTMENT, AwardExplanation
+from modules.explanation_words import ADJUSTMENT, AwardExplanation, payee_words
 from modules.figures.months import Period
 from modules.figures.stages import STAGES, Stage, stage_of
 from modules.payout import COUNTED, Payout
 from modules.reconciliation import Reconciliation
-from modules.rewards.frame import housekeeper_of
+from modules.rewards.frame import housekeeper_of, number_of_people
 from streamlit_app import acts, charts, data, filters, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.differences import show_differences
 from streamlit_app.frame import page, show_fault, show_nothing
-from streamlit_app.payees import counted, payee_words, people, people_card
+from streamlit_app.payees import counted, people_card
 from streamlit_app.tables import XLSX, Cell, Column, show_table
 from streamlit_app.words import plain
 
@@ -81,7 +81,7 @@ def _stage_words(period: Period, stage: Stage) -> str:
 
 def _show_payout(payout: Payout) -> None:
     total, paid = payout.total, [line for line in payout.lines if line.to_pay]
-    everybody = f"{people(line.payee for line in payout.lines):,}"
+    everybody = f"{number_of_people(line.payee for line in payout.lines):,}"
     show_cards(
         [
             Card("应发合计", charts.yuan(total.to_pay), "各奖励 + 补发 + 人工调整"),

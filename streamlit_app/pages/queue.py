@@ -1,8 +1,8 @@
 """通知队列: the messages by state, those that need a person with the reason, and what an operator does about them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 
 import streamlit as st
 
@@ -17,7 +17,7 @@ from streamlit_app.acts import OnTask, act
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guarded, page, show_nothing
 from streamlit_app.sign_in import require_viewer
-from streamlit_app.tables import Cell, Column, Whole, show_table
+from streamlit_app.tables import Cell, Column, show_newest
 from streamlit_app.words import plain, recipient_name
 
 SHOWN, ACTS_SHOWN = 500, 100
@@ -109,10 +109,9 @@ def _show_tasks(viewer: Viewer, state: str, recipient: str) -> None:
     if not found:
         show_nothing(f"没有{STATUS_WORDS[state]}的消息")
         return
-    whole = Whole(newest.number, lambda: _rows(data.every_task_of(state, recipient)))
-    picked = show_table(
-        "消息", COLUMNS, list(_rows(found)), file_name=f"消息-{STATUS_WORDS[state]}", select="many", whole=whole
-    )
+    row_of = partial(_row, cache(recipient_name))  # settings, which know the names, are read once for each
+    every = partial(data.every_task_of, state, recipient)
+    picked = show_newest("消息", COLUMNS, newest, row_of, every, file_name=f"消息-{STATUS_WORDS[state]}", select="many")
     chosen = [found[index] for index in picked]
     if not chosen:
         st.caption("选中一行或几行，看全文" + ("并处理" if viewer.may_act else "；你的账号只能查看，不能处理"))
@@ -154,29 +153,25 @@ def _show_acts() -> None:
     if not found.rows:
         show_nothing("还没有人处理过消息")
         return
-    whole = Whole(found.number, lambda: map(_act_row, data.every_act_on_tasks()))
-    show_table("操作记录", ACTS, [*map(_act_row, found.rows)], file_name="操作记录", whole=whole)
+    show_newest("操作记录", ACTS, found, _act_row, data.every_act_on_tasks, file_name="操作记录")
 
 
 def _act_row(one: Act) -> list[Cell]:
     return [one.at, one.who, one.detail]
 
 
-def _rows(found: Iterable[Task]) -> Iterator[list[Cell]]:
-    """Settings, which know the recipients' names, are read once for each."""
-    name_of = cache(recipient_name)
-    for task in found:
-        yield [
-            task.id,
-            task.last_error or "",
-            task.message,
-            name_of(task.recipient),
-            task.attempts,
-            task.updated_at,
-            task.created_at,
-            task.task_type,
-            task.group_key or "",
-        ]
+def _row(name_of: Callable[[str], str], task: Task) -> list[Cell]:
+    return [
+        task.id,
+        task.last_error or "",
+        task.message,
+        name_of(task.recipient),
+        task.attempts,
+        task.updated_at,
+        task.created_at,
+        task.task_type,
+        task.group_key or "",
+    ]
 
 
 main()

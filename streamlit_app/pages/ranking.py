@@ -4,12 +4,13 @@ from collections.abc import Iterator, Mapping
 
 import streamlit as st
 
+from modules.explanation_words import payee_words
 from modules.figures.ranking import Rank, Ranking, Signed
 from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import page, show_nothing
-from streamlit_app.payees import counted, payee_words, people_card
+from streamlit_app.payees import counted, people_card
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import plain
 

@@ -1,6 +1,6 @@
 """奖励构成: what a campaign's payout is made of, how it is spread, and who is about to win more."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date
 
 import streamlit as st
@@ -222,10 +222,7 @@ def _show_near(period: Period, ranking: Ranking) -> None:
     st.caption(
         f"有 {counted(one.payee for one in near)}；如果都达到，再发 {charts.yuan(worth)}。{then}。点一行看管家详情。"
     )
-    shows_provider = any(one.provider for one in near)
     columns = [
-        Column("管家"),
-        *([Column("服务商")] if shows_provider else []),
         Column("下一档"),
         Column("进度", "share"),
         Column("还差合同", "count"),
@@ -233,9 +230,7 @@ def _show_near(period: Period, ranking: Ranking) -> None:
         Column("达到再得（元）", "yuan"),
         Column("已应发（元）", "yuan"),
     ]
-    rows = [list(_near_row(one, shows_provider=shows_provider)) for one in near]
-    for picked in show_table("快到下一档", columns, rows, file_name=f"快到下一档-{period.campaign}", select="one"):
-        filters.open_housekeeper(period.campaign, near[picked].housekeeper)
+    _show_ranks("快到下一档", ranking, near, columns, _near_cells)
 
 
 def _show_owed(ranking: Ranking) -> None:
@@ -248,36 +243,30 @@ def _show_owed(ranking: Ranking) -> None:
         "随下一个新合同发放，或由 settle 补发" if ranking.closed_at is None else "活动已结账，要发请用 adjust 人工调整"
     )
     st.caption(f"有 {counted(one.payee for one in owed)}，共 {worth}，还没有算进应发：{then}。点一行看管家详情。")
-    shows_provider = any(one.provider for one in owed)
-    columns = [
-        Column("管家"),
-        *([Column("服务商")] if shows_provider else []),
-        Column("已达到"),
-        Column("待补发（元）", "yuan"),
-        Column("已应发（元）", "yuan"),
-    ]
-    rows: list[list[Cell]] = [
-        [
-            one.housekeeper,
-            *([one.provider] if shows_provider else []),
-            "、".join(one.owed),
-            sum(one.owed.values()),
-            one.payout,
-        ]
-        for one in owed
-    ]
-    for picked in show_table("待补发", columns, rows, file_name=f"待补发-{ranking.campaign}", select="one"):
-        filters.open_housekeeper(ranking.campaign, owed[picked].housekeeper)
+    columns = [Column("已达到"), Column("待补发（元）", "yuan"), Column("已应发（元）", "yuan")]
+    _show_ranks("待补发", ranking, owed, columns, _owed_cells)
 
 
-def _near_row(one: Rank, *, shows_provider: bool) -> Iterator[Cell]:
+def _show_ranks(
+    name: str, ranking: Ranking, ranks: list[Rank], columns: list[Column], cells_of: Callable[[Rank], list[Cell]]
+) -> None:
+    """Some of the ranking, by housekeeper and, where there are any, provider; a touch leads to the housekeeper."""
+    shows_provider = any(one.provider for one in ranks)
+    who = [Column("管家"), *([Column("服务商")] if shows_provider else [])]
+    rows = [[one.housekeeper, *([one.provider] if shows_provider else []), *cells_of(one)] for one in ranks]
+    file_name = f"{name}-{ranking.campaign}"
+    for picked in show_table(name, [*who, *columns], rows, file_name=file_name, select="one"):
+        filters.open_housekeeper(ranking.campaign, ranks[picked].housekeeper)
+
+
+def _near_cells(one: Rank) -> list[Cell]:
     tier = one.next_tier
-    yield one.housekeeper
-    if shows_provider:
-        yield one.provider
-    if tier is not None:
-        yield from (tier.name, tier.progress, tier.contracts, tier.fen, tier.worth)
-    yield one.payout
+    missing: list[Cell] = [tier.name, tier.progress, tier.contracts, tier.fen, tier.worth] if tier is not None else []
+    return [*missing, one.payout]
+
+
+def _owed_cells(one: Rank) -> list[Cell]:
+    return ["、".join(one.owed), sum(one.owed.values()), one.payout]
 
 
 def _provider(one: ProviderPart) -> str:

@@ -6,10 +6,10 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from modules.explanation_words import provider_of
+from modules.explanation_words import payee_words, provider_of
 from modules.figures.months import change
 from modules.rewards.changes import Change
-from modules.rewards.frame import housekeeper_of
+from modules.rewards.frame import housekeeper_of, number_of_people
 from modules.rewards.literal import entry_text
 from modules.rewards.simulate import Mover, Payout, Simulated
 from modules.simulation_bench import Bench, Trial
@@ -18,7 +18,7 @@ from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import fold, page, show_fault, show_nothing
 from streamlit_app.levers import turn_levers
-from streamlit_app.payees import PER_PROVIDER, counted, payee_words, people
+from streamlit_app.payees import PER_PROVIDER, counted
 from streamlit_app.tables import Cell, Column, show_table
 from streamlit_app.words import plain
 
@@ -252,7 +252,7 @@ def _more_and_less(moved: Sequence[Mover]) -> tuple[list[Mover], list[Mover]]:
 
 
 def _people(moved: Iterable[Mover]) -> str:
-    return f"{people(one.payee for one in moved):,}"
+    return f"{number_of_people(one.payee for one in moved):,}"
 
 
 def _more_or_less(fen: int) -> str:

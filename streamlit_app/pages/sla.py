@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import partial
 
 import altair as alt
 import pandas as pd
@@ -18,7 +19,7 @@ from streamlit_app import charts, data, filters
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import fold, page, show_nothing
-from streamlit_app.tables import Cell, Column, Whole, show_table
+from streamlit_app.tables import Cell, Column, show_newest, show_table
 from streamlit_app.words import headed, recipient_name
 
 WEEKS_SHOWN = 8
@@ -192,9 +193,8 @@ def _show_lines(number: int, first: date, last: date, provider: str) -> None:
         return
     found = data.sla_lines(first, last, provider, LINES_SHOWN)
     with folded:
-        whole = Whole(found.number, lambda: map(_line_row, data.every_sla_line(first, last, provider)))
-        file_name = f"违规明细-{first}-{last}"
-        show_table("违规明细", LINES, [*map(_line_row, found.rows)], file_name=file_name, whole=whole)
+        every = partial(data.every_sla_line, first, last, provider)
+        show_newest("违规明细", LINES, found, _line_row, every, file_name=f"违规明细-{first}-{last}")
 
 
 def _line_row(one: Line) -> list[Cell]:

@@ -19,7 +19,7 @@ from streamlit_app import charts, data, reading
 from streamlit_app.access import Viewer
 from streamlit_app.cards import Card, show_cards
 from streamlit_app.frame import guard, guarded, page, show_fault, show_nothing
-from streamlit_app.tables import Cell, Column, Whole, show_table
+from streamlit_app.tables import Cell, Column, show_newest, show_table
 from streamlit_app.words import OUTCOMES, plain
 
 LOOK_EVERY_SECONDS = 15
@@ -209,8 +209,7 @@ def _show_failures(states: Sequence[JobState]) -> None:
         outcome = OUTCOMES.get(one.outcome, one.outcome)
         return [one.at, titles.get(one.job, one.job), outcome, one.failures or None, one.error]
 
-    whole = Whole(found.number, lambda: map(row_of, data.every_run_failure()))
-    show_table("最近的错误", FAILURES, [*map(row_of, found.rows)], file_name="最近的错误", whole=whole)
+    show_newest("最近的错误", FAILURES, found, row_of, data.every_run_failure, file_name="最近的错误")
 
 
 # -- data and configuration ------------------------------------------------------------------------------------------
@@ -224,8 +223,8 @@ def _show_rejected() -> None:
     if not found.rows:
         show_nothing("没有用不了的行")
         return
-    whole = Whole(found.number, lambda: map(_rejected_row, data.every_rejected_row()))
-    show_table("用不了的数据行", REJECTED, [*map(_rejected_row, found.rows)], file_name="用不了的数据行", whole=whole)
+    every = data.every_rejected_row
+    show_newest("用不了的数据行", REJECTED, found, _rejected_row, every, file_name="用不了的数据行")
 
 
 def _rejected_row(one: RejectedRow) -> list[Cell]:

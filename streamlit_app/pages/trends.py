@@ -1,10 +1,10 @@
 """趋势: a campaign day by day and added up, contracts and amounts, beside the month before."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import streamlit as st
 
-from modules.figures.course import Course, Day, running
+from modules.figures.course import Course, Day, running, sums_of
 from modules.figures.days import axis_words, day_words, weekday_words
 from modules.figures.months import change, month_of
 from streamlit_app import charts, data, filters
@@ -38,7 +38,7 @@ def _show_cards(course: Course) -> None:
     (contracts, amount), (contracts_before, amount_before) = course.total, course.before_so_far
     against = "比上月" if course.period.is_over else "比上月同期"
     whole = course.whole_days
-    week, week_before = _sums(whole[-WEEK:]), _sums(whole[-2 * WEEK : -WEEK])
+    week, week_before = sums_of(whole[-WEEK:]), sums_of(whole[-2 * WEEK : -WEEK])
     has_weeks, about = len(whole) >= 2 * WEEK, _until(course)
 
     def weekly(title: str, value: str, figure: int) -> Card:
@@ -49,7 +49,7 @@ def _show_cards(course: Course) -> None:
         [
             Card("合同", f"{contracts:,} 单", None, change(contracts, contracts_before), against),
             weekly("最近 7 天合同", f"{week[0]:,} 单", 0),
-            Card("平均每天", f"{_sums(whole)[0] / len(whole):.1f} 单" if whole else "—", about),
+            Card("平均每天", f"{sums_of(whole)[0] / len(whole):.1f} 单" if whole else "—", about),
             Card("合同金额", charts.yuan(amount), None, change(amount, amount_before), against),
             weekly("最近 7 天金额", charts.yuan(week[1]), 1),
             Card("平均每单", charts.yuan(round(amount / contracts)) if contracts else "—"),
@@ -90,7 +90,7 @@ def _show_days(course: Course) -> None:
     names = axis_words([one.day for one in course.days])
     left, right = st.columns(2)
     with left:
-        average = f"，平均每天 {charts.yuan(round(_sums(whole)[1] / len(whole)))}" if whole else ""
+        average = f"，平均每天 {charts.yuan(round(sums_of(whole)[1] / len(whole)))}" if whole else ""
         charts.show_columns(
             f"金额最多的是 {day_words(largest.day)}（{weekday_words(largest.day)}）："
             f"{charts.yuan(largest.amount)}{average}。",
@@ -170,10 +170,6 @@ def _rows(course: Course) -> Iterator[list[Cell]]:
             then = before[min(number, len(before) - 1)]
             row += [then.contracts, then.amount, change(sofar.amount, then.amount)]
         yield row
-
-
-def _sums(days: Sequence[Day]) -> tuple[int, int]:
-    return sum(one.contracts for one in days), sum(one.amount for one in days)
 
 
 main()
