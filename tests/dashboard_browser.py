@@ -147,9 +147,11 @@ class Window:
         return file
 
     def select(self, label: str, option: str) -> None:
-        """Choose in a select box."""
+        """Choose something else in a select box, and wait until the page has answered: it says so in the address."""
+        before = self.page.url
         self.page.get_by_role("combobox", name=label).click()
         self.page.get_by_role("option", name=option).click()
+        self.page.wait_for_url(lambda url: url != before)
         self.settle()
 
 

@@ -179,6 +179,7 @@ class World:
             "WECOM_BASE_URL": robot.url,
             "DATA_DIR": str(self.data_dir),
             "TASK_CHECK_INTERVAL": "0.2",
+            "TMPDIR": str(folder),
         }
         self._running: list[Running] = []
         self._started = 0
@@ -345,7 +346,7 @@ def unlimited_robot(keys: Iterable[str]) -> RobotStandIn:
 @functools.cache
 def _nursery() -> str:
     """Start it; returns the address of its socket. It ends with this process, whose end of its stdin then closes."""
-    folder = tempfile.mkdtemp(prefix="nursery-")
+    folder = tempfile.mkdtemp(prefix="nursery-", dir="/tmp")  # it outlives the fixtures
     address = f"{folder}/socket"
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.program", address],
