@@ -121,7 +121,9 @@ def _show_freshness(drawn: Hashable, waits: bool) -> None:
     if late:
         st.error(f"{'；'.join([words, *late])}：请看后台程序是否在运行", icon=":material/sync_problem:")
     elif data.campaign_faults():
-        st.caption(f":material/schedule: {words}；活动配置有错，有的活动可能没有运行，请看“运行状况”")
+        st.caption(
+            f":material/schedule: {words}；活动配置有错，有的活动可能没有运行，或仍照改错之前的配置；请看“运行状况”"
+        )
     elif not fresh.active:
         st.caption(f":material/schedule: {words}；现在没有进行中的活动")
     else:

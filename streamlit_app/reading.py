@@ -4,6 +4,7 @@ Settings and campaigns are read anew for every run of a page, so that a change i
 """
 
 from collections.abc import Callable, Hashable
+from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache, wraps
 from pathlib import Path
@@ -14,7 +15,15 @@ import streamlit as st
 from sqlalchemy.engine import Connection
 
 from modules.alert_config import Alerts, load_alerts
-from modules.campaigns import BADGES_FILE, SHIPPED_FILE, Campaigns, CampaignsFile, load_campaigns, read_campaigns_file
+from modules.campaigns import (
+    BADGES_FILE,
+    SHIPPED_FILE,
+    Campaigns,
+    CampaignsFile,
+    CampaignsFileError,
+    load_campaigns,
+    read_campaigns_file,
+)
 from modules.clock import shanghai_now
 from modules.database import Database
 from modules.figures.months import stamp_of
@@ -22,6 +31,7 @@ from modules.settings import Settings, load_settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C", Campaigns, Alerts)
 
 KEPT_SECONDS = 15
 """How long a figure is shown again without asking the database."""
@@ -37,9 +47,12 @@ def settings() -> Settings:
 
 
 def configured() -> Campaigns:
-    """The campaigns of the configuration as it stands. Raises CampaignsFileError."""
+    """The campaigns of the configuration. Raises CampaignsFileError where the file can't be read and never could.
+
+    What a fault keeps out stays as it was read last, as in the daemon.
+    """
     file = settings().campaigns_file
-    return _campaigns(file, today(), *_changed(file))
+    return _held(Campaigns, file, _campaigns(file, today(), *_changed(file)))
 
 
 def campaigns_file() -> CampaignsFile:
@@ -49,9 +62,10 @@ def campaigns_file() -> CampaignsFile:
 
 
 def alerts() -> Alerts:
-    """The alerts of the configuration as it stands. Raises CampaignsFileError."""
+    """The alerts of the configuration, likewise. Raises CampaignsFileError."""
     known = settings()
-    return _alerts(known.campaigns_file, tuple(known.recipients), *_changed(known.campaigns_file))
+    file = known.campaigns_file
+    return _held(Alerts, file, _alerts(file, tuple(known.recipients), *_changed(file)))
 
 
 def _changed(file: Path) -> list[int]:
@@ -59,10 +73,31 @@ def _changed(file: Path) -> list[int]:
     return [one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE, SHIPPED_FILE)]
 
 
+_readable: dict[tuple[type, Path], Any] = {}
+"""What each file said when it could be read last."""
+
+
+def _held(kind: type[C], file: Path, found: C | CampaignsFileError) -> C:
+    before: C | None = _readable.get((kind, file))
+    if isinstance(found, CampaignsFileError):
+        if before is None:
+            raise CampaignsFileError(found.faults)
+        found = replace(before, faults=found.faults)
+    elif before is not None:
+        spoilt = before.valid.keys() if found.spoilt is None else found.spoilt
+        fallen_back = {key: entry for key, entry in before.valid.items() if key in spoilt}
+        found = replace(found, valid={**found.valid, **fallen_back})
+    _readable[kind, file] = found
+    return found
+
+
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _campaigns(file: Path, day: date, *changed: int) -> Campaigns:
+def _campaigns(file: Path, day: date, *changed: int) -> Campaigns | CampaignsFileError:
     """Read once for each state of the files."""
-    return load_campaigns(file, day)
+    try:
+        return load_campaigns(file, day)
+    except CampaignsFileError as error:
+        return error
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -72,9 +107,12 @@ def _campaigns_file(file: Path, *changed: int) -> CampaignsFile:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _alerts(file: Path, recipients: tuple[str, ...], *changed: int) -> Alerts:
+def _alerts(file: Path, recipients: tuple[str, ...], *changed: int) -> Alerts | CampaignsFileError:
     """Read once for each state of the files and of the known recipients."""
-    return load_alerts(file, recipients)
+    try:
+        return load_alerts(file, recipients)
+    except CampaignsFileError as error:
+        return error
 
 
 def now() -> datetime:
@@ -184,3 +222,4 @@ def close() -> None:
     _campaigns.clear()
     _campaigns_file.clear()
     _alerts.clear()
+    _readable.clear()

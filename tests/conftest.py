@@ -61,11 +61,12 @@ def _fail_if_skipped_in_ci(report: pytest.TestReport | pytest.CollectReport) -> 
 
 
 @pytest.fixture(scope="session", autouse=True)
-def own_temporary_files() -> Iterator[None]:
+def own_temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """In its folder for temporary files a machine has one lock of the desktop: each worker is a machine of its own.
 
-    The folder stands high up, as sockets in it may not have long paths.
+    The folder stands high up, as sockets in it may not have long paths. Those of the tests stay where they were.
     """
+    tmp_path_factory.getbasetemp()
     with (
         tempfile.TemporaryDirectory(prefix="tests-", dir="/tmp", ignore_cleanup_errors=True) as folder,
         pytest.MonkeyPatch.context() as patch,

@@ -102,6 +102,40 @@ def plain_again(markdown: str) -> str:
     return markdown.replace("\\", "")
 
 
+class TestBrokenConfiguration:
+    """Somebody is editing the campaigns file while others look."""
+
+    @pytest.mark.parametrize("name", PAGES)
+    @pytest.mark.parametrize(
+        ("old", "new"),
+        [("\nREWARD_CONFIGS", "\n,REWARD_CONFIGS"), ('"threshold": 120000', '"threshold": "viel"')],
+        ids=["file", "campaign"],
+    )
+    def test_what_could_be_read_before_is_shown_and_what_is_wrong_is_told(
+        self, month: Desk, own_campaigns: Callable[[str, str], None], name: str, old: str, new: str
+    ) -> None:
+        own_campaigns(old, old)
+        whole = open_page(name)
+        own_campaigns(old, new)
+        page = open_page(name)
+        assert not page.exception
+        assert any("活动配置有错" in caption.value for caption in page.caption)
+        if name == "simulation":  # it starts from what is written
+            assert page.error
+            return
+        assert ("活动配置" in "".join(one.value for one in page.error)) == (name == "overview")
+        assert cards(page) == cards(whole)
+        assert [one.value.to_csv() for one in page.dataframe] == [one.value.to_csv() for one in whole.dataframe]
+
+    def test_who_comes_after_a_restart_is_told_what_is_wrong(
+        self, month: Desk, own_campaigns: Callable[[str, str], None]
+    ) -> None:
+        own_campaigns("\nREWARD_CONFIGS", "\n,REWARD_CONFIGS")
+        page = open_page("ranking")
+        assert not page.exception
+        assert "语法错误" in page.error[0].value
+
+
 class TestStates:
     @pytest.mark.parametrize("name", PAGES)
     def test_an_empty_database_is_no_fault(self, doors: Desk, name: str) -> None:
