@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, sync_playwright
 
 from modules.settings import ROOT
 from tests.tools import free_port, wait_until
@@ -95,6 +95,11 @@ class Window:
         self.page.wait_for_selector("h1, h2, [data-testid=stForm]", timeout=PATIENCE_MS)
         self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE_MS)
         self.page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')")
+
+    def arrive(self, heading: str) -> None:
+        """Until the page with this heading is drawn, after something that leads there."""
+        expect(self.page.locator("h1")).to_have_text(heading)
+        self.settle()
 
     def shoot(self, name: str, height: int | None = None) -> None:
         """A picture of the whole page, however long it is, or of its top."""

@@ -212,8 +212,8 @@ def test_filters_stand_in_the_address_survive_a_reload_and_go_along(opened: Wind
     assert opened.page.get_by_role("combobox", name="活动").input_value() == "上海 SH-2025-04"
     wait_until(lambda: opened.page.get_by_role("combobox", name="得过的奖励").input_value() == "精英奖")
     opened.page.get_by_role("link", name="总览").click()
-    opened.settle()
-    wait_until(lambda: "month=2025-04" in opened.page.url)
+    opened.arrive("总览")
+    assert "month=2025-04" in opened.page.url
     assert "BJ-2025-04" in opened.text()
 
 
@@ -260,9 +260,7 @@ def test_a_plan_is_shown_at_once_and_can_be_shared(browser: Browser, url: str, l
 def test_a_row_of_the_ranking_leads_to_the_housekeeper(opened: Window) -> None:
     opened.open("ranking", month="2025-05", campaign=BEIJING)
     opened.pick_row(0)
-    opened.page.wait_for_url("**/housekeeper?**")
-    opened.settle()
-    assert opened.page.inner_text("h1") == "管家详情"
+    opened.arrive("管家详情")
     assert opened.page.get_attribute("html", "lang") == "zh"
     assert f"campaign={BEIJING}" in opened.page.url
     opened.pick_row(0)
@@ -278,11 +276,10 @@ def test_a_touch_of_a_row_anywhere_counts_and_the_last_one_is_shown(
     with quiet_window(browser, url, look) as shown:
         shown.open("ranking", month="2025-05", campaign=BEIJING, award="精英奖")
         shown.touch_row(2)
-        shown.page.wait_for_url("**/housekeeper?**person=**")
-        shown.settle()
+        shown.arrive("管家详情")
+        assert "person=" in shown.page.url
         shown.page.go_back()
-        expect(shown.page.locator("h1")).to_have_text("排行榜")
-        shown.settle()
+        shown.arrive("排行榜")
         expect(shown.page.get_by_role("combobox", name="得过的奖励")).to_have_value("精英奖")
         shown.open("housekeeper", month="2025-05", campaign=BEIJING, person=PERSON)
         told = shown.page.locator("[data-testid=stMarkdown]").filter(has_text=re.compile(r"^合同 .+（\d{19}）"))
