@@ -19,7 +19,8 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect, 
 from modules.settings import ROOT
 from tests.tools import free_port, wait_until
 
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
+expect.set_options(timeout=PATIENCE_MS)
 SHOTS = ROOT / "test-output" / "dashboard"
 WIDE, PHONE = {"width": 1280, "height": 720}, {"width": 390, "height": 844}
 LONGEST_SHOT = 3000

@@ -12,7 +12,7 @@ from sqlalchemy.engine import Connection
 from modules.database import Database
 
 
-def wait_until(met: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(met: Callable[[], bool], seconds: float = 60) -> None:
     """Until the condition comes true; one that never does fails the test."""
     deadline = time.monotonic() + seconds
     while not met():
