@@ -12,7 +12,7 @@ from streamlit.delta_generator import DeltaGenerator
 from modules.clock import format_moment
 from modules.errors import EXPECTED_ERRORS, words_of
 from modules.figures.freshness import age_words
-from streamlit_app import address, data, reading
+from streamlit_app import address, data, lost, reading
 from streamlit_app.access import AccessError, Viewer
 from streamlit_app.sign_in import require_viewer, show_viewer
 from streamlit_app.words import plain
@@ -49,6 +49,8 @@ def page(title: str, says: str, *, waits: bool = False) -> Callable[[Callable[[V
             _show_freshness(reading.stamp(), waits)
             address.read(title)
             on_top = st.container()
+            if lost.is_lost():
+                on_top.warning(f"没有这个网址的页面，显示的是{title}", icon=":material/link_off:")
             with guard():
                 draw(viewer)
             for words in address.refused():

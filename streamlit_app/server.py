@@ -1,6 +1,6 @@
 """Serves the dashboard until it is stopped: `python -m streamlit_app.server ADDRESS PORT`, started by launch.py.
 
-Three habits of Streamlit are put off:
+Four habits of Streamlit are put off:
 
 Until a run of a page has called `st.navigation`, it takes a folder `pages/` beside app.py for the whole navigation: the
 first one to come after a start would see pages by file name, without app.py around them.
@@ -9,6 +9,8 @@ When a web page from elsewhere knocks, it asks a server outside for this machine
 its own. Here nobody outside is asked: it is not.
 
 Where a file for download can't be made, it does not say why (downloads.py).
+
+At an address that no page has it puts a box in English over the first page (lost.py).
 """
 
 import signal
@@ -49,6 +51,7 @@ async def open_to_all(app: st.App, place: str) -> AsyncIterator[None]:
     """From the first answer to the last; both are told. Who comes before it waits."""
     import_parts()
     import_module("streamlit_app.downloads").say_why()
+    import_module("streamlit_app.lost").say_so()
     print(f"看板已启动：{place}（按 Ctrl-C 停止）", file=sys.stderr, flush=True)
     yield
     print("看板已停止", file=sys.stderr, flush=True)

@@ -310,6 +310,15 @@ class TestOverview:
         paid = figure_of(month, f"SELECT SUM(amount) FROM awards WHERE campaign = '{BEIJING}'")  # noqa: S608
         assert row["奖金（元）"] == paid / 100
 
+    @pytest.mark.parametrize(
+        ("month_shown", "says"), [("2025-05", "（万元），和上月同期比。"), ("2025-04", "（万元）。")]
+    )
+    def test_the_chart_speaks_of_the_month_before_where_there_is_one(
+        self, month: Desk, month_shown: str, says: str
+    ) -> None:
+        page = open_page("overview", month=month_shown)
+        assert any(caption.value.endswith(f"合同金额{says}") for caption in page.caption)
+
     def test_how_far_the_bonuses_are_from_their_pool_is_said_in_yuan(self, month: Desk) -> None:
         (card,) = (one for one in open_page("overview").metric if one.label == "奖金 / 奖金池")
         pool = figure_of(month, f"SELECT SUM(bonus_pool) FROM performance WHERE campaign = '{BEIJING}'")  # noqa: S608

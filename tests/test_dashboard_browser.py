@@ -200,6 +200,18 @@ def test_the_first_to_come_sees_the_navigation_and_not_file_names(browser: Brows
         assert [link.splitlines()[-1] for link in links.all_inner_texts()] == [*PAGES.values()]
 
 
+def test_an_address_without_a_page_leads_to_the_first_one_which_says_so(opened: Window) -> None:
+    opened.open("rankings", month="2025-04")
+    opened.alert("没有这个网址的页面，显示的是总览")
+    assert opened.page.get_by_role("dialog").count() == 0
+    opened.shoot("lost")
+    assert "BJ-2025-04" in opened.text()
+    opened.page.get_by_role("link", name="排行榜").click()
+    opened.arrive("排行榜")
+    assert "没有这个网址" not in opened.text()
+    assert "/ranking?" in opened.page.url
+
+
 def test_filters_stand_in_the_address_survive_a_reload_and_go_along(opened: Window) -> None:
     opened.open("ranking")
     opened.select("月份", "2025-04")

@@ -170,8 +170,9 @@ def _show_comparison(month: str, found: list[CityMonth]) -> None:
         for when, totals in ((month_words(month), one.totals), (earlier, one.before))
         if totals is not None
     ]
+    against = f"，和{earlier}比" if any(one.before is not None for one in found) else ""
     charts.show_pairs(
-        f"各城市 {month_words(month)}的合同金额（万元），和{earlier}比。", rows, what="合同金额（万元）", of="时间"
+        f"各城市 {month_words(month)}的合同金额（万元）{against}。", rows, what="合同金额（万元）", of="时间"
     )
 
 
