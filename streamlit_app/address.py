@@ -53,7 +53,7 @@ def kept(name: str) -> str:
 
 
 def refuse(name: str, words: str) -> None:
-    """What a filter could not take of the address is told on top of the page, once."""
+    """What a filter, or the page itself, could not take of the address is told on top of the page, once."""
     _run().refused[name] = words
 
 

@@ -48,9 +48,9 @@ def page(title: str, says: str, *, waits: bool = False) -> Callable[[Callable[[V
             st.caption(says)
             _show_freshness(reading.stamp(), waits)
             address.read(title)
-            on_top = st.container()
             if lost.is_lost():
-                on_top.warning(f"没有这个网址的页面，显示的是{title}", icon=":material/link_off:")
+                address.refuse("page", f"没有这个网址的页面，显示的是{title}")
+            on_top = st.container()
             with guard():
                 draw(viewer)
             for words in address.refused():

@@ -14,24 +14,16 @@ import sqlalchemy as sa
 import streamlit as st
 from sqlalchemy.engine import Connection
 
-from modules.alert_config import Alerts, load_alerts
-from modules.campaigns import (
-    BADGES_FILE,
-    SHIPPED_FILE,
-    Campaigns,
-    CampaignsFile,
-    CampaignsFileError,
-    load_campaigns,
-    read_campaigns_file,
-)
+from modules.alert_config import Alerts
+from modules.campaigns import Campaigns, CampaignsFile, CampaignsFileError, read_campaigns_file
 from modules.clock import shanghai_now
+from modules.configuration_parts import ALERTS, CAMPAIGNS, Found, Part, Places
 from modules.database import Database
 from modules.figures.months import stamp_of
 from modules.settings import Settings, load_settings
 
 P = ParamSpec("P")
 T = TypeVar("T")
-C = TypeVar("C", Campaigns, Alerts)
 
 KEPT_SECONDS = 15
 """How long a figure is shown again without asking the database."""
@@ -51,68 +43,58 @@ def configured() -> Campaigns:
 
     What a fault keeps out stays as it was read last, as in the daemon.
     """
-    file = settings().campaigns_file
-    return _held(Campaigns, file, _campaigns(file, today(), *_changed(file)))
+    found = _found(CAMPAIGNS)
+    if found.spoilt is None:
+        raise CampaignsFileError(found.faults)
+    return Campaigns(found.valid, found.faults, found.warnings)
 
 
 def campaigns_file() -> CampaignsFile:
     """The same as it is written, not yet judged; nobody may change what it returns. Raises CampaignsFileError."""
-    file = settings().campaigns_file
-    return _campaigns_file(file, *_changed(file))
+    known = settings()
+    return _campaigns_file(known.campaigns_file, *_changed(CAMPAIGNS, known))
 
 
 def alerts() -> Alerts:
-    """The alerts of the configuration, likewise. Raises CampaignsFileError."""
+    """The alerts of the configuration, likewise; none where they can't be read and never could."""
+    found = _found(ALERTS)
+    return Alerts(found.valid, found.faults)
+
+
+_readable: dict[tuple[str, Path], Found] = {}
+"""What each part of the configuration said when it could be read last."""
+
+
+def _found(part: Part) -> Found:
     known = settings()
-    file = known.campaigns_file
-    return _held(Alerts, file, _alerts(file, tuple(known.recipients), *_changed(file)))
-
-
-def _changed(file: Path) -> list[int]:
-    """Names the state of a campaigns file and of what is read with it, or in its place."""
-    return [one.stat().st_mtime_ns if one.exists() else 0 for one in (file, BADGES_FILE, SHIPPED_FILE)]
-
-
-_readable: dict[tuple[type, Path], Any] = {}
-"""What each file said when it could be read last."""
-
-
-def _held(kind: type[C], file: Path, found: C | CampaignsFileError) -> C:
-    before: C | None = _readable.get((kind, file))
-    if isinstance(found, CampaignsFileError):
-        if before is None:
-            raise CampaignsFileError(found.faults)
-        found = replace(before, faults=found.faults)
-    elif before is not None:
-        spoilt = before.valid.keys() if found.spoilt is None else found.spoilt
-        fallen_back = {key: entry for key, entry in before.valid.items() if key in spoilt}
-        found = replace(found, valid={**found.valid, **fallen_back})
-    _readable[kind, file] = found
+    place = (part.title, known.campaigns_file)
+    found = _read(place, tuple(known.recipients), today(), *_changed(part, known), _part=part, _known=known)
+    before = _readable.get(place)
+    if before is not None:
+        fallen_back = {key: entry for key, entry in before.valid.items() if found.is_spoilt(key)}
+        found = replace(found, valid={**found.valid, **fallen_back}, spoilt=found.spoilt or frozenset())
+    if found.spoilt is not None:
+        _readable[place] = found
     return found
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _campaigns(file: Path, day: date, *changed: int) -> Campaigns | CampaignsFileError:
-    """Read once for each state of the files."""
-    try:
-        return load_campaigns(file, day)
-    except CampaignsFileError as error:
-        return error
+def _changed(part: Part, known: Settings) -> list[int]:
+    """Names the state of the files that a part is read from."""
+    return [one.stat().st_mtime_ns if one.exists() else 0 for one in part.files(Places.of(known))]
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _read(
+    place: tuple[str, Path], recipients: tuple[str, ...], day: date, *changed: int, _part: Part, _known: Settings
+) -> Found:
+    """Read once for each state of the files, and of the recipients that settings know."""
+    return _part.read(Places.of(_known), _known, day)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _campaigns_file(file: Path, *changed: int) -> CampaignsFile:
     """Read once for each state of the files."""
     return read_campaigns_file(file)
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _alerts(file: Path, recipients: tuple[str, ...], *changed: int) -> Alerts | CampaignsFileError:
-    """Read once for each state of the files and of the known recipients."""
-    try:
-        return load_alerts(file, recipients)
-    except CampaignsFileError as error:
-        return error
 
 
 def now() -> datetime:
@@ -219,7 +201,6 @@ def close() -> None:
     forget()
     _require_newest.clear()
     _opened.clear()
-    _campaigns.clear()
+    _read.clear()
     _campaigns_file.clear()
-    _alerts.clear()
     _readable.clear()
