@@ -93,8 +93,8 @@ class Window:
 
     def settle(self) -> None:
         """Until the page is drawn and nothing runs any more."""
-        self.page.wait_for_selector("h1, h2, [data-testid=stForm]", timeout=PATIENCE_MS)
-        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]", timeout=PATIENCE_MS)
+        self.page.wait_for_selector("h1, h2, [data-testid=stForm]")
+        self.page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
         self.page.wait_for_function("!document.querySelector('[data-testid=stSkeleton], [data-stale=true]')")
 
     def arrive(self, heading: str) -> None:

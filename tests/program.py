@@ -179,7 +179,6 @@ class World:
             "WECOM_BASE_URL": robot.url,
             "DATA_DIR": str(self.data_dir),
             "TASK_CHECK_INTERVAL": "0.2",
-            "TMPDIR": str(folder),
         }
         self._running: list[Running] = []
         self._started = 0
@@ -251,7 +250,9 @@ class World:
         return self.run("run", "BJ-2025-05", *MAY_20, "--json", **environ)
 
     def _whole(self, environ: Mapping[str, str]) -> dict[str, str]:
-        inherited = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "SYSTEMROOT") if name in os.environ}
+        inherited = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "SYSTEMROOT", "TMPDIR") if name in os.environ
+        }
         return {**inherited, "PYTHONPATH": "", **self.environ, **environ}
 
     @property
